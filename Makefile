@@ -1,0 +1,59 @@
+# The house's doors. Everything happens in .venv and build/; nothing outside this folder is touched.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
+export PIP_PROGRESS_BAR := off
+export OMP_NUM_THREADS ?= 1
+export RAY_USAGE_STATS_ENABLED ?= 0
+WORKERS ?= 2
+
+.PHONY: venv demo test check format bench clean
+
+venv: .venv/.installed
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Polyray needs Python 3.11 or newer on the PATH (or make PYTHON=/path/to/python3.11)."; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+# torch comes first and alone: its version decides which build of it everything else is installed beside.
+.venv/.installed: setup.cfg pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing Polyray and what it needs into .venv: some minutes the first time."
+	@$(PIP) install "$$(grep '^torch==' constraints.txt)"
+	@$(PIP) install -c constraints.txt -e '.[test]'
+	@touch $@
+
+.venv/.checkers: .venv/.installed
+	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/.benchmarks: .venv/.installed
+	@$(PIP) install -c constraints.txt -e '.[bench]'
+	@touch $@
+
+demo: venv
+	.venv/bin/polyray run compare --out runs/demo
+
+test: venv
+	.venv/bin/python -m pytest -q -n $(WORKERS)
+	.venv/bin/python -m pytest -q -m ray
+	.venv/bin/python -m pytest -q -m data -n $(WORKERS)
+
+# The type checker follows folders, not the install's mapping: build/typed/polyray shows it the package as it is imported.
+check: .venv/.checkers
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	@rm -rf build/typed && mkdir -p build/typed/polyray
+	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/jobs build/typed/polyray/
+	MYPYPATH=build/typed .venv/bin/mypy build/typed/polyray tests
+
+format: .venv/.checkers
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+bench: .venv/.benchmarks
+	@set -e; for file in benchmarks/[a-z]*.py; do .venv/bin/python -m "benchmarks.$$(basename $$file .py)"; done
+
+clean:
+	rm -rf .venv build dist *.egg-info platform/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,64 @@
+"""Small seeded networks over bytes that need no download: for demos, tests and sweeps of everything else."""
+
+from collections.abc import Callable
+
+import torch
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from polyray.backbones.text import BOS, EOS, PAD, ByteText
+
+SEED = 0  # of every tiny backbone: a name means one set of weights
+WIDTH, HEADS, LAYERS = 64, 4, 2
+
+
+def tiny_seq2seq() -> PreTrainedModel:
+    """T5: 2 + 2 layers, width 64."""
+    config = T5Config(
+        vocab_size=ByteText.n_tokens, d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=4 * WIDTH, num_layers=LAYERS,
+        num_heads=HEADS, dropout_rate=0.0, feed_forward_proj="relu", pad_token_id=PAD, eos_token_id=EOS,
+        decoder_start_token_id=PAD,
+    )  # fmt: skip
+    return T5ForConditionalGeneration(config)
+
+
+def tiny_causal() -> PreTrainedModel:
+    """LLaMA: 2 layers, width 64."""
+    config = LlamaConfig(
+        vocab_size=ByteText.n_tokens, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=1024, pad_token_id=PAD,
+        eos_token_id=EOS, bos_token_id=BOS,
+    )  # fmt: skip
+    return LlamaForCausalLM(config)
+
+
+def tiny_encoder() -> PreTrainedModel:
+    """BERT: 2 layers, width 64."""
+    config = BertConfig(
+        vocab_size=ByteText.n_tokens, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
+        intermediate_size=4 * WIDTH, max_position_embeddings=512, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0, pad_token_id=PAD,
+    )  # fmt: skip
+    return BertModel(config, add_pooling_layer=False)
+
+
+TINY: dict[str, tuple[str, Callable[[], PreTrainedModel]]] = {
+    "tiny-seq2seq": ("seq2seq", tiny_seq2seq),
+    "tiny-causal": ("causal", tiny_causal),
+    "tiny-encoder": ("encoder", tiny_encoder),
+}
+
+
+def build_tiny(name: str) -> tuple[str, PreTrainedModel]:
+    """Kind and network of a tiny backbone; the same weights in every process."""
+    kind, build = TINY[name]
+    with torch.random.fork_rng(devices=[]):  # transformers draws initial weights from the global generator
+        torch.manual_seed(SEED)
+        return kind, build().eval()

@@ -1,0 +1,1 @@
+"""Ray: where training and adaptation run, and how they are watched."""

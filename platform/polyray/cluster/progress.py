@@ -1,0 +1,53 @@
+"""One display for runs that go on elsewhere: it follows the files that they write."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+PROGRESS = "progress.jsonl"
+
+
+def bars(console: Console) -> Progress:
+    """A progress display with a free text for loss and speed."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=console, transient=not console.is_terminal,
+    )  # fmt: skip
+
+
+def follow(runs: Mapping[str, tuple[Path, int]], running: Callable[[], bool], console: Console) -> None:
+    """Show how the runs get on until `running` says that none is left: {name: (folder, steps)}."""
+    with bars(console) as display:
+        lines = {name: display.add_task(name, total=steps, told="starting") for name, (_, steps) in runs.items()}
+        alive = True
+        while alive:
+            alive = running()
+            for name, (folder, _) in runs.items():
+                last = last_line(folder / PROGRESS)
+                if last is not None:
+                    told = f"loss {last['loss']:.3f}  {last['tokens_per_second']:,.0f} tokens/s"
+                    display.update(lines[name], completed=last["step"], told=told)
+            time.sleep(0.2 if alive else 0)
+
+
+def last_line(file: Path) -> dict[str, float] | None:
+    """The last whole line of a JSON-lines file, None where there is none."""
+    try:
+        with file.open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - 4096))
+            lines = stream.read().split(b"\n")[:-1]
+    except OSError:
+        return None
+    if not lines:
+        return None
+    try:
+        found: dict[str, float] = json.loads(lines[-1])
+    except ValueError:
+        return None
+    return found

@@ -1,0 +1,61 @@
+"""A Ray cluster for the length of a job: joined where one is named, else started here and stopped again."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+
+from polyray.errors import InputError
+
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # the controller notices the end of a run at its next look
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **ENVIRONMENT}
+
+
+@contextmanager
+def ray_session(address: str | None, logs: Path) -> Iterator[None]:
+    """Within the block Ray is there: the cluster at `address`, or one of our own whose logs end up in `logs`.
+
+    Quiet in either case: what workers print goes to Ray's log files, not to the console.
+
+    Raises:
+        InputError: no cluster answers at `address`.
+    """
+    os.environ.update(ENVIRONMENT)
+    for name in ("ray", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    environment: Mapping[str, object] = {"env_vars": WORKERS}
+    if address is not None:
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=dict(environment))
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise InputError(f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
+    try:
+        ray.init(
+            num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+            runtime_env=dict(environment), _temp_dir=str(home),
+        )  # fmt: skip
+        yield
+    finally:
+        ray.shutdown()
+        session = home / "session_latest"
+        if (session / "logs").is_dir():
+            shutil.copytree(session / "logs", logs, dirs_exist_ok=True, ignore_dangling_symlinks=True)
+        shutil.rmtree(home, ignore_errors=True)

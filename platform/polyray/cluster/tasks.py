@@ -1,0 +1,43 @@
+"""Ray tasks: independent pieces of work, their results as they come."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayTaskError
+
+from polyray.errors import InputError, RunError
+
+Piece = Mapping[str, Any]
+
+
+def run_tasks(
+    work: Callable[[Piece], dict[str, Any]], pieces: Sequence[Piece], *, cpus: float = 1, gpus: float = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(place, work(piece)) for every piece as it is done, in parallel; a piece whose worker dies is done again.
+
+    Raises:
+        InputError: the work found fault with the user's input.
+        RunError: the work failed; the message holds the worker's own.
+    """
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
+    waiting = {remote.remote(work, dict(piece)): place for place, piece in enumerate(pieces)}
+    while waiting:
+        done, _ = ray.wait(list(waiting), num_returns=1)
+        place = waiting.pop(done[0])
+        try:
+            outcome = ray.get(done[0])
+        except RayTaskError as error:
+            raise RunError(f"A task failed: {error}") from error
+        if "input_error" in outcome:
+            raise InputError(outcome["input_error"])
+        yield place, outcome
+
+
+def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece) -> dict[str, Any]:
+    torch.set_num_threads(1)
+    try:
+        return work(piece)
+    except InputError as error:
+        return {"input_error": str(error)}

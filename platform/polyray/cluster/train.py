@@ -1,0 +1,147 @@
+"""Ray Train: a function on every worker of a group, restarted where a worker dies."""
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+import torch.distributed as dist
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from polyray.errors import InputError, PolyrayError, RunError
+
+PROBLEM = "problem.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Who trains: so many workers with so many CPUs and GPUs each; how often the group may be restarted."""
+
+    workers: int = 1
+    cpus: int = 1
+    gpus: int = 0
+    restarts: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """One member of the group, from inside."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model whose backward() averages gradients over the group (DDP); itself where it is alone."""
+        if self.world == 1:
+            return model
+        return DistributedDataParallel(model)
+
+    def mean(self, value: float) -> float:
+        """The mean of a number over the group."""
+        if self.world == 1:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(total)
+        return float(total) / self.world
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Make every gradient its mean over the group, all in one exchange."""
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.world == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        for gradient, mean in zip(gradients, (flat / self.world).split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def gather(self, value: Any) -> list[Any]:
+        """The objects of all members, by rank, at every member."""
+        if self.world == 1:
+            return [value]
+        found: list[Any] = [None] * self.world
+        dist.all_gather_object(found, value)
+        return found
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Tell Ray Train (its dashboard, a surrounding Tune run) how it goes; every member calls it alike."""
+        ray.train.report(dict(metrics))
+
+
+Work = Callable[[Mapping[str, Any], Worker], None]
+
+
+class TrainingRun:
+    """A Ray Train run in the background of this process.
+
+    `work(payload, worker)` runs on every worker; `payload` must be plain data. It starts again from its own checkpoints
+    when a worker dies. `folder` is on storage that the workers share.
+    """
+
+    def __init__(self, work: Work, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
+        self._folder, self._error = folder, None
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / PROBLEM).unlink(missing_ok=True)
+        self._trainer = TorchTrainer(
+            _enter,
+            train_loop_config={"work": work, "payload": dict(payload), "problem": str(folder / PROBLEM)},
+            scaling_config=ScalingConfig(
+                num_workers=group.workers,
+                use_gpu=group.gpus > 0,
+                resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
+            ),
+            run_config=RunConfig(
+                name="train", storage_path=str(folder / "ray"), failure_config=FailureConfig(max_failures=group.restarts)
+            ),
+            torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
+        )
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._fit, daemon=True)
+        self._thread.start()
+
+    def _fit(self) -> None:
+        try:
+            self._trainer.fit()
+        except Exception as error:  # noqa: BLE001  whatever ends the run is told by `result` in the main thread
+            self._error = error
+
+    @property
+    def running(self) -> bool:
+        """Whether the run has not ended yet."""
+        return self._thread.is_alive()
+
+    def result(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            InputError: the work found fault with the user's input.
+            RunError: the work failed, or workers died more often than the group may be restarted.
+        """
+        self._thread.join()
+        problem = self._folder / PROBLEM
+        if problem.exists():
+            told = json.loads(problem.read_text(encoding="utf-8"))
+            raise (InputError if told["input"] else RunError)(told["message"])
+        if self._error is not None:
+            raise RunError(f"Training failed: {self._error}") from self._error
+
+
+def _enter(config: dict[str, Any]) -> None:
+    """The work, on one worker; what the user can mend is written down instead of tried again."""
+    torch.set_num_threads(1)  # Ray gives a worker one core unless told otherwise
+    logging.getLogger("polyray").setLevel(logging.INFO)
+    context = ray.train.get_context()
+    worker = Worker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
+    try:
+        config["work"](config["payload"], worker)
+    except (PolyrayError, FloatingPointError) as error:
+        told = {"input": isinstance(error, InputError), "message": str(error)}
+        Path(config["problem"]).write_text(json.dumps(told), encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Full-size modules: every entry of the layer's parameters may change."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from polyray.errors import InputError
+from polyray.modules.layers import matrices, run_layer
+from polyray.modules.mix import Rows
+from polyray.modules.options import ModuleOptions
+from polyray.modules.site import Mixed, slices
+
+
+class DenseStack(nn.Module):
+    """A change of every parameter, biases included, for alike sites and all skills (Ponti et al. 2023, section 3.2).
+
+    change [sites, 1, skills, *shape of the parameter], zero when fresh. Mixed once per row of the mix, never per
+    example.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        no_heads(options, "dense")
+        matrices(layers[0])
+        self.change = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.zeros(len(layers), 1, n_skills, *p.shape))
+                for name, p in layers[0].named_parameters()
+            }
+        )
+
+    def parts(self, site: int) -> dict[str, Tensor]:
+        """The tensors of one site, each [1, skills, ...]."""
+        return slices(self, site)
+
+    def mixed(self, weights: Tensor) -> list[Mixed]:
+        """For each site and parameter: [rows, *shape]."""
+        parts: list[list[Tensor]] = [[] for _ in range(weights.shape[0])]
+        for change in self.change.values():
+            flat = torch.bmm(weights[:, 0].to(change.dtype), change.flatten(3)[:, 0])  # [sites, rows, numel]
+            for site, rows in enumerate(flat.unbind(0)):
+                parts[site].append(rows.unflatten(-1, change.shape[3:]))
+        return [tuple(part) for part in parts]
+
+    def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The output of `layer` with the rows' changes added to its parameters."""
+        return run_layer(layer, dict(zip(self.change, mixed, strict=True)), rows, inputs, named)
+
+    def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
+        """Each token its own mixture of outputs: x [*batch, in], weights [*batch, skills].
+
+        Raises:
+            InputError: the layer is not linear.
+        """
+        if not isinstance(layer, nn.Linear):
+            raise InputError("routing.kind=token_moe needs linear layers.")
+        y: Tensor = layer(x)
+        outputs = torch.einsum("...i,soi->...so", x, self.change["weight"][site, 0])
+        if layer.bias is not None:
+            outputs = outputs + self.change["bias"][site, 0]
+        return y + (outputs * weights.unsqueeze(-1)).sum(-2)
+
+
+def no_heads(options: ModuleOptions, kind: str) -> None:
+    """Refuse multi-head routing where a kind has no heads.
+
+    Raises:
+        InputError: options.n_splits is not 1.
+    """
+    if options.n_splits != 1:
+        raise InputError(f"modules.n_splits={options.n_splits} needs modules.kind=lora; {kind} modules have one head.")

@@ -1,0 +1,51 @@
+"""The weighted mean over skills of one tensor per site, for all sites in one step of autograd."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+
+def mean(weights: Tensor, parameters: Sequence[Tensor], dim: int) -> Sequence[Tensor]:
+    """sum_s w_s parameter_s at every site.
+
+    weights [sites, heads, rows, skills], each parameter [heads, skills, a, b] -> each [rows, a, b], the heads joined
+    along `dim` (1 or 2).
+    """
+    heads, _, a, b = parameters[0].shape
+    if heads == 1:
+        flat: tuple[Tensor, ...] = _Means.apply(weights[:, 0], *parameters)
+        return [tensor.view(-1, a, b) for tensor in flat]
+    joined = []
+    for own, parameter in zip(weights.to(parameters[0].dtype).unbind(0), parameters, strict=True):
+        apart = torch.bmm(own, parameter.flatten(2)).view(heads, -1, a, b)
+        joined.append(torch.cat(apart.unbind(0), dim))
+    return joined
+
+
+class _Means(torch.autograd.Function):
+    """Site by site: products that stay small reuse memory; one over all sites would touch fresh pages every step."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+        rows = weights.to(parameters[0].dtype)
+        ctx.save_for_backward(rows, *parameters)
+        ctx.dtype = weights.dtype
+        return tuple(torch.mm(rows[site], parameter.view(rows.shape[-1], -1)) for site, parameter in enumerate(parameters))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
+        rows, *parameters = ctx.saved_tensors
+        skills = rows.shape[-1]
+        g_weights = None
+        if ctx.needs_input_grad[0]:
+            g_rows = [torch.mm(g, p.view(skills, -1).mT) for g, p in zip(gs, parameters, strict=True)]
+            g_weights = torch.stack(g_rows).to(ctx.dtype)
+        g_parameters = [
+            torch.mm(rows[site].mT, g).view_as(parameter) if wanted else None
+            for site, (g, parameter, wanted) in enumerate(zip(gs, parameters, ctx.needs_input_grad[1:], strict=True))
+        ]
+        return g_weights, *g_parameters

@@ -1,0 +1,133 @@
+"""The hierarchy of tasks as a tree, plain and circular."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.projections.polar import PolarAxes
+from numpy.typing import ArrayLike, NDArray
+from scipy.cluster import hierarchy as scipy_hierarchy
+
+from polyray.reports.figure import COLOURS, PALE, REST, add_legend, colour, legend_columns, shortened, swatches
+
+Subsets = Mapping[tuple[int, ...], Sequence[str]]
+
+LEAF_STEP = 10.0  # scipy puts leaf i at 5 + 10 i
+LEAF_MARK = 14.0  # square points
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tree:
+    names: list[str]
+    shades: list[str]
+    links: list[tuple[NDArray[np.float64], NDArray[np.float64], str]]
+    height: float
+    legend: dict[str, str]
+
+
+def dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None = None) -> Figure:
+    """The tree of tasks with its root at the left and one line per task.
+
+    linkage [tasks - 1, 4] of `allocation.hierarchy`; `subsets` of `allocation.subsets` colours the leaves, and a
+    branch whose leaves all have the same skills.
+
+    Raises:
+        ValueError: not one name per task, or a task that is in no subset.
+    """
+    tree = _tree(linkage, tasks, subsets or {})
+    n_tasks, size = len(tree.names), 9.0 if len(tree.names) <= 20 else 7.0
+    figure = Figure(figsize=(8.5, 1.2 + n_tasks * (0.22 if n_tasks <= 20 else 0.145)), layout="constrained")
+    axes = figure.subplots()
+    for positions, heights, shade in tree.links:
+        axes.plot(heights, positions, color=shade, linewidth=1.3, solid_capstyle="butt")
+    axes.set_xlim(tree.height * 1.03, 0.0)
+    axes.set_ylim(n_tasks - 0.5, -0.5)
+    axes.yaxis.tick_right()
+    axes.set_yticks(range(n_tasks), [shortened(name) for name in tree.names], parse_math=False, fontsize=size)
+    axes.tick_params(axis="y", length=0, pad=6)
+    axes.scatter(np.zeros(n_tasks), range(n_tasks), c=tree.shades, s=LEAF_MARK, clip_on=False, zorder=3)
+    axes.tick_params(axis="x", labelsize=7)
+    axes.set_xlabel("distance", fontsize=8)
+    axes.spines[["top", "left", "right"]].set_visible(False)
+    if tree.legend:
+        add_legend(figure, swatches(tree.legend))
+    return figure
+
+
+def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None = None) -> Figure:
+    """The tree of tasks with its root in the middle and the tasks around it (Ponti et al. 2022, Figure 7).
+
+    Arguments as in `dendrogram`.
+
+    Raises:
+        ValueError: as `dendrogram`.
+    """
+    tree = _tree(linkage, tasks, subsets or {})
+    n_tasks, size = len(tree.names), 9.0 if len(tree.names) <= 40 else 7.0
+    names = [shortened(name) for name in tree.names]
+    radius = max(2.2, n_tasks * size * 1.25 / 72 / (2 * np.pi))  # inches: each name has its own height on the circle
+    margin = 0.28 + max(len(name) for name in names) * size * 0.62 / 72
+    side = 2 * (radius + margin)
+    below = 0.25 + 0.2 * -(-len(tree.legend) // legend_columns(list(tree.legend), side)) if tree.legend else 0.0
+    figure = Figure(figsize=(side, side + below))
+    where = (margin / side, (below + margin) / (side + below), 2 * radius / side, 2 * radius / (side + below))
+    axes = figure.add_axes(where, projection="polar")
+    assert isinstance(axes, PolarAxes)
+    axes.set_axis_off()
+    axes.set_ylim(0.0, 1.0)
+    for positions, heights, shade in tree.links:
+        angles = 2 * np.pi * positions / n_tasks
+        arc = np.linspace(angles[1], angles[2], 2 + int(abs(angles[2] - angles[1]) * 60))
+        out = 1.0 - 0.95 * heights / tree.height
+        rho = np.concatenate([out[:1], np.full(len(arc), out[1]), out[3:]])
+        axes.plot(np.concatenate([angles[:1], arc, angles[3:]]), rho, color=shade, linewidth=1.3, clip_on=False)
+    around = 2 * np.pi * np.arange(n_tasks) / n_tasks
+    axes.scatter(around, np.ones(n_tasks), c=tree.shades, s=LEAF_MARK, clip_on=False, zorder=3)
+    for number, name in enumerate(names):
+        turn = 360.0 * number / n_tasks
+        left = 90.0 < turn < 270.0
+        axes.text(
+            np.deg2rad(turn), 1.0 + 0.08 / radius, name, fontsize=size, parse_math=False,
+            rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center", ha="right" if left else "left",
+        )  # fmt: skip
+    if tree.legend:
+        add_legend(figure, swatches(tree.legend), place="lower center")
+    return figure
+
+
+def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
+    merges = np.asarray(linkage, dtype=np.float64)
+    if len(merges) + 1 != len(tasks):
+        raise ValueError(f"The tree has {len(merges) + 1} tasks, found {len(tasks)} names.")
+    by_task, legend = _subset_colours(subsets)
+    missing = [task for task in tasks if subsets and task not in by_task]
+    if missing:
+        raise ValueError(f"No subset holds the task {missing[0]!r}.")
+    plain = "#000000"
+    shades = [by_task.get(task, plain) for task in tasks]
+    for left, right in merges[:, :2].astype(int):
+        shades.append(shades[left] if shades[left] == shades[right] else (REST if subsets else plain))
+    drawn = scipy_hierarchy.dendrogram(merges, no_plot=True, link_color_func=lambda node: shades[node])
+    links = [
+        (np.asarray(positions) / LEAF_STEP - 0.5, np.asarray(heights), shade)
+        for positions, heights, shade in zip(drawn["icoord"], drawn["dcoord"], drawn["color_list"], strict=True)
+    ]
+    leaves = [int(leaf) for leaf in drawn["leaves"]]
+    height = float(merges[:, 2].max()) or 1.0
+    names = [tasks[leaf] for leaf in leaves]
+    return _Tree(names=names, shades=[shades[leaf] for leaf in leaves], links=links, height=height, legend=legend)
+
+
+def _subset_colours(subsets: Subsets) -> tuple[dict[str, str], dict[str, str]]:
+    """Task -> colour and legend -> colour; the largest subsets get the colours, the rest is grey together."""
+    coloured = sorted(subsets, key=lambda subset: (-len(subsets[subset]), subset))[: len(COLOURS) + len(PALE)]
+    by_task = {task: REST for members in subsets.values() for task in members}
+    legend: dict[str, str] = {}
+    for number, subset in enumerate(sorted(coloured, key=lambda subset: (len(subset), subset))):
+        by_task.update(dict.fromkeys(subsets[subset], colour(number)))
+        legend[f"{{{', '.join(map(str, subset))}}}  ({len(subsets[subset])})"] = colour(number)
+    others = sum(len(members) for subset, members in subsets.items() if subset not in coloured)
+    if others:
+        legend[f"other subsets  ({others})"] = REST
+    return by_task, legend

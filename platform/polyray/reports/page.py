@@ -1,0 +1,195 @@
+"""One self-contained HTML page: sections of prose, facts, tables and pictures that open without a network."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from polyray.reports.page_style import STYLE
+
+Cell = str | int | float | None
+
+TAG = re.compile(r"<[^>]*>")
+SCRIPT = re.compile(r"^<script|\son\w+\s*=", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prose:
+    """Plain text; an empty line begins a new paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Names and their values, in order."""
+
+    facts: Mapping[str, Cell]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A header and rows of the same length; numbers stand at the right, floats with four digits, None is empty."""
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the length of the rows.
+
+        Raises:
+            ValueError: a row has another number of cells than the header.
+        """
+        for number, row in enumerate(self.rows):
+            if len(row) != len(self.header):
+                raise ValueError(f"Row {number} has {len(row)} cells, the header has {len(self.header)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture (`figure.to_svg`) and its caption, which is also what a screen reader says."""
+
+    svg: str
+    caption: str
+
+    def __post_init__(self) -> None:
+        """Checks the picture.
+
+        Raises:
+            ValueError: not one <svg> element, or one that holds a script.
+        """
+        if not self.svg.startswith("<svg") or any(map(SCRIPT.search, TAG.findall(self.svg))):
+            raise ValueError("A picture must be one <svg> element without scripts, as to_svg makes it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """Parts that are folded until the reader opens them."""
+
+    summary: str
+    parts: Sequence["Part"]
+
+
+Part = Prose | Facts | Table | Picture | Details
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading, which the contents list, and what stands under it."""
+
+    heading: str
+    parts: Sequence[Part]
+
+
+def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
+    """Writes the page to `path`; a reader sees the old file or the whole new one, never a part.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page(title, sections))
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """The page as HTML: loads nothing, runs nothing, follows the reader's light or dark mode."""
+    links = "\n".join(f'<li><a href="#s{n}">{escape(section.heading)}</a></li>' for n, section in enumerate(sections))
+    bodies = "\n".join(
+        f'<section id="s{n}">\n<h2>{escape(section.heading)}</h2>\n{_parts(section.parts, f"s{n}")}\n</section>'
+        for n, section in enumerate(sections)
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{escape(title)}</title>
+<style>
+{STYLE}</style>
+</head>
+<body>
+<nav aria-label="Contents"><p>{escape(title)}</p>
+<ul>
+{links}
+</ul></nav>
+<main>
+<h1>{escape(title)}</h1>
+{bodies}
+</main>
+</body>
+</html>
+"""
+
+
+def _parts(parts: Sequence[Part], name: str) -> str:
+    return "\n".join(_part(part, f"{name}-{number}") for number, part in enumerate(parts))
+
+
+def _part(part: Part, name: str) -> str:
+    match part:
+        case Prose(text=text):
+            paragraphs = [escape(paragraph.strip()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
+            return "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+        case Facts(facts=facts):
+            pairs = "\n".join(f"<dt>{escape(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items())
+            return f"<dl>\n{pairs}\n</dl>"
+        case Table():
+            return _table(part)
+        case Picture(svg=svg, caption=caption):
+            return (
+                f'<figure><div class="scroll">{_embedded(svg, name, caption)}</div>'
+                f"<figcaption>{escape(caption)}</figcaption></figure>"
+            )
+        case Details(summary=summary, parts=inner):
+            return f"<details><summary>{escape(summary)}</summary>\n{_parts(inner, name)}\n</details>"
+
+
+def _table(table: Table) -> str:
+    columns = [[row[n] for row in table.rows] for n in range(len(table.header))]
+    number = [any(map(_is_number, column)) and all(c is None or _is_number(c) for c in column) for column in columns]
+    kinds = [' class="number"' if right else "" for right in number]
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, table.header, strict=True))
+    rows = "\n".join(
+        "<tr>" + "".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
+        for row in table.rows
+    )
+    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    body = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>"
+    return f'<div class="scroll"><table>{caption}{body}</table></div>'
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.4g}" if isinstance(cell, float) else escape(str(cell))
+
+
+def _embedded(svg: str, name: str, caption: str) -> str:
+    """The picture with ids of its own: two pictures of one page may have made the same ones."""
+    svg = TAG.sub(lambda tag: _renamed(tag.group(), name), svg)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
+
+
+def _renamed(tag: str, name: str) -> str:
+    tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag)
+    tag = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', tag)
+    tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)
+    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", tag)  # HTML knows both namespaces

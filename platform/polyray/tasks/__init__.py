@@ -1,0 +1,33 @@
+"""Tasks: examples with a metric, in suites of one kind.
+
+`load_suite(name, options)` gives a Suite; a new kind of task is one file and one line in TASKS.
+"""
+
+from collections.abc import Callable
+
+from polyray.lookup import lookup
+from polyray.tasks.crossfit import crossfit
+from polyray.tasks.hub import hub
+from polyray.tasks.jsonl import jsonl
+from polyray.tasks.planted import load_planted
+from polyray.tasks.options import HubDataset, TaskOptions
+from polyray.tasks.task import SPLITS, Example, Suite, Task, read_all
+
+TASKS: dict[str, Callable[[TaskOptions], Suite]] = {
+    "crossfit": crossfit,
+    "hub": hub,
+    "jsonl": jsonl,
+    "planted": lambda options: load_planted(options.planted),
+}
+
+
+def load_suite(name: str, options: TaskOptions) -> Suite:
+    """The suite called `name` with the tasks that `options` selects.
+
+    Raises:
+        InputError: no suite has that name, or its data or options are wrong.
+    """
+    return lookup(TASKS, name, "suite")(options)
+
+
+__all__ = ["SPLITS", "TASKS", "Example", "HubDataset", "Suite", "Task", "TaskOptions", "load_suite", "read_all"]

@@ -1,0 +1,137 @@
+"""The suite jsonl: a user's own tasks as JSON lines, no code needed.
+
+`PATH/TASK/train.jsonl`, `dev.jsonl` and `test.jsonl` hold one object a line: `{"input": "...", "output": "..."}`.
+`output` may be a list of accepted answers, the first is the training target; `choices` may list this example's
+candidates; other fields are ignored. A lone `PATH/TASK.jsonl` is split by the order of its inputs: of every ten
+different ones the ninth is dev, the tenth test, the others train. `PATH/TASK/task.json` may give `category`, `metric`
+and `labels`; without it the metric is ACC where every example has choices, else EM. `PATH/partition.json`, if there is
+one, lists the tasks for `train`, `dev` and `test`.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from polyray.errors import InputError
+from polyray.tasks.options import TaskOptions
+from polyray.tasks.partition import FOLDER, arranged, partition_path
+from polyray.tasks.reading import (
+    Card,
+    Row,
+    checked_example,
+    data_folder,
+    parsed_card,
+    parsed_object,
+    read_json,
+    read_lines,
+)
+from polyray.tasks.task import SPLITS, Example, Suite, Task
+
+FOLD = 10  # inputs of a lone file: the ninth of ten is dev, the tenth test
+
+
+def jsonl(options: TaskOptions) -> Suite:
+    """The tasks in the folder `options.path`, all their files read and checked.
+
+    Raises:
+        InputError: a file is missing, empty or malformed; the message names file and line.
+    """
+    folder = data_folder(options.path, "jsonl")
+    places = _places(folder)
+    if not places:
+        raise InputError(f"{folder} holds no task; expected TASK/train.jsonl or TASK.jsonl.")
+    cards = {name: _card(place) for name, place in places.items()}
+    partition = partition_path(options, folder)
+    if partition is None and (folder / "partition.json").is_file():
+        partition = folder / "partition.json"
+    categories = {name: card.category for name, card in cards.items()}
+    return arranged("jsonl", categories, partial(_task, places, cards, options.prompt_name), options, partition)
+
+
+def _places(folder: Path) -> dict[str, Path]:
+    places: dict[str, Path] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_dir() and entry.name != FOLDER and any((entry / f"{split}.jsonl").is_file() for split in SPLITS):
+            name = entry.name
+        elif entry.is_file() and entry.suffix == ".jsonl":
+            name = entry.stem
+        else:
+            continue
+        if name in places:
+            raise InputError(f"The task {name!r} is there twice: {places[name]} and {entry}. Keep one.")
+        places[name] = entry
+    return places
+
+
+def _card(place: Path) -> Card:
+    file = place / "task.json"
+    return parsed_card(read_json(file), str(file)) if place.is_dir() and file.is_file() else Card()
+
+
+def _task(places: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
+    rows = _split_rows(places[name])
+    has_choices = all(row.choices is not None for part in rows.values() for row in part)
+    card = cards[name]
+    card = card.model_copy(update={"metric": card.metric or ("ACC" if card.labels or has_choices else "EM")})
+    examples = {
+        split: tuple(checked_example(row, name, card, prompt_name=prompt_name) for row in part)
+        for split, part in rows.items()
+    }
+    return Task(
+        name=name,
+        category=card.category,
+        metric=card.metric,
+        labels=card.labels,
+        seeds=(0,),
+        read=partial(_kept, examples, places[name]),
+        has_choices=has_choices,
+    )
+
+
+def _kept(examples: Mapping[str, tuple[Example, ...]], place: Path, split: str, seed: int) -> tuple[Example, ...]:
+    if split not in examples:
+        raise InputError(f"The task {place.name!r} has no split {split!r}; expected the file {place / split}.jsonl.")
+    return examples[split]
+
+
+def _split_rows(place: Path) -> dict[str, list[Row]]:
+    if place.is_dir():
+        files = {split: place / f"{split}.jsonl" for split in SPLITS}
+        return {split: _rows(file) for split, file in files.items() if file.is_file()}
+    rows = _rows(place)
+    order = {text: position for position, text in enumerate(dict.fromkeys(row.input for row in rows))}
+    if len(order) < FOLD:
+        raise InputError(
+            f"{place} holds {len(order)} different inputs; a task in one file needs at least {FOLD}. "
+            f"Or split it yourself: {place.stem}/train.jsonl, dev.jsonl, test.jsonl."
+        )
+    split_of = {FOLD - 2: "dev", FOLD - 1: "test"}
+    parts: dict[str, list[Row]] = {split: [] for split in SPLITS}
+    for row in rows:
+        parts[split_of.get(order[row.input] % FOLD, "train")].append(row)
+    return parts
+
+
+def _rows(file: Path) -> list[Row]:
+    return [_row(line, file, position) for position, line in enumerate(read_lines(file), start=1)]
+
+
+def _row(line: str, file: Path, position: int) -> Row:
+    where = f"{file}:{position}"
+    if not line.strip():
+        raise InputError(f"{where}: the line is blank; expected a JSON object.")
+    values = parsed_object(line, file, position)
+    if not isinstance(values.get("input"), str):
+        raise InputError(f"{where}: expected the field 'input' with a text, found {values.get('input')!r:.80}.")
+    choices = _texts(values["choices"], where, "choices") if values.get("choices") is not None else None
+    return Row(
+        where=where, input=values["input"], outputs=_texts(values.get("output"), where, "output"), choices=choices
+    )
+
+
+def _texts(value: Any, where: str, field: str) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list) or not values or not all(isinstance(text, str) for text in values):
+        raise InputError(f"{where}: expected the field {field!r} with a text or a list of texts, found {value!r:.80}.")
+    return tuple(values)

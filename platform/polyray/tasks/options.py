@@ -1,0 +1,55 @@
+"""The `tasks.*` section of every job."""
+
+from pydantic import Field, field_validator
+
+from polyray.config import Section
+from polyray.tasks.planted import PlantedOptions
+
+
+class HubDataset(Section):
+    """One task made of a dataset that the `datasets` library can load."""
+
+    path: str
+    """Name on the Hugging Face Hub ("super_glue"), a local folder, or a file format ("json", "csv", "parquet")."""
+    config: str = ""
+    """Configuration of the dataset ("rte"); empty: its only one."""
+    revision: str = ""
+    """Commit or tag on the hub; empty: the newest."""
+    data_files: dict[str, str] = Field(default_factory=dict)
+    """Files by the dataset's own name of a split; needed where `path` is a file format."""
+    splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "dev": "validation", "test": "test"})
+    """Which of the dataset's splits are train, dev and test; slices such as "train[:90%]" work."""
+    input: str
+    """Input: a column, or a template over columns: "premise: {premise} [SEP] hypothesis: {hypothesis}"."""
+    output: str
+    """Output: a column or a template over columns. A lone column with a list of texts gives all accepted answers."""
+    labels: tuple[str, ...] = ()
+    """Words for the classes in the order of their numbers; empty: the dataset's own names, if it has any."""
+    metric: str = ""
+    """Metric of the task; empty: ACC with labels, EM without."""
+    category: str = ""
+    """Kind of task, for `include`."""
+
+    @field_validator("input", "output")
+    @classmethod
+    def _as_template(cls, text: str) -> str:
+        return text if "{" in text else f"{{{text}}}"
+
+
+class TaskOptions(Section):
+    """Which tasks to take and from where."""
+
+    path: str = ""
+    """Folder with the data of suites that read files: crossfit, jsonl."""
+    partition: str = ""
+    """Which tasks are train, dev and test: a name in PATH/custom_tasks_splits or a JSON file; empty: all are train."""
+    include: tuple[str, ...] = ()
+    """Take only tasks whose name or category matches one of these patterns ("bbh-*", "classification/*"); empty: all."""
+    labelled: bool = False
+    """Take only tasks with a closed set of answers for every example."""
+    prompt_name: bool = True
+    """Begin each input with the task's name: "[TASK] INPUT", as CrossFit does."""
+    hub: dict[str, HubDataset] = Field(default_factory=dict)
+    """For the suite hub: tasks by name, for example {rte: {path: super_glue, config: rte, input: ..., output: ...}}."""
+    planted: PlantedOptions = PlantedOptions()
+    """For the suite planted."""

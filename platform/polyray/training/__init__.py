@@ -1,0 +1,1 @@
+"""Training, adapting and evaluating skills on a backbone, without Ray."""

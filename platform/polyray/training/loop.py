@@ -1,0 +1,95 @@
+"""The training loop."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from polyray.batches import Batch
+from polyray.modules.site import mixing
+from polyray.training.model import Modular
+from polyray.training.optimizers import Speeds, set_rates, trained
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What one step came to: `step` steps are done; loss is the mean since the report before."""
+
+    step: int
+    loss: float
+    tokens: int
+    rates: dict[str, float] = field(default_factory=dict)
+
+
+class Batches(Protocol):
+    """Where batches come from."""
+
+    def draw(self) -> Batch:
+        """The next batch, on the model's device."""
+
+
+@dataclass(eq=False, kw_only=True)
+class Training:
+    """All that a step changes.
+
+    forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. reduce: makes
+    gradients the mean over workers where no wrapper does.
+    """
+
+    model: Modular
+    forward: nn.Module
+    adam: torch.optim.Optimizer
+    batches: Batches
+    noise: torch.Generator
+    step: int = 0
+    average: Callable[[float], float] = float
+    reduce: Callable[[Sequence[nn.Parameter]], object] = len
+
+
+def fit(
+    training: Training, speeds: Speeds, steps: int, *, every: int, accumulate: int = 1, precision: Precision = "fp32"
+) -> Iterator[Report]:
+    """Train until `steps` steps are done, and say every `every` steps, and at the end, how it goes.
+
+    A step is `accumulate` batches. Whoever wants a checkpoint or a bar takes what this yields.
+
+    Raises:
+        FloatingPointError: the loss is no longer a finite number.
+    """
+    training.model.train()
+    lost, tokens, since = 0.0, 0, training.step
+    while training.step < steps:
+        set_rates(training.adam, training.step, steps, speeds.warmup)
+        for _ in range(accumulate):
+            batch = training.batches.draw()
+            loss = _backward(training, batch, accumulate, precision)
+            lost += loss.item() / accumulate
+            tokens += batch.n_tokens
+        training.reduce(trained(training.adam))
+        nn.utils.clip_grad_norm_(trained(training.adam), speeds.clip)
+        training.adam.step()
+        training.adam.zero_grad(set_to_none=True)
+        training.step += 1
+        if training.step % every == 0 or training.step == steps:
+            mean = training.average(lost / (training.step - since))
+            if not mean < float("inf"):
+                raise FloatingPointError(f"The loss is {mean} after step {training.step}: lower training.lr.")
+            rates = {str(group["name"]): float(group["lr"]) for group in training.adam.param_groups}
+            yield Report(step=training.step, loss=mean, tokens=tokens, rates=rates)
+            training.model.train()
+            lost, tokens, since = 0.0, 0, training.step
+
+
+def _backward(training: Training, batch: Batch, accumulate: int, precision: Precision) -> Tensor:
+    device = batch.tokens.device.type
+    half = torch.autocast(device, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
+    with mixing(training.model.inventory):
+        with half:
+            loss: Tensor = training.forward(batch, training.noise)
+        (loss / accumulate).backward()
+    return loss.detach()

@@ -1,0 +1,26 @@
+"""What every test gets."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder with the real data: POLYRAY_DATA, or ../shared/data beside the repository."""
+    folder = Path(os.environ.get("POLYRAY_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"there is no folder {folder}: set POLYRAY_DATA to the folder with the real data")
+    return folder

@@ -1,0 +1,229 @@
+"""The run folder: what it holds, when a run is resumed, and when it is refused."""
+
+import io
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from polyray.config import Section, load_config
+from polyray.errors import InputError, Interrupted, RunError
+from polyray.jobs.job import Context, Job, Result, run_job
+from polyray.jobs.run_folder import RunFolder, new_run_folder
+
+
+class Config(Section):
+    steps: int = 3
+    """Steps."""
+    name: str = "a"
+    """Name."""
+
+
+Body = Callable[[Config, Context], Result]
+
+
+def done(config: Config, context: Context) -> Result:
+    (context.out / "skills").mkdir(exist_ok=True)
+    return Result(metrics={"mean": config.steps}, skills=("skills/one",))
+
+
+def run(out: Path, body: Body = done, config: Config | None = None, name: str = "fake") -> tuple[Result, str]:
+    """The result of a job that does `body`, and what it told."""
+    console = Console(file=io.StringIO(), width=40)
+    job = Job(config=Config, run=body, about="A test's job.")
+    result = run_job(name, job, config if config is not None else Config(), out, None, console)
+    assert isinstance(console.file, io.StringIO)
+    return result, console.file.getvalue()
+
+
+def stored(out: Path) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    return result
+
+
+def never(config: Config, context: Context) -> Result:
+    raise AssertionError("this job must not run")
+
+
+def test_a_finished_run_holds_its_config_and_result(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "run"
+    result, told = run(out, config=Config(steps=5))
+    assert load_config(Config, out / "config.yaml") == Config(steps=5)
+    held = stored(out)
+    assert (held["job"], held["status"], held["metrics"], held["skills"]) == (
+        "fake",
+        "done",
+        {"mean": 5},
+        ["skills/one"],
+    )
+    assert held["seconds"] >= 0
+    assert set(held["versions"]) == {"polyray", "python", "torch", "ray", "transformers"}
+    assert result == Result(metrics={"mean": 5}, skills=("skills/one",))
+    assert str(out / "result.json") in told
+
+
+def test_a_job_finds_its_folder_made_and_its_config_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def look(config: Config, context: Context) -> Result:
+        assert context.out.is_absolute()
+        assert (context.out / "config.yaml").exists()
+        return Result(metrics={})
+
+    monkeypatch.chdir(tmp_path)
+    run(Path("here"), look)
+    assert stored(tmp_path / "here")["status"] == "done"
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
+    first, _ = run(tmp_path)
+    again, told = run(tmp_path, never)
+    assert again == first
+    assert "done already" in told
+
+
+def test_another_config_is_refused_with_the_fields_that_differ(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(InputError, match="another config") as caught:
+        run(tmp_path, never, Config(steps=4))
+    told = str(caught.value)
+    assert "steps = 3 there, 4 here" in told
+    assert "name" not in told
+    assert f"polyray run fake --config {tmp_path}/config.yaml --out {tmp_path}" in told
+
+
+def test_another_job_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(InputError, match="run of the job 'fake', not 'other'"):
+        run(tmp_path, never, name="other")
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("words")
+    with pytest.raises(InputError, match="holds files but no run"):
+        run(tmp_path, never)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="Choose another --out"):
+            run(out, never)
+
+
+def test_a_failed_run_names_its_log_and_can_be_run_again(tmp_path: Path) -> None:
+    def fail(config: Config, context: Context) -> Result:
+        raise ZeroDivisionError("no way")
+
+    with pytest.raises(RunError, match="ZeroDivisionError: no way") as caught:
+        run(tmp_path, fail)
+    assert str(tmp_path / "log.txt") in str(caught.value)
+    log = (tmp_path / "log.txt").read_text(encoding="utf-8")
+    assert "Traceback" in log
+    assert "in fail" in log
+    assert stored(tmp_path)["status"] == "failed"
+    run(tmp_path)
+    assert stored(tmp_path)["status"] == "done"
+
+
+def test_a_result_that_no_file_can_hold_is_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="full traceback"):
+        run(tmp_path, lambda config, context: Result(metrics={"mean": object()}))
+    assert stored(tmp_path)["status"] == "failed"
+
+
+def test_an_interrupted_run_says_how_to_resume_it(tmp_path: Path) -> None:
+    def interrupt(config: Config, context: Context) -> Result:
+        (context.out / "checkpoint").touch()
+        raise KeyboardInterrupt
+
+    out = tmp_path / "my run"
+    with pytest.raises(Interrupted) as caught:
+        run(out, interrupt)
+    assert str(caught.value).endswith(f"polyray run fake --config '{out}/config.yaml' --out '{out}'")
+    assert stored(out)["status"] == "interrupted"
+
+    def go_on(config: Config, context: Context) -> Result:
+        return Result(metrics={"resumed": (context.out / "checkpoint").exists()})
+
+    assert run(out, go_on)[0].metrics == {"resumed": True}
+
+
+def test_seconds_add_up_over_all_starts(tmp_path: Path) -> None:
+    folder = RunFolder(path=tmp_path, job="fake", config=Config(), address=None)
+    folder.write_result("interrupted", {}, (), 1.5)
+    folder.write_result("done", {}, (), 2.25)
+    assert stored(tmp_path)["seconds"] == 3.75
+
+
+def test_input_that_the_job_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
+    def refuse(config: Config, context: Context) -> Result:
+        raise InputError("There is no such data.")
+
+    with pytest.raises(InputError, match="no such data"):
+        run(tmp_path / "runs" / "one", refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_input_that_the_job_refuses_leaves_an_older_run_alone(tmp_path: Path) -> None:
+    def fail(config: Config, context: Context) -> Result:
+        raise RunError("no luck")
+
+    def refuse(config: Config, context: Context) -> Result:
+        raise InputError("The data is gone.")
+
+    with pytest.raises(RunError):
+        run(tmp_path, fail)
+    before = sorted(file.name for file in tmp_path.iterdir())
+    with pytest.raises(InputError):
+        run(tmp_path, refuse)
+    assert sorted(file.name for file in tmp_path.iterdir()) == before
+
+
+def test_not_a_number_is_null_and_numpy_numbers_are_numbers(tmp_path: Path) -> None:
+    run(tmp_path, lambda config, context: Result(metrics={"a": math.nan, "b": np.float32(0.5), "c": np.int64(2)}))
+    assert stored(tmp_path)["metrics"] == {"a": None, "b": 0.5, "c": 2.0}
+
+
+def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+    def inside(config: Config, context: Context) -> Result:
+        with pytest.raises(InputError, match="Another process is running"):
+            run(tmp_path, never)
+        return Result(metrics={})
+
+    run(tmp_path, inside)
+
+
+def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
+    code = (
+        "import fcntl, sys, time\n"
+        f"file = open({str(tmp_path / '.lock')!r}, 'a')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('locked', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(InputError, match="Another process is running"):
+            run(tmp_path, never)
+        os.kill(process.pid, signal.SIGKILL)
+    run(tmp_path)
+    assert stored(tmp_path)["status"] == "done"
+
+
+def test_new_folders_have_new_names(tmp_path: Path) -> None:
+    first = new_run_folder("fake", tmp_path)
+    first.mkdir()
+    second = new_run_folder("fake", tmp_path)
+    assert first.name.startswith("fake-")
+    assert second != first
+    assert not second.exists()
