@@ -44,7 +44,7 @@ check: .venv/.checkers
 	.venv/bin/ruff format --check .
 	@rm -rf build/typed && mkdir -p build/typed/polyray
 	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/jobs build/typed/polyray/
-	MYPYPATH=build/typed .venv/bin/mypy build/typed/polyray tests
+	MYPYPATH=build/typed .venv/bin/mypy build/typed/polyray
 
 format: .venv/.checkers
 	.venv/bin/ruff check --fix-only .

@@ -29,6 +29,7 @@ from polyray.training.optimizers import Speeds
 
 from .data import SuiteConfig, category_allocation, encoded, held, of_examples, part, suite_of
 from .job import Context, Result
+from .report import write_adaptation
 from .sections import EvaluationSection, TextSection
 
 
@@ -63,7 +64,11 @@ class AdaptSection(Section):
     def few_shot(self) -> FewShot:
         """As the library takes it."""
         speeds = Speeds(
-            lr=self.lr[0], routing_lr=self.routing_lr, weight_decay=self.weight_decay, warmup=self.warmup, clip=self.clip
+            lr=self.lr[0],
+            routing_lr=self.routing_lr,
+            weight_decay=self.weight_decay,
+            warmup=self.warmup,
+            clip=self.clip,
         )
         return FewShot(
             steps=self.steps, batch=self.batch, speeds=speeds, rates=self.lr, looks=self.looks, seed=self.seed
@@ -89,6 +94,7 @@ def run(config: Config, context: Context) -> Result:
     with ray_session(context.address, context.out / "logs" / "ray"):
         work_off(pieces, context)
     metrics = gather(pieces)
+    write_adaptation(context.out, metrics)
     show(metrics, context, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
     return Result(metrics=metrics, skills=("skills",))
 

@@ -1,7 +1,7 @@
 """The suite of a job: which tasks, which examples, read and checked before anything starts."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polyray.backbones.backbone import Backbone, anchor
@@ -93,3 +93,9 @@ def of_examples(examples: Sequence[Example]) -> str:
     for example in examples:
         digest.update("\t".join((example.input, *example.outputs)).encode() + b"\n")
     return digest.hexdigest()
+
+
+def mean_score(scores: Mapping[str, Mapping[str, float]]) -> float:
+    """The mean over tasks of their metrics."""
+    values = [value for metrics in scores.values() for value in metrics.values()]
+    return sum(values) / len(values)

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch.distributed.fsdp import fully_shard
 
 from polyray.backbones import Backbone, load_backbone
@@ -17,8 +19,8 @@ from polyray.cluster.train import Group, TrainingRun, Worker
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.kinds import MODULES
-from polyray.routing import ROUTERS, TokenMoE
-from polyray.routing.allocation import analyse
+from polyray.routing import ROUTERS, HyperFormer, Learned, TokenMoE
+from polyray.routing.allocation import analyse, assignment_accuracy, features, recovery_ami
 from polyray.tasks import Suite, read_all
 from polyray.training.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
 from polyray.training.evaluation import answers, score
@@ -27,8 +29,9 @@ from polyray.training.loop import Report, Training, fit
 from polyray.training.model import Form, Modular, build
 from polyray.training.optimizers import adam_tensors, load_adam, optimizer
 
-from .data import SuiteConfig, category_allocation, encoded, held, of_examples, part, pooled_examples, suite_of
+from .data import SuiteConfig, category_allocation, encoded, held, mean_score, of_examples, part, pooled_examples, suite_of
 from .job import Context, Result
+from .report import ALLOCATION, write_training
 from .sections import EvaluationSection, ModulesSection, RoutingSection, TextSection, TrainingSection, WorkersSection
 
 
@@ -93,6 +96,7 @@ def start(config: Config, out: Path) -> TrainingRun:
 def finish(config: Config, context: Context) -> Result:
     """What a training that has ended found out, with its report."""
     told = json.loads((context.out / RESULT).read_text(encoding="utf-8"))
+    write_training(context.out, told)
     return Result(metrics=told, skills=(SKILLS,))
 
 
@@ -118,21 +122,28 @@ def work(payload: Mapping[str, Any], worker: Worker) -> None:
     adam = optimizer(model, config.training.speeds())
     noise = torch.Generator(worker.device).manual_seed(config.training.seed + 1 + worker.rank)
     training = Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
-    journal = _Journal(config, out, worker, Origin.of(backbone, suite.name, tasks, data.fingerprints, config.training.seed), form)
+    journal = _Journal(
+        config, out, worker, Origin.of(backbone, suite.name, tasks, data.fingerprints, config.training.seed), form
+    )
     journal.restore(training, data.sampler)
     training.forward = _spread(config, model, worker, training)
     _train(config, training, data, journal, worker)
     if worker.rank == 0:
         predictions = answers(model, tests.rows, config.evaluation.decoding(), config.text.max_output)
         scores = score(suite.tasks, tests.examples, predictions)
-        journal.end(training, scores, {"too_long": count_too_long(data.rows, config.text.lengths())})
+        journal.end(training, scores, {"too_long": count_too_long(data.rows, config.text.lengths())}, truth_of(suite))
 
 
 def _train(config: Config, training: Training, data: "_Data", journal: "_Journal", worker: Worker) -> None:
     section = config.training
     every = section.report_every
     for report in fit(
-        training, section.speeds(), section.steps, every=every, accumulate=section.accumulate, precision=section.precision
+        training,
+        section.speeds(),
+        section.steps,
+        every=every,
+        accumulate=section.accumulate,
+        precision=section.precision,
     ):
         last = report.step == section.steps
         journal.write(report, training.model, worker)
@@ -241,20 +252,47 @@ class _Journal:
             lambda folder: save_inventory(folder / SKILLS, training.model, self._form, self._origin, {}),
         )  # fmt: skip
 
-    def end(self, training: Training, scores: dict[str, dict[str, float]], more: Mapping[str, Any]) -> None:
+    def end(self, training: Training, scores: dict[str, dict[str, float]], more: Mapping[str, Any], truth: Any) -> None:
         """The skills and the result."""
         metrics: dict[str, Any] = {"mean": mean_score(scores), "tasks": scores, **more}
         probabilities = allocation_of(training.model)
         if probabilities is not None:
             metrics["allocation"] = analyse(probabilities).metrics()
+            save_file({"probabilities": torch.from_numpy(probabilities)}, self._out / ALLOCATION)
+            names = {"tasks": training.model.router.tasks.names, "sites": sites_of(training.model)}
+            (self._out / "allocation.json").write_text(json.dumps(names), encoding="utf-8")
+            if truth is not None and probabilities.shape[2] > 1:
+                metrics["recovery"] = recovery(probabilities, truth)
         save_inventory(self._out / SKILLS, training.model, self._form, self._origin, {"mean": metrics["mean"]})
         (self._out / RESULT).write_text(json.dumps(metrics), encoding="utf-8")
 
 
-def mean_score(scores: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over tasks of their metrics."""
-    values = [value for metrics in scores.values() for value in metrics.values()]
-    return sum(values) / len(values)
+def truth_of(suite: Suite) -> Any:
+    """[train tasks, latent skills], 1 where a planted task uses a skill; None where nothing was planted."""
+    if suite.allocation is None:
+        return None
+    tasks = part(suite, "train")
+    truth = np.zeros((len(tasks), 1 + max(skill for task in tasks for skill in suite.allocation[task])))
+    for row, task in enumerate(tasks):
+        truth[row, list(suite.allocation[task])] = 1
+    return truth
+
+
+def recovery(probabilities: Any, truth: Any) -> dict[str, float]:
+    """How well a learned allocation [sites, tasks, skills] recovers the planted one."""
+    return {
+        "ami": recovery_ami(features(probabilities), truth),
+        "assignment_accuracy": assignment_accuracy(probabilities, truth),
+    }
+
+
+def sites_of(model: Modular) -> list[str]:
+    """The names of the rows of an allocation: sites, or the whole backbone, each head apart."""
+    sites = model.inventory.sites if isinstance(model.router, Learned | HyperFormer) else ("all sites",)
+    if isinstance(model.router, Learned | HyperFormer) and model.router.options.granularity == "model":
+        sites = ("all sites",)
+    heads = model.inventory.n_heads if isinstance(model.router, Learned) else 1
+    return [f"{site} {head}" if heads > 1 else site for site in sites for head in range(heads)]
 
 
 def allocation_of(model: Modular) -> Any:

@@ -8,11 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+import yaml
 
 from polyray import __version__
 from polyray.cli import TABLES, main
 from polyray.config import Section, load_config
 from polyray.jobs import JOBS, Context, Job, Result
+from polyray.skill import BackboneCard, Card, Skill, save_skill
 
 
 class Config(Section):
@@ -82,6 +85,10 @@ def test_a_finished_run_gives_its_json_again(capsys: pytest.CaptureFixture[str])
         (("run", "counting", "--ot", "here"), "No such option: --ot"),
         (("run",), "Missing argument"),
         (("list", "job"), "No table is called 'job'. Did you mean 'jobs'?"),
+        (("skills", "lst", "here"), "Did you mean 'list'?"),
+        (("skills", "list", "here"), "here holds no skills"),
+        (("skills", "verify", "here"), "here holds no skills"),
+        (("skills", "show", "here"), "here holds no skill"),
         (("describe", "countin"), "Did you mean 'counting'?"),
     ],
 )
@@ -137,6 +144,48 @@ def test_every_entry_of_every_table_is_listed_with_a_line_about_it(
     assert code("list", table) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.startswith(name) for line, name in zip(lines, entries, strict=True)] == [True] * len(entries)
+
+
+@pytest.fixture
+def skills(tmp_path: Path) -> Path:
+    """A folder with the skills `first` and `second`."""
+    for name in ("first", "second"):
+        card = Card(
+            name=name,
+            kind="lora",
+            backbone=BackboneCard(name="tiny-causal", fingerprint="f"),
+            sites=("a",),
+            options={"rank": 2},
+            tasks=("t1", "t2", "t3", "t4"),
+        )
+        save_skill(Skill(card=card, tensors={"a/down": torch.ones(2, 3)}), tmp_path / "skills" / name)
+    return tmp_path / "skills"
+
+
+def test_skills_are_listed(skills: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code("skills", "list", str(skills)) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "first   lora  tiny-causal  t1, t2, t3, ... (4 in all)"
+    assert second.startswith("second  lora")
+    assert code("skills", "list", str(skills), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["second"]["options"] == {"rank": 2}
+
+
+def test_a_card_is_shown_as_yaml_and_as_json(skills: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code("skills", "show", str(skills / "first")) == 0
+    card = yaml.safe_load(capsys.readouterr().out)
+    assert (card["name"], card["kind"]) == ("first", "lora")
+    assert code("skills", "show", str(skills / "first"), "--json") == 0
+    assert json.loads(capsys.readouterr().out) == card
+
+
+def test_whole_skills_are_verified_and_a_damaged_one_is_named(skills: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert code("skills", "verify", str(skills)) == 0
+    assert "2 skills" in capsys.readouterr().out
+    tensors = skills / "second" / "skill.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-1])
+    assert code("skills", "verify", str(skills)) == 2
+    assert str(tensors) in capsys.readouterr().err
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ def layer(name: str) -> int | None:
     if name == "polyray":
         return GROUND
     prefixes = [known for known in LAYERS if name == known or name.startswith((f"{known}.", f"{known}_"))]
-    # polyray.rl.rllib_module and its like are named, not foldered
+    # the underscore: polyray.rl.rllib_module and polyray.cli_skills are named after their layer, not in a folder of it
     return LAYERS[max(prefixes, key=len)] if prefixes else None
 
 

@@ -110,7 +110,7 @@ def test_more_subsets_than_there_are_is_refused() -> None:
 
 
 def test_too_few_subsets_to_tell_the_skills_apart_is_refused() -> None:
-    with pytest.raises(InputError, match="2 train subsets cannot tell 5 skills apart. Raise train_subsets"):
+    with pytest.raises(InputError, match=r"2 train subsets cannot tell 5 skills apart\. Raise"):
         load_planted(PlantedOptions(train_subsets=2))
 
 

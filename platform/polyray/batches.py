@@ -81,7 +81,9 @@ def encode(backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Exa
             over.append((example.task, max(len(read), len(written))))
             read, written = _cut(read, limit, backbone.kind), _cut(written, lengths.max_output, "seq2seq")
         candidates, chosen = _candidates(backbone, task, example)
-        rows.append(Row(task=example.task, input=tuple(read), output=tuple(written), candidates=candidates, chosen=chosen))
+        rows.append(
+            Row(task=example.task, input=tuple(read), output=tuple(written), candidates=candidates, chosen=chosen)
+        )
     if over and lengths.too_long == "error":
         worst = max(over, key=lambda pair: pair[1])
         raise InputError(

@@ -13,7 +13,7 @@ def cards(folder: Path) -> dict[str, Card]:
     Raises:
         InputError: there is no such folder, it holds no skill, or a card is unreadable.
     """
-    found = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"*/{CARD}"))}
+    found = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"[!.]*/{CARD}"))}
     if not found:
         raise InputError(f"{folder} holds no skills: expected folders with a {CARD} in each.")
     return found

@@ -3,10 +3,12 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -67,14 +69,35 @@ class Skill:
 
 def save_skill(skill: Skill, folder: Path) -> None:
     """Write the skill's folder, whole or not at all; one that stood there is replaced."""
-    temporary = folder.with_name(f".writing-{folder.name}-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    with writing(folder) as temporary:
+        save_file({name: _own(tensor) for name, tensor in skill.tensors.items()}, temporary / TENSORS)
+        card = skill.card.model_copy(update={"sha256": {TENSORS: sha256(temporary / TENSORS)}})
+        (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into: it takes the place of `folder` if the block ends well, and goes if it fails.
+
+    Its name begins with a dot, so that a library does not see what a killed process left.
+    """
+    temporary = folder.with_name(f".writing-{folder.name}-{uuid4().hex[:8]}")
     temporary.mkdir(parents=True)
-    save_file({name: tensor.contiguous() for name, tensor in skill.tensors.items()}, temporary / TENSORS)
-    card = skill.card.model_copy(update={"sha256": {TENSORS: sha256(temporary / TENSORS)}})
-    (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+    try:
+        yield temporary
+        before = temporary.with_name(f"{temporary.name}-before")
+        if folder.exists():
+            os.replace(folder, before)
+        os.replace(temporary, folder)
+        shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """`tensor` as safetensors wants it: on the CPU, in one piece, sharing its memory with no other."""
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def load_skill(folder: Path) -> Skill:
@@ -84,6 +107,8 @@ def load_skill(folder: Path) -> Skill:
         InputError: a file is missing, unreadable or altered, or the card has a wrong field.
     """
     card = load_card(folder)
+    if TENSORS not in card.sha256:
+        raise InputError(f"{folder / CARD}: sha256: has no sum of {TENSORS}, so nothing shows that it is whole.")
     for name, wanted in card.sha256.items():
         file = folder / name
         if not file.is_file():

@@ -73,7 +73,9 @@ def _kind_of(config: PretrainedConfig) -> Kind:
     return "encoder"
 
 
-def _backbone(name: str, revision: str, kind: Kind, model: PreTrainedModel, text: ByteText | PretrainedText) -> Backbone:
+def _backbone(
+    name: str, revision: str, kind: Kind, model: PreTrainedModel, text: ByteText | PretrainedText
+) -> Backbone:
     positions = model.config.to_dict().get("max_position_embeddings")
     return Backbone(
         name=name, revision=revision, kind=kind, family=model.config.model_type, model=model, text=text,

@@ -99,7 +99,9 @@ class TrainingRun:
                 resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
             ),
             run_config=RunConfig(
-                name="train", storage_path=str(folder / "ray"), failure_config=FailureConfig(max_failures=group.restarts)
+                name="train",
+                storage_path=str(folder / "ray"),
+                failure_config=FailureConfig(max_failures=group.restarts),
             ),
             torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
         )

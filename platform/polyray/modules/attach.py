@@ -188,7 +188,9 @@ def _shared(layers: Mapping[str, nn.Module], known: Sequence[tuple[str, Sequence
     groups = []
     for parent in dict.fromkeys(name.rpartition(".")[0] for name in layers):
         for last, children in known:
-            members = [f"{parent}.{child}" for child in children if isinstance(layers.get(f"{parent}.{child}"), nn.Linear)]
+            members = [
+                f"{parent}.{child}" for child in children if isinstance(layers.get(f"{parent}.{child}"), nn.Linear)
+            ]
             if parent.rpartition(".")[2] == last and len(members) > 1:
                 groups.append(members)
     return groups

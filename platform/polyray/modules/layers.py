@@ -38,7 +38,9 @@ def run_layer(layer: nn.Module, updates: Updates, rows: Rows, inputs: tuple[Any,
 
 def _batch(layer: nn.Module, inputs: tuple[Any, ...]) -> int:
     if not isinstance(inputs[0], Tensor):
-        raise InputError(f"A {type(layer).__name__} that carries skills takes tensors, found {type(inputs[0]).__name__}.")
+        raise InputError(
+            f"A {type(layer).__name__} that carries skills takes tensors, found {type(inputs[0]).__name__}."
+        )
     return inputs[0].shape[1 if isinstance(layer, nn.GRU | nn.LSTM) and not layer.batch_first else 0]
 
 

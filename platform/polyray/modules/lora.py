@@ -37,9 +37,14 @@ class LoraStack(nn.Module):
         self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
         for name, (wide_out, wide_in) in self.matrices.items():
             if wide_in % heads or wide_out % heads:
-                raise InputError(f"modules.n_splits={heads} does not divide a layer of {wide_in} to {wide_out} features.")
+                raise InputError(
+                    f"modules.n_splits={heads} does not divide a layer of {wide_in} to {wide_out} features."
+                )
             bound = 1 / math.sqrt(3 * wide_in)  # gain(leaky_relu, sqrt 5) / sqrt(in), as McGill-NLP/polytropon draws it
-            down, up = (heads, n_skills, wide_in // heads, options.rank), (heads, n_skills, options.rank, wide_out // heads)
+            down, up = (
+                (heads, n_skills, wide_in // heads, options.rank),
+                (heads, n_skills, options.rank, wide_out // heads),
+            )
             self.down[name] = nn.ParameterList(
                 torch.empty(down).uniform_(-bound, bound, generator=generator) for _ in layers
             )
@@ -98,6 +103,4 @@ class LoraStack(nn.Module):
 def share(mixed: Sequence[list[Factors]]) -> list[list[Factors]]:
     """The factors of linear sites that read one input, told of each other."""
     sharing = Sharing([factors[0].down for factors in mixed])
-    return [
-        [replace(factors[0], sharing=sharing, place=place), *factors[1:]] for place, factors in enumerate(mixed)
-    ]
+    return [[replace(factors[0], sharing=sharing, place=place), *factors[1:]] for place, factors in enumerate(mixed)]

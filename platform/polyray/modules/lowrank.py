@@ -85,9 +85,7 @@ def _arrange(x: Tensor, rows: Rows, rank: int) -> _Arranged:
     if lead[1:].numel() <= rank:
         together = rows.gather(x)  # [rows, most, *length, in]
         shape = together.shape[:-1]
-        return _Arranged(
-            together.reshape(rows.n_rows, -1, wide), _same, lambda y: rows.scatter(y.view(*shape, -1))
-        )
+        return _Arranged(together.reshape(rows.n_rows, -1, wide), _same, lambda y: rows.scatter(y.view(*shape, -1)))
     index = rows.index
     return _Arranged(
         x.reshape(lead[0], -1, wide), lambda part: part.index_select(0, index), lambda y: y.view(*lead, -1)

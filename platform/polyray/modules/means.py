@@ -33,7 +33,9 @@ class _Means(torch.autograd.Function):
         rows = weights.to(parameters[0].dtype)
         ctx.save_for_backward(rows, *parameters)
         ctx.dtype = weights.dtype
-        return tuple(torch.mm(rows[site], parameter.view(rows.shape[-1], -1)) for site, parameter in enumerate(parameters))
+        return tuple(
+            torch.mm(rows[site], parameter.view(rows.shape[-1], -1)) for site, parameter in enumerate(parameters)
+        )
 
     @staticmethod
     @once_differentiable

@@ -68,23 +68,17 @@ class Fixed(nn.Module):
         self.table = torch.cat([wider, row[None].to(wider)])
 
 
-def shared(
-    tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator
-) -> Fixed:
+def shared(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
     """One skill for all tasks."""
     return Fixed(tasks, torch.ones(len(tasks), 1))
 
 
-def private(
-    tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator
-) -> Fixed:
+def private(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
     """One skill for each task."""
     return Fixed(tasks, torch.eye(len(tasks)))
 
 
-def expert(
-    tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator
-) -> Fixed:
+def expert(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
     """The skills that `options.allocation` names for each task.
 
     Raises:

@@ -22,4 +22,4 @@ def straight_through_top(logits: Tensor, noise: Noise | None, options: RoutingOp
     soft = softmax(logits, noise, options)
     kept = soft.detach().topk(options.top, -1).indices
     hard = soft.new_zeros(soft.shape).scatter(-1, kept, 1 / options.top)
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())  # in this order skills that are off are exactly zero

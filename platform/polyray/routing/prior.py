@@ -33,8 +33,8 @@ def ibp_log_prior(logits: Tensor, options: IbpOptions) -> Tensor:
     soft = logits.sigmoid()
     hard = (soft > 0.5).to(soft)
     used = hard.detach().sum(-2)  # [..., skills]
-    m = (hard + soft - soft.detach()).sum(-2)
-    value = _columns(m.clamp_min(1), tasks, options.columns) * (used > 0)
+    m = (hard + (soft - soft.detach())).sum(-2).where(used > 0, 1)
+    value = _columns(m, tasks, options.columns) * (used > 0)
     constant = math.log(options.alpha) * (used > 0).to(soft)
     prior = (value + constant).sum(-1) - _same_histories(hard) - options.alpha * _harmonic(tasks)
     if options.centred:

@@ -23,7 +23,9 @@ class TokenMoE(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= options.top <= options.n_skills:
-            raise InputError(f"routing.top is {options.top}; it must lie in 1 to {options.n_skills} (routing.n_skills).")
+            raise InputError(
+                f"routing.top is {options.top}; it must lie in 1 to {options.n_skills} (routing.n_skills)."
+            )
         if not all(layout.widths):
             site = layout.sites[layout.widths.index(0)]
             raise InputError(f"routing.kind=token_moe needs linear layers; site {site!r} is not.")

@@ -185,4 +185,3 @@ def router_for(
             hyper.weight.copy_(router.weight)
             hyper.embedding.copy_(router.embedding.mean(1, keepdim=True))
     return hyper
-

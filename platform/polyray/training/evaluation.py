@@ -77,7 +77,9 @@ def rank(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[str]:
     """
     open_ended = [row.task for row in rows if not row.candidates]
     if open_ended:
-        raise InputError(f"Task {open_ended[0]!r} has no closed set of answers to rank: use evaluation.method=generate.")
+        raise InputError(
+            f"Task {open_ended[0]!r} has no closed set of answers to rank: use evaluation.method=generate."
+        )
     if model.backbone.kind == "encoder":
         return predict(model, rows, decoding, max_output=0)
     pairs = [(place, text) for place, row in enumerate(rows) for text in row.candidates]
@@ -100,10 +102,10 @@ def _likelihoods(model: Modular, rows: Sequence[Row], decoding: Decoding) -> lis
         chosen = [rows[place] for place in places]
         batch = collate(model.backbone, chosen).to(device_of(model.network))
         with mixing(model.inventory, model.router(batch.tasks)):
-            logits = model.backbone.model(
-                input_ids=batch.tokens, attention_mask=batch.mask, labels=batch.labels
-            ).logits
-        for place, value in zip(places, _mean_likelihood(logits, batch.labels, model.backbone.kind).tolist(), strict=True):
+            logits = model.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, labels=batch.labels).logits
+        for place, value in zip(
+            places, _mean_likelihood(logits, batch.labels, model.backbone.kind).tolist(), strict=True
+        ):
             found[place] = value
     model.train(training)
     return found

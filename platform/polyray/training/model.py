@@ -53,7 +53,9 @@ class Modular(nn.Module):
         return loss
 
 
-def build(backbone: Backbone, form: Form, tasks: Sequence[str], prior: IbpOptions, generator: torch.Generator) -> Modular:
+def build(
+    backbone: Backbone, form: Form, tasks: Sequence[str], prior: IbpOptions, generator: torch.Generator
+) -> Modular:
     """A fresh inventory and router of the given form on `backbone`.
 
     Raises:
@@ -65,9 +67,7 @@ def build(backbone: Backbone, form: Form, tasks: Sequence[str], prior: IbpOption
     if form.routing == "hyperformer" and form.module != "lora":
         raise InputError(f"routing.kind=hyperformer generates LoRA modules; found modules.kind={form.module}.")
     shared = SHARED_INPUTS.get(backbone.family, ())
-    inventory = attach(
-        backbone.network, patterns, form.module, router.n_skills, form.modules, generator, shared
-    )
+    inventory = attach(backbone.network, patterns, form.module, router.n_skills, form.modules, generator, shared)
     return Modular(backbone, inventory, router, prior)
 
 
