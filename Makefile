@@ -40,7 +40,7 @@ test: venv
 
 # The type checker follows folders, not the install's mapping: build/typed/polyray shows it the package as it is imported.
 check: .venv/.checkers
-	.venv/bin/ruff check .
+	.venv/bin/ruff check --quiet --output-format concise .
 	.venv/bin/ruff format --check .
 	@rm -rf build/typed && mkdir -p build/typed/polyray
 	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/jobs build/typed/polyray/

@@ -56,6 +56,8 @@ class AdaptSection(Section):
     """Share of the steps over which learning rates rise."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """Adam's memory of squared gradients; runs of some hundred steps want 0.99."""
     looks: int = Field(10, ge=1)
     """How often the development set is looked at; the best look is kept."""
     seed: int = 0
@@ -64,12 +66,9 @@ class AdaptSection(Section):
     def few_shot(self) -> FewShot:
         """As the library takes it."""
         speeds = Speeds(
-            lr=self.lr[0],
-            routing_lr=self.routing_lr,
-            weight_decay=self.weight_decay,
-            warmup=self.warmup,
-            clip=self.clip,
-        )
+            lr=self.lr[0], routing_lr=self.routing_lr, weight_decay=self.weight_decay, warmup=self.warmup,
+            clip=self.clip, beta2=self.beta2,
+        )  # fmt: skip
         return FewShot(
             steps=self.steps, batch=self.batch, speeds=speeds, rates=self.lr, looks=self.looks, seed=self.seed
         )
@@ -111,7 +110,7 @@ def pieces_of(config: Config, out: Path) -> list[dict[str, Any]]:
     suite = suite_of(config)
     seen = set(folder.tasks) & set(part(suite, config.adapt.part))
     if seen:
-        raise InputError(f"{sorted(seen)[0]!r} was a training task of {config.skills}: adapt to tasks it has not seen.")
+        raise InputError(f"{min(seen)!r} was a training task of {config.skills}: adapt to tasks it has not seen.")
     names = part(suite, config.adapt.part)
     return [
         {"config": config.model_dump(mode="json"), "out": str(out), "task": name, "seed": seed, "method": method}
@@ -177,7 +176,7 @@ def _loaded(key: str) -> tuple[Suite, Modular]:
 
 
 def row_of(suite: Suite, model: Modular, task: str) -> Tensor:
-    """[skills], the row of an unseen task where the router is fixed: the skills of its category, or all that there are."""
+    """[skills], an unseen task's row where the router is fixed: the skills of its category, or all that there are."""
     router = model.router
     if not isinstance(router, Fixed):
         return torch.ones(model.inventory.n_skills)

@@ -17,16 +17,28 @@ from .adapt import AdaptSection
 from .data import part, suite_of
 from .job import Context, Result
 from .report import NAMES, ordered, write_comparison
+from .sections import ModulesSection, RoutingSection, TrainingSection
 
 
 class Config(polytropon.Config):
-    """Train several routers on a suite's training tasks and adapt each to its test tasks."""
+    """Train several routers on a suite's training tasks and adapt each to its test tasks.
 
+    The defaults suit the planted suite, where a tiny backbone learns from nothing together with its skills.
+    """
+
+    modules: ModulesSection = ModulesSection(rank=4, sites=("ffn",))
+    """What a skill is made of."""
+    routing: RoutingSection = RoutingSection(n_skills=5)
+    """How tasks share skills; `routing.kind` is not read."""
+    training: TrainingSection = TrainingSection(
+        steps=400, lr=2e-2, routing_lr=2e-1, backbone_lr=3e-3, beta2=0.99, report_every=20, save_every=200
+    )
+    """How long and how fast."""
     kinds: tuple[str, ...] = ("shared", "private", "polytropon")
-    """Routers to compare: see `polyray list routers`. `routing.kind` is not read."""
+    """Routers to compare: see `polyray list routers`."""
     each: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Fields that differ for one router, by dotted name: {private: {training.lr: 0.003}}."""
-    adapt: AdaptSection = AdaptSection()
+    adapt: AdaptSection = AdaptSection(steps=50, lr=(3e-3, 1e-2), routing_lr=1.0, beta2=0.99, looks=5)
     """How each is adapted to the test tasks."""
 
 

@@ -14,7 +14,8 @@ from polyray.config import Section
 from polyray.errors import InputError
 from polyray.modules.site import without_skills
 from polyray.tasks import read_all
-from polyray.training.evaluation import answers, score
+from polyray.training.evaluation import answers
+from polyray.training.evaluation import score as scores_of
 from polyray.training.inventory_folder import load_inventory
 
 from .data import SuiteConfig, encoded, held, mean_score, suite_of
@@ -23,7 +24,7 @@ from .report import write_scores
 from .sections import EvaluationSection, TextSection
 
 
-class OnSection(Section):
+class ScoreSection(Section):
     """What is scored."""
 
     split: Literal["train", "dev", "test"] = "test"
@@ -39,7 +40,7 @@ class Config(SuiteConfig):
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote: RUN/skills."""
-    on: OnSection = OnSection()
+    score: ScoreSection = ScoreSection()
     """What is scored."""
     text: TextSection = TextSection()
     """Lengths of texts."""
@@ -56,13 +57,13 @@ def run(config: Config, context: Context) -> Result:
         raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon run.")
     folder, suite = load_inventory(Path(config.skills)), suite_of(config)
     known = [name for name in folder.tasks if name in suite.tasks]
-    unknown = [name for name in config.on.tasks if name not in known]
+    unknown = [name for name in config.score.tasks if name not in known]
     if unknown or not known:
         found = f"{unknown[0]!r} is not" if unknown else f"None of the suite {suite.name} is"
         raise InputError(f"{found} a task that {config.skills} was trained on: {', '.join(folder.tasks)}.")
-    names = list(config.on.tasks or known)
-    read_all(suite, names, (config.on.split,))
-    shares = [names[start : start + config.on.mixed] for start in range(0, len(names), config.on.mixed)]
+    names = list(config.score.tasks or known)
+    read_all(suite, names, (config.score.split,))
+    shares = [names[start : start + config.score.mixed] for start in range(0, len(names), config.score.mixed)]
     payload = {"config": config.model_dump(mode="json"), "out": str(context.out)}
     scores: dict[str, dict[str, float]] = {}
     with ray_session(context.address, context.out / "logs" / "ray"), bars(context.console) as display:
@@ -81,7 +82,7 @@ def evaluate_share(piece: Mapping[str, Any]) -> dict[str, Any]:
     config = Config.model_validate(piece["config"])
     suite, model = suite_of(config), load_inventory(Path(config.skills)).build()
     most = config.evaluation.max_examples
-    examples = [x for name in piece["names"] for x in held(suite.tasks[name], config.on.split, None, most)]
+    examples = [x for name in piece["names"] for x in held(suite.tasks[name], config.score.split, None, most)]
     with without_skills(model.inventory):
         data = encoded(model.backbone, suite, examples, config.text.lengths())
     predictions = answers(model, data.rows, config.evaluation.decoding(), config.text.max_output)
@@ -94,4 +95,4 @@ def evaluate_share(piece: Mapping[str, Any]) -> dict[str, Any]:
             if x.task == name
         ]
         (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return {"scores": score(suite.tasks, examples, predictions)}
+    return {"scores": scores_of(suite.tasks, examples, predictions)}

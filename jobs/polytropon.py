@@ -29,7 +29,17 @@ from polyray.training.loop import Report, Training, fit
 from polyray.training.model import Form, Modular, build
 from polyray.training.optimizers import adam_tensors, load_adam, optimizer
 
-from .data import SuiteConfig, category_allocation, encoded, held, mean_score, of_examples, part, pooled_examples, suite_of
+from .data import (
+    SuiteConfig,
+    category_allocation,
+    encoded,
+    held,
+    mean_score,
+    of_examples,
+    part,
+    pooled_examples,
+    suite_of,
+)
 from .job import Context, Result
 from .report import ALLOCATION, write_training
 from .sections import EvaluationSection, ModulesSection, RoutingSection, TextSection, TrainingSection, WorkersSection
@@ -39,7 +49,8 @@ class Config(SuiteConfig):
     """Train skills and their routing on the training tasks of a suite."""
 
     backbone: str = "tiny-seq2seq"
-    """Network under the skills: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face Hub."""
+    """Network under the skills: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face
+    Hub."""
     text: TextSection = TextSection()
     """Lengths of texts."""
     modules: ModulesSection = ModulesSection()

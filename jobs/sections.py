@@ -70,7 +70,7 @@ class RoutingSection(Section):
     top: int = Field(2, ge=1)
     """Skills kept by hard and token_moe."""
     allocation: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    """For expert: the skills of each task, numbered from 0. Empty: one skill for each first word of the tasks' category."""
+    """For expert: the skills of each task, from 0. Empty: one skill for each first word of the tasks' category."""
     ibp: float = Field(0.0, ge=0)
     """Coefficient of the Indian Buffet Process prior in the loss; 0 leaves it out."""
     ibp_alpha: float = Field(5.0, gt=0)
@@ -115,6 +115,8 @@ class TrainingSection(Section):
     """Share of the steps over which learning rates rise; then they fall linearly to 0."""
     clip: float = Field(1.0, gt=0)
     """Largest norm of the gradient."""
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """Adam's memory of squared gradients; runs of some hundred steps want 0.99."""
     task_power: float = Field(1.0, ge=0, le=1)
     """A task is drawn with probability proportional to size ** task_power: 1 proportional, 0 uniform."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -134,7 +136,7 @@ class TrainingSection(Section):
         """As the library takes it."""
         return Speeds(
             lr=self.lr, routing_lr=self.routing_lr, backbone_lr=self.backbone_lr, weight_decay=self.weight_decay,
-            warmup=self.warmup, clip=self.clip,
+            warmup=self.warmup, clip=self.clip, beta2=self.beta2,
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Presets of sites against tiny models of every family, built from their configs."""
 
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -38,16 +39,19 @@ from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import PRESETS, SHARED_INPUTS, site_patterns
 from polyray.modules.site import mixing
 
-LAYERS, SPECIAL = 2, {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-T5 = {"d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": LAYERS, "num_heads": 2, "decoder_start_token_id": 0, **SPECIAL}
-BART = {
+LAYERS = 2
+SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+T5: dict[str, Any] = {
+    "d_model": 8, "d_kv": 4, "d_ff": 12, "num_layers": LAYERS, "num_heads": 2, "decoder_start_token_id": 0, **SPECIAL,
+}  # fmt: skip
+BART: dict[str, Any] = {
     "d_model": 8, "encoder_layers": LAYERS, "decoder_layers": LAYERS, "encoder_attention_heads": 2,
     "decoder_attention_heads": 2, "encoder_ffn_dim": 12, "decoder_ffn_dim": 12, "decoder_start_token_id": 2, **SPECIAL,
 }  # fmt: skip
-DEEP = {
+DEEP: dict[str, Any] = {
     "hidden_size": 8, "num_hidden_layers": LAYERS, "num_attention_heads": 2, "intermediate_size": 12, **SPECIAL,
 }  # fmt: skip
-GROUPED = {**DEEP, "num_key_value_heads": 1, "head_dim": 4}
+GROUPED: dict[str, Any] = {**DEEP, "num_key_value_heads": 1, "head_dim": 4}
 
 CONFIGS: dict[str, PreTrainedConfig] = {
     "t5": T5Config(vocab_size=20, **T5),

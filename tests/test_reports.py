@@ -37,7 +37,7 @@ CELLS = np.random.default_rng(3).random((4, 7, 5))
 TREE = hierarchy(features(CELLS))
 GROUPS = subsets(CELLS.mean(axis=0), NAMES)
 SCORES = {name: 0.1 * place for place, name in enumerate(NAMES)}
-OTHERS = {name: 0.3 for name in NAMES}
+OTHERS = dict.fromkeys(NAMES, 0.3)
 
 PICTURES: dict[str, Callable[[], Figure]] = {
     "allocation_map": lambda: allocation_map(CELLS, NAMES),

@@ -1,6 +1,5 @@
 """What every router must do, and what is special about each."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -170,41 +169,6 @@ def test_a_new_row_is_drawn_or_made_from_the_known_ones(init: Any, like: str | N
         assert row.abs().max() <= 1e-3
     else:
         assert torch.allclose(row, old.mean(2) if init == "mean" else old[:, :, 1])
-
-
-def test_a_cell_of_the_relaxed_bernoulli_has_its_known_mean() -> None:
-    """E sigmoid(z + logit(u)) = a / (a - 1) - a ln(a) / (a - 1)^2 with a = exp(z), at temperature 1.
-
-    A second skill that is on for sure has the cell 1, so the first one's is w / (1 - w).
-    """
-    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), RoutingOptions(n_skills=2), _seed(0))
-    for z in (-2.0, 0.7):
-        with torch.no_grad():
-            router.logits.copy_(torch.tensor([z, 50.0]))
-        w = _weights(router(["t"] * 40_000, _seed(1)))[:, 0, 0, 0].double()
-        a = torch.tensor(z, dtype=torch.float64).exp()
-        mean = a / (a - 1) - a * a.log() / (a - 1) ** 2
-        assert (w / (1 - w)).mean().item() == pytest.approx(float(mean), abs=5e-3)
-
-
-@pytest.mark.parametrize("temperature", [0.3, 2.0])
-def test_a_skill_is_on_as_often_as_its_probability_at_any_temperature(temperature: float) -> None:
-    options = RoutingOptions(n_skills=2, temperature=temperature)
-    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), options, _seed(0))
-    with torch.no_grad():
-        router.logits.copy_(torch.tensor([-1.0, 500.0]))
-    w = _weights(router(["t"] * 40_000, _seed(1)))[:, 0, 0, 0]
-    on = (w / (1 - w) > 0.5).float().mean()
-    assert float(on) == pytest.approx(1 / (1 + math.e), abs=1e-2)
-
-
-def test_one_hard_skill_is_drawn_as_often_as_softmax_says() -> None:
-    options = RoutingOptions(n_skills=3, top=1)
-    router = ROUTERS["hard"](["t"], Layout(sites=("s",), widths=(1,)), options, _seed(0))
-    with torch.no_grad():
-        router.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
-    drawn = _weights(router(["t"] * 40_000, _seed(1)))[:, 0, 0]
-    assert torch.allclose(drawn.mean(0), torch.tensor([0.0, 1.0, -1.0]).softmax(0), atol=1e-2)
 
 
 def test_the_gradient_of_hard_routing_is_that_of_softmax() -> None:

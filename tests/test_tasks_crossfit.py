@@ -181,7 +181,7 @@ def test_labelled_keeps_tasks_with_a_closed_set_of_answers(folder: Path) -> None
 
 
 def test_plain_crossfit_data_get_crossfits_metric_and_the_labels_they_hold(tmp_path: Path) -> None:
-    write_task(tmp_path, "glue-cola", 16, {split: "x\tacceptable\ny\tunacceptable\n" for split in SPLITS})
+    write_task(tmp_path, "glue-cola", 16, dict.fromkeys(SPLITS, "x\tacceptable\ny\tunacceptable\n"))
     write_task(tmp_path, "home_made", 32, TRIVIA)
     suite = load(tmp_path)
     assert (suite.tasks["glue-cola"].metric, suite.tasks["home_made"].metric) == ("Matthew-Correlation", "EM")

@@ -194,7 +194,8 @@ def test_json_files_slices_and_lists_of_answers_work(hub_cache: Path) -> None:
     ]
     write_lines(hub_cache / "qa.jsonl", rows)
     source: dict[str, object] = {
-        "path": "json", "data_files": {"rows": str(hub_cache / "qa.jsonl")}, "input": "{q}", "output": "{answers[text]}",
+        "path": "json", "data_files": {"rows": str(hub_cache / "qa.jsonl")}, "input": "{q}",
+        "output": "{answers[text]}",
         "splits": {"train": "rows[:80%]", "dev": "rows[80%:]"}, "metric": "QA-F1",
     }  # fmt: skip
     task = hub("qa", source).tasks["qa"]

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import torch
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
-    T5Config,
-    T5ForConditionalGeneration,
 )
 
 from polyray.backbones.text import BOS, EOS, PAD, ByteText
@@ -20,13 +20,15 @@ WIDTH, HEADS, LAYERS = 64, 4, 2
 
 
 def tiny_seq2seq() -> PreTrainedModel:
-    """T5: 2 + 2 layers, width 64."""
-    config = T5Config(
-        vocab_size=ByteText.n_tokens, d_model=WIDTH, d_kv=WIDTH // HEADS, d_ff=4 * WIDTH, num_layers=LAYERS,
-        num_heads=HEADS, dropout_rate=0.0, feed_forward_proj="relu", pad_token_id=PAD, eos_token_id=EOS,
-        decoder_start_token_id=PAD,
+    """BART: 2 + 2 layers, width 64; initial weights large enough to learn quickly from nothing."""
+    config = BartConfig(
+        vocab_size=ByteText.n_tokens, d_model=WIDTH, encoder_layers=LAYERS, decoder_layers=LAYERS,
+        encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=2 * WIDTH,
+        decoder_ffn_dim=2 * WIDTH, max_position_embeddings=512, dropout=0.0, attention_dropout=0.0,
+        activation_dropout=0.0, init_std=0.1, pad_token_id=PAD, bos_token_id=BOS, eos_token_id=EOS,
+        decoder_start_token_id=BOS, forced_eos_token_id=None,
     )  # fmt: skip
-    return T5ForConditionalGeneration(config)
+    return BartForConditionalGeneration(config)
 
 
 def tiny_causal() -> PreTrainedModel:

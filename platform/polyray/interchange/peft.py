@@ -29,12 +29,15 @@ TASK_TYPES: Mapping[str, str] = {
     "TOKEN_CLS": "tagging",
 }
 
-READ = frozenset(
-    "peft_type r lora_alpha use_rslora init_lora_weights bias "  # what import_peft looks at
-    "peft_version task_type auto_mapping base_model_name_or_path revision inference_mode lora_dropout target_modules "
-    "exclude_modules layers_to_transform layers_pattern megatron_core qalora_group_size eva_config runtime_config".split()
-)
+HARMLESS = frozenset({
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision", "task_type",
+    "exclude_modules", "layers_pattern", "layers_to_transform", "lora_dropout", "runtime_config", "target_modules",
+    "bias", "init_lora_weights", "lora_alpha", "r", "use_rslora",  # import_peft looks at these
+    "eva_config", "megatron_core", "qalora_group_size",  # nothing where what they belong to is off
+})  # fmt: skip
 """Fields of PEFT's config that do not change what trained factors compute; any other field must be off."""
+
+DEFAULTS: Mapping[str, Any] = {"bias": "none", "init_lora_weights": True, "use_rslora": False}
 
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
 """Ways to start PEFT's factors that leave the backbone's own weights as they were."""
@@ -105,7 +108,7 @@ def import_peft(
         down, up = (_factor(folder, factors, site, which, rank) for which in ("A", "B"))
         tensors[f"{site}/down.weight"] = down.T.contiguous()[None]  # [1, in, rank]
         tensors[f"{site}/up.weight"] = up.T.contiguous()[None]  # [1, rank, out]
-    options = ModuleOptions(rank=rank, alpha=alpha * math.sqrt(rank) if config.get("use_rslora") else alpha)
+    options = ModuleOptions(rank=rank, alpha=alpha * math.sqrt(rank) if config["use_rslora"] else alpha)
     card = Card(
         name=name, kind="lora", backbone=backbone, sites=tuple(sites), options=asdict(options), tasks=tuple(tasks),
         metrics=dict(metrics or {}),
@@ -126,12 +129,13 @@ def _config(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: peft_type is {found!r}; only 'LORA' becomes a skill.")
     if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
         raise InputError(f"{file}: r and lora_alpha must be numbers.")
-    on = [field for field, value in config.items() if field not in READ and value]
+    on = [field for field, value in config.items() if field not in HARMLESS and value]
     if on:
         raise InputError(f"{file}: {on[0]}={config[on[0]]!r} is something that a skill cannot hold; it must be off.")
-    if config.get("bias", "none") != "none":
+    config = {**DEFAULTS, **config}
+    if config["bias"] != "none":
         raise InputError(f"{file}: bias={config['bias']!r}: a LoRA skill holds no biases; it must be 'none'.")
-    start = config.get("init_lora_weights", True)
+    start = config["init_lora_weights"]
     if start not in PLAIN_STARTS:
         raise InputError(
             f"{file}: init_lora_weights={start!r} changed the backbone's weights; let PEFT convert the adapter to a "

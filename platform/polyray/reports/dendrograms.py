@@ -89,7 +89,8 @@ def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subse
         left = 90.0 < turn < 270.0
         axes.text(
             np.deg2rad(turn), 1.0 + 0.08 / radius, name, fontsize=size, parse_math=False,
-            rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center", ha="right" if left else "left",
+            rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center",
+            ha="right" if left else "left",
         )  # fmt: skip
     if tree.legend:
         add_legend(figure, swatches(tree.legend), place="lower center")

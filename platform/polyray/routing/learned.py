@@ -98,4 +98,4 @@ def uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """U(0, 1) of the shape of `like`, drawn on the generator's device so that a seed means the same everywhere."""
     tiny = torch.finfo(torch.float32).eps
     u = torch.rand(like.shape, generator=generator, device=generator.device if generator else like.device)
-    return u.clamp_(tiny, 1 - tiny).to(like)
+    return u.clamp_(tiny, 1 - tiny)

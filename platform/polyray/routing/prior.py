@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ class IbpOptions:
     coefficient: float = 0.0  # 0 leaves it out, as the paper's final model does
     alpha: float = 5.0  # expected skills per task
     centred: bool = True  # subtract the value at half-full columns, so that the logged loss stays comparable
-    columns: str = "exact"  # "exact": the paper's Eq. 4; "counts": probability of the counts, which prefers sparsity
+    # "exact": the paper's Eq. 4; "counts": the probability of the counts, which prefers sparsity
+    columns: Literal["exact", "counts"] = "exact"
 
 
 def ibp_log_prior(logits: Tensor, options: IbpOptions) -> Tensor:

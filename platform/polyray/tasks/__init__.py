@@ -9,15 +9,21 @@ from polyray.lookup import lookup
 from polyray.tasks.crossfit import crossfit
 from polyray.tasks.hub import hub
 from polyray.tasks.jsonl import jsonl
-from polyray.tasks.planted import load_planted
 from polyray.tasks.options import HubDataset, TaskOptions
+from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Example, Suite, Task, read_all
+
+
+def planted(options: TaskOptions) -> Suite:
+    """Seeded synthetic tasks, each a composition of a few known latent skills."""
+    return load_planted(options.planted)
+
 
 TASKS: dict[str, Callable[[TaskOptions], Suite]] = {
     "crossfit": crossfit,
     "hub": hub,
     "jsonl": jsonl,
-    "planted": lambda options: load_planted(options.planted),
+    "planted": planted,
 }
 
 

@@ -85,7 +85,7 @@ def _columns(template: str, name: str) -> list[str]:
 
 
 def _classes(data: datasets.Dataset, source: HubDataset, name: str) -> dict[str, tuple[str, ...]]:
-    """The words for the class numbers of each used column that holds some; `labels` are those of the output's column."""
+    """The words for the class numbers of each used column that holds some; `labels`: those of the output's column."""
     features = {column: data.features[column] for column in _used(source, name)}
     classes = {column: tuple(kind.names) for column, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
     target = _target(source, name)

@@ -44,7 +44,7 @@ class TaskOptions(Section):
     partition: str = ""
     """Which tasks are train, dev and test: a name in PATH/custom_tasks_splits or a JSON file; empty: all are train."""
     include: tuple[str, ...] = ()
-    """Take only tasks whose name or category matches one of these patterns ("bbh-*", "classification/*"); empty: all."""
+    """Take only tasks whose name or category matches a pattern ("bbh-*", "classification/*"); empty: all."""
     labelled: bool = False
     """Take only tasks with a closed set of answers for every example."""
     prompt_name: bool = True

@@ -1,4 +1,4 @@
-"""An inventory on disk: a library of its skills, and beside them the router (and the backbone, where it was trained)."""
+"""An inventory on disk: a library of its skills, and beside them the router (and a trained backbone)."""
 
 import os
 import shutil

@@ -45,7 +45,7 @@ class Modular(nn.Module):
         self.network, self.inventory, self.router = backbone.network, inventory, router
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
-        """Call it inside `mixing(model.inventory)`, and `backward()` too; noise of the router comes from `generator`."""
+        """Call it inside `mixing(model.inventory)`, and `backward()` too; the router's noise comes from `generator`."""
         self.inventory.put_in_force(self.router(batch.tasks, generator))
         loss = objective(self.backbone, batch)
         if self.prior.coefficient and isinstance(self.router, Learned):

@@ -20,6 +20,7 @@ class Speeds:
     weight_decay: float = 0.01  # of skills and backbone; never of the routing
     warmup: float = 0.06  # share of the steps over which learning rates rise
     clip: float = 1.0  # largest norm of the gradient
+    beta2: float = 0.999  # Adam's memory of squared gradients; short runs want a shorter one
 
 
 def optimizer(model: Modular, speeds: Speeds) -> torch.optim.AdamW:
@@ -34,7 +35,9 @@ def optimizer(model: Modular, speeds: Speeds) -> torch.optim.AdamW:
         _group(list(model.router.parameters()), speeds.routing_lr if fast else speeds.lr, 0.0, "routing"),
         _group(base if speeds.backbone_lr > 0 else [], speeds.backbone_lr, speeds.weight_decay, "backbone"),
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=speeds.lr, fused=True)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=speeds.lr, betas=(0.9, speeds.beta2), fused=True
+    )
 
 
 def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -> dict[str, object]:
@@ -43,7 +46,7 @@ def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -
 
 
 def set_rates(adam: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
-    """Linear rise over the first `warmup` share of `steps`, then linear fall to 0: the rates of step `step` (from 0)."""
+    """The rates of step `step` (from 0): a linear rise over the first `warmup` share of `steps`, then a fall to 0."""
     rising = max(1, round(warmup * steps))
     scale = (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
     for group in adam.param_groups:

@@ -1,0 +1,206 @@
+"""Time of a training step of Polytropon, plain LoRA and PEFT's Poly over that of the frozen backbone alone.
+
+One process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
+backbone forward and backward through all activations, without modules and without an optimiser. CPU figures are
+processor time, GPU figures wall time between synchronisations.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft import LoraConfig, PolyConfig, get_peft_model
+from torch import Tensor
+from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
+
+from benchmarks.table import show
+from polyray.modules.attach import attach
+from polyray.modules.layout import Layout
+from polyray.modules.options import ModuleOptions
+from polyray.modules.presets import SHARED_INPUTS, site_patterns
+from polyray.modules.site import mixing
+from polyray.routing import ROUTERS, RoutingOptions
+
+N_TASKS = 20
+Step = Callable[[], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What a step works on."""
+
+    batch: int
+    read: int
+    written: int
+    rank: int
+    skills: int
+    tasks: int
+
+    def __str__(self) -> str:
+        return (
+            f"batch {self.batch}, length {self.read}/{self.written}, rank {self.rank}, S {self.skills}, T {self.tasks}"
+        )
+
+
+def shapes() -> list[Shape]:
+    """Rank 4 and 16, 8 and 32 skills, 2 and 16 tasks, at three sizes of batch."""
+    found = []
+    for batch, read, written in ((16, 64, 64), (16, 16, 4), (2, 16, 4)):
+        for rank in (4, 16):
+            for skills in (8, 32):
+                for tasks in (2,) if batch == 2 else (2, 16):
+                    found.append(Shape(batch=batch, read=read, written=written, rank=rank, skills=skills, tasks=tasks))
+    return found
+
+
+def t5() -> PreTrainedModel:
+    """A random T5: width 256, 4 + 4 layers, 48 attention layers that carry modules."""
+    config = T5Config(
+        vocab_size=1024, d_model=256, d_kv=64, d_ff=1024, num_layers=4, num_heads=4, dropout_rate=0.0, pad_token_id=0,
+        eos_token_id=1, decoder_start_token_id=0,
+    )  # fmt: skip
+    config.decoder_start_token_id = 0
+    return _frozen(T5ForConditionalGeneration(config))
+
+
+def bart_large() -> PreTrainedModel:
+    """A random network of BART-large's shape: the paper's."""
+    config = BartConfig(vocab_size=50265, dropout=0.0, attention_dropout=0.0, decoder_start_token_id=2)
+    return _frozen(BartForConditionalGeneration(config))
+
+
+def _frozen(model: PreTrainedModel) -> PreTrainedModel:
+    return model.requires_grad_(False)
+
+
+class Case:
+    """The variants of a step on one shape."""
+
+    def __init__(self, build: Callable[[], PreTrainedModel], shape: Shape, device: torch.device) -> None:
+        self._build, self._shape, self._device = build, shape, device
+        draw = torch.Generator().manual_seed(0)
+        self._batch = {
+            "input_ids": torch.randint(4, 1000, (shape.batch, shape.read), generator=draw).to(device),
+            "attention_mask": torch.ones(shape.batch, shape.read, dtype=torch.long, device=device),
+            "labels": torch.randint(4, 1000, (shape.batch, shape.written), generator=draw).to(device),
+        }
+        self._tasks = [place % shape.tasks for place in range(shape.batch)]
+
+    def variants(self) -> dict[str, Step]:
+        """A step of each, by name."""
+        return {"floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "polyray": self.polyray()}
+
+    def floor(self) -> Step:
+        """The frozen backbone, gradients down to its embeddings' outputs."""
+        model = self._model()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Embedding):
+                module.register_forward_hook(lambda _, __, output: output.requires_grad_(True))
+        return lambda: model(**self._batch).loss.backward()
+
+    def lora(self) -> Step:
+        """PEFT's LoRA: one module for all tasks."""
+        config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=self._shape.rank, target_modules=self._targets())
+        return self._stepper(get_peft_model(self._model(), config), {})
+
+    def peft(self) -> Step:
+        """PEFT's Poly."""
+        config = PolyConfig(
+            task_type="SEQ_2_SEQ_LM", r=self._shape.rank, n_tasks=N_TASKS, n_skills=self._shape.skills, n_splits=1,
+            target_modules=self._targets(),
+        )  # fmt: skip
+        model = get_peft_model(self._model(), config)
+        return self._stepper(model, {"task_ids": torch.tensor(self._tasks, device=self._device)})
+
+    def polyray(self) -> Step:
+        """The same inventory and routing, noise of its own for every example, in Polyray."""
+        model, shape = self._model(), self._shape
+        patterns = site_patterns(model.config.model_type, ["attention"])
+        generator = torch.Generator().manual_seed(0)
+        names = [f"task {number}" for number in range(N_TASKS)]
+        router = ROUTERS["polytropon"](
+            names, Layout.of(model, patterns), RoutingOptions(n_skills=shape.skills), generator
+        ).to(self._device)
+        options, shared = ModuleOptions(rank=shape.rank), SHARED_INPUTS[model.config.model_type]
+        inventory = attach(model, patterns, "lora", shape.skills, options, generator, shared).to(self._device)
+        adam = torch.optim.AdamW([*inventory.parameters(), *router.parameters()], lr=1e-3, fused=True)
+        noise = torch.Generator(self._device).manual_seed(0)
+        tasks = [names[task] for task in self._tasks]
+
+        def step() -> None:
+            adam.zero_grad(set_to_none=True)
+            with mixing(inventory, router(tasks, noise)):
+                loss: Tensor = model(**self._batch).loss
+                loss.backward()
+            adam.step()
+
+        return step
+
+    def _model(self) -> PreTrainedModel:
+        return self._build().to(self._device)
+
+    def _targets(self) -> list[str]:
+        t5_names, bart_names = ["q", "k", "v", "o"], ["q_proj", "k_proj", "v_proj", "out_proj"]
+        return t5_names if self._build is t5 else bart_names
+
+    def _stepper(self, model: torch.nn.Module, more: dict[str, Any]) -> Step:
+        adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+        def step() -> None:
+            adam.zero_grad(set_to_none=True)
+            model(**self._batch, **more).loss.backward()
+            adam.step()
+
+        return step
+
+
+def measure(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, float]:
+    """Median milliseconds of each variant, taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(rounds + 3):
+        for name, step in steps.items():
+            clock = time.process_time if device.type == "cpu" else _synchronised
+            started = clock()
+            step()
+            if number >= 3:
+                times[name].append(1000 * (clock() - started))
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _synchronised() -> float:
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def main() -> None:
+    """Measure all shapes and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=11)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    cases = [(t5, shape) for shape in shapes()]
+    if device.type == "cuda":
+        cases += [(bart_large, Shape(batch=32, read=512, written=64, rank=16, skills=8, tasks=16))]
+    rows = []
+    for build, shape in cases:
+        found = measure(Case(build, shape, device).variants(), arguments.rounds, device)
+        rows.append(
+            {
+                "shape": f"{build.__name__}: {shape}",
+                **{f"{name}_ms": value for name, value in found.items()},
+                "over_floor": found["polyray"] / found["floor"],
+                "over_lora": found["polyray"] / found["lora"],
+                "over_peft": found["polyray"] / found["peft"],
+            }
+        )
+    show(f"Training step on {device.type}", rows, arguments.json)
+
+
+if __name__ == "__main__":
+    main()

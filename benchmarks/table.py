@@ -1,0 +1,24 @@
+"""Rows of figures, for people and for programs."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+PACKAGES = ("polyray", "torch", "transformers", "peft", "ray")
+
+
+def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print `rows` as a table, or with `as_json` as {"rows": ..., "versions": ...}."""
+    if as_json:
+        versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+        print(json.dumps({"rows": list(rows), "versions": versions}))
+        return
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()])
+    Console().print(table)

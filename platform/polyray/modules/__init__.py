@@ -1,0 +1,1 @@
+"""Modules, and the sites of a backbone that carry them."""

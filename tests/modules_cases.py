@@ -1,0 +1,142 @@
+"""Layers of every kind, a small net of two sites on each, and batches whose examples share rows in every way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from modules_slow import SLOW, Attention, first
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from polyray.modules.attach import Inventory, attach
+from polyray.modules.mix import Mix, Rows
+from polyray.modules.options import ModuleOptions
+from polyray.modules.site import Site
+
+BATCH, LENGTH, SKILLS = 6, 5, 3
+PARAMETRIC, CHANGES_OUTPUTS = ("lora", "sparse", "dense"), ("bottleneck", "ia3")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of layer: how to make one, and inputs for a batch of it."""
+
+    layer: Callable[[], nn.Module]
+    inputs: Callable[[int, torch.Generator], Tensor]
+    modules: tuple[str, ...] = PARAMETRIC
+
+
+def floats(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
+    return lambda batch, generator: torch.randn(batch, *shape, generator=generator, dtype=torch.float64)
+
+
+LAYERS = {
+    "linear": Kind(lambda: nn.Linear(6, 4), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
+    "linear without bias": Kind(lambda: nn.Linear(6, 4, bias=False), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
+    "linear, 2-D": Kind(lambda: nn.Linear(6, 4), floats(6), PARAMETRIC + CHANGES_OUTPUTS),
+    "linear, 4-D": Kind(lambda: nn.Linear(6, 4), floats(2, 3, 6), PARAMETRIC + CHANGES_OUTPUTS),
+    "embedding": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n, LENGTH), generator=g)),
+    "embedding, 1-D": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n,), generator=g)),
+    "conv2d": Kind(lambda: nn.Conv2d(2, 4, 3, padding=1, stride=2), floats(2, 5, 5)),
+    "conv2d in groups": Kind(lambda: nn.Conv2d(4, 4, 3, groups=2, bias=False), floats(4, 5, 5)),
+    "gru cell": Kind(lambda: nn.GRUCell(6, 4), floats(6)),
+    "lstm cell": Kind(lambda: nn.LSTMCell(6, 4), floats(6)),
+    "gru": Kind(lambda: nn.GRU(6, 4, batch_first=True, bidirectional=True), floats(3, 6)),
+    "lstm": Kind(lambda: nn.LSTM(6, 4, num_layers=2, batch_first=True), floats(3, 6)),
+    **{
+        f"attention, {mask} mask": Kind(lambda mask=mask: Attention(8, 2, 2, mask), floats(LENGTH, 8), ("prefix",))
+        for mask in ("none", "bool", "float", "causal")
+    },
+    "attention, grouped": Kind(lambda: Attention(8, 4, 2, "causal", gqa=True), floats(LENGTH, 8), ("prefix",)),
+    "attention, repeated": Kind(lambda: Attention(8, 4, 2), floats(LENGTH, 8), ("prefix",)),
+}  # fmt: skip
+CASES = [(module, layer) for layer, kind in LAYERS.items() for module in kind.modules]
+PATHS: dict[str, tuple[list[int], int]] = {
+    "a row for each example": ([0, 1, 2, 3, 4, 5], 6),
+    "blocks": ([0, 0, 1, 1, 2, 2], 3),
+    "unequal groups": ([1, 0, 1, 1, 2, 1], 3),
+    "one row": ([0] * 6, 1),
+    "a row that nobody uses": ([2, 0, 2, 0, 0, 2], 3),
+}
+every_case = pytest.mark.parametrize(("kind", "layer"), CASES)
+
+
+class Net(nn.Module):
+    """Two alike sites that read the same input."""
+
+    def __init__(self, layer: Callable[[], nn.Module]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.sites = nn.ModuleList([layer(), layer()]).double()
+        self.checkpointing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.checkpointing:
+            return torch.stack([first(_plain(checkpoint(site, x, use_reentrant=False))) for site in self.sites])
+        return torch.stack([first(_plain(site(x))) for site in self.sites])
+
+
+def _plain(output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
+    """What recurrent layers over time give per step; of cells both states."""
+    if isinstance(output, tuple) and output[0].dim() == 3:
+        return output[0]
+    return output
+
+
+def net_with(
+    kind: str, layer: str, n_skills: int = SKILLS, fresh: bool = False, **options: Any
+) -> tuple[Net, Inventory]:
+    net = Net(LAYERS[layer].layer)
+    chosen = ModuleOptions(**{"rank": 2, "alpha": 3.0, "length": 2, "density": 0.3, **options})
+    inventory = attach(net, ["sites.[01]"], kind, n_skills, chosen, seed(1)).double()
+    if not fresh:
+        generator = seed(2)
+        with torch.no_grad():
+            for parameter in inventory.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return net, inventory
+
+
+def seed(number: int) -> torch.Generator:
+    return torch.Generator().manual_seed(number)
+
+
+def mix_of(path: str, heads: int = 1) -> Mix:
+    of, n_rows = PATHS[path]
+    weights = torch.rand(2, heads, n_rows, SKILLS, generator=seed(3), dtype=torch.float64)
+    return Mix(weights, Rows(of, n_rows, weights.device))
+
+
+def slowly(net: Net, inventory: Inventory, mix: Mix, x: Tensor) -> Tensor:
+    """The definition, site by site and example by example; each example stands `len(x) / batch` times in `x`."""
+    skills = [inventory.skill(index) for index in range(inventory.n_skills)]
+    times, outputs = len(x) // len(mix.rows), []
+    for place, site in enumerate(net.sites):
+        name = inventory.sites[place]
+        own = [{key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills]
+        layer = site.layer if isinstance(site, Site) else site
+        rows = [
+            SLOW[inventory.kind](
+                _Stepwise(layer) if isinstance(layer, nn.GRU | nn.LSTM) else layer,
+                own, mix.weights[place, :, mix.rows.of[index // times]], x[index : index + 1], inventory.options,
+            )
+            for index in range(len(x))
+        ]  # fmt: skip
+        outputs.append(torch.cat(rows))
+    return torch.stack(outputs)
+
+
+class _Stepwise(nn.Module):
+    """A recurrent layer under its own parameter names whose output is the states of every step."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        for name, parameter in layer.named_parameters():
+            self.register_parameter(name, parameter)
+        self._layer = (layer,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        own = dict(self.named_parameters())
+        return torch.func.functional_call(self._layer[0], own, (x,))[0]

@@ -1,0 +1,214 @@
+"""LoRA skills in and out of PEFT: the same logits on both sides."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BertConfig, T5Config
+
+from polyray.errors import InputError
+from polyray.interchange.peft import CONFIG, WEIGHTS, export_peft, import_peft
+from polyray.modules.attach import Inventory, attach
+from polyray.modules.mix import Mix, Rows
+from polyray.modules.options import ModuleOptions
+from polyray.modules.presets import site_patterns
+from polyray.modules.site import mixing
+from polyray.skill import BackboneCard, Card, Skill
+
+peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks
+
+BACKBONE = BackboneCard(name="tiny", fingerprint="a" * 64)
+SKILLS = 3
+
+
+def _backbone(family: str) -> nn.Module:
+    torch.manual_seed(0)
+    if family == "t5":
+        config = T5Config(
+            vocab_size=30, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, decoder_start_token_id=0,
+            pad_token_id=0, bos_token_id=1, eos_token_id=1,
+        )  # fmt: skip
+        return AutoModelForSeq2SeqLM.from_config(config).eval()
+    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24)
+    return AutoModelForMaskedLM.from_config(config).eval()
+
+
+def _logits(model: nn.Module) -> Tensor:
+    ids = torch.randint(2, 30, (4, 6), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids.flip(1)).logits
+
+
+def _inventory(family: str, n_skills: int = SKILLS, **options: Any) -> tuple[nn.Module, Inventory]:
+    backbone, generator = _backbone(family), torch.Generator().manual_seed(2)
+    chosen = ModuleOptions(**{"rank": 2, "alpha": 3.0, **options})
+    inventory = attach(backbone, site_patterns(family, ["all"]), "lora", n_skills, chosen, generator)
+    with torch.no_grad():
+        for parameter in inventory.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    return backbone, inventory
+
+
+def _skill(inventory: Inventory, tensors: dict[str, Tensor]) -> Skill:
+    options = {"rank": inventory.options.rank, "alpha": inventory.options.alpha, "n_splits": inventory.options.n_splits}
+    card = Card(name="cola", kind=inventory.kind, backbone=BACKBONE, sites=inventory.sites, options=options)
+    return Skill(card=card, tensors=tensors)
+
+
+def _peft_logits(family: str, folder: Path) -> Tensor:
+    return _logits(peft.PeftModel.from_pretrained(_backbone(family), folder).eval())
+
+
+@pytest.mark.parametrize("task_type", [None, "own"])
+@pytest.mark.parametrize("n_splits", [1, 2])
+@pytest.mark.parametrize("family", ["t5", "bert"])
+def test_an_exported_skill_gives_the_same_logits_in_peft(
+    family: str, n_splits: int, task_type: str | None, tmp_path: Path
+) -> None:
+    backbone, inventory = _inventory(family, n_splits=n_splits)
+    own = {"t5": "SEQ_2_SEQ_LM", "bert": "FEATURE_EXTRACTION"}[family]
+    export_peft(_skill(inventory, inventory.skill(1)), tmp_path / "out", task_type=own if task_type else None)
+    with mixing(inventory, torch.eye(SKILLS)[[1] * 4]):
+        ours = _logits(backbone)
+    assert (_peft_logits(family, tmp_path / "out") - ours).abs().max() < 1e-5 * ours.abs().max()
+    plain = _logits(_backbone(family))
+    assert (ours - plain).abs().max() > 0.1 * plain.abs().max()
+
+
+@pytest.mark.parametrize("n_splits", [1, 2])
+def test_the_blend_of_a_task_s_mix_becomes_an_ordinary_lora(n_splits: int, tmp_path: Path) -> None:
+    backbone, inventory = _inventory("t5", n_splits=n_splits)
+    weights = torch.rand(len(inventory.sites), n_splits, 1, SKILLS, generator=torch.Generator().manual_seed(3))
+    with mixing(inventory, Mix(weights, Rows([0] * 4, 1, weights.device))):
+        ours = _logits(backbone)
+    export_peft(_skill(inventory, inventory.blend(weights[:, :, 0])), tmp_path / "out")
+    assert (_peft_logits("t5", tmp_path / "out") - ours).abs().max() < 1e-5 * ours.abs().max()
+
+
+@pytest.mark.parametrize("use_rslora", [False, True])
+@pytest.mark.parametrize(("family", "task_type"), [("t5", "SEQ_2_SEQ_LM"), ("t5", None), ("bert", None)])
+def test_an_imported_adapter_gives_peft_s_logits(
+    family: str, task_type: str | None, use_rslora: bool, tmp_path: Path
+) -> None:
+    config = peft.LoraConfig(
+        task_type=task_type, target_modules=["q", "v", "query", "wo"], r=4, lora_alpha=6, use_rslora=use_rslora
+    )
+    model = peft.get_peft_model(_backbone(family), config).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.3, generator=torch.Generator().manual_seed(len(name)))
+    model.save_pretrained(tmp_path)
+    skill = import_peft(tmp_path, name="theirs", backbone=BACKBONE, tasks=("glue-cola",))
+    assert (skill.card.kind, skill.card.name, skill.card.tasks) == ("lora", "theirs", ("glue-cola",))
+
+    backbone, generator = _backbone(family), torch.Generator()
+    options = ModuleOptions(rank=int(skill.card.options["rank"]), alpha=skill.card.options["alpha"])
+    inventory = attach(backbone, skill.card.sites, "lora", 1, options, generator)
+    assert set(inventory.sites) == set(skill.card.sites)
+    inventory.put_on(0, skill.tensors)
+    with mixing(inventory, torch.ones(4, 1)):
+        ours = _logits(backbone)
+    theirs = _logits(model)
+    assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+
+
+def test_out_and_in_again_is_bitwise_equal(tmp_path: Path) -> None:
+    _, inventory = _inventory("t5", alpha=1.5)
+    skill = _skill(inventory, inventory.skill(0))
+    export_peft(skill, tmp_path / "out")
+    back = import_peft(tmp_path / "out", name="cola", backbone=BACKBONE)
+    assert set(back.card.sites) == set(skill.card.sites)
+    assert (back.card.options["rank"], back.card.options["alpha"]) == (2, 1.5)
+    assert set(back.tensors) == set(skill.tensors)
+    assert all(torch.equal(back.tensors[name], skill.tensors[name]) for name in skill.tensors)
+
+
+def test_blocks_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    folder = _adapter(tmp_path, {f"h.{block}.q": (torch.ones(2, 4), torch.ones(3, 2)) for block in (10, 2, 1)})
+    assert import_peft(folder, name="x", backbone=BACKBONE).card.sites == ("h.1.q", "h.2.q", "h.10.q")
+
+
+def _adapter(folder: Path, factors: dict[str, tuple[Tensor, Tensor]] | None = None, **config: Any) -> Path:
+    """An adapter's folder as PEFT writes it."""
+    factors = factors or {"q": (torch.ones(2, 4), torch.ones(3, 2))}
+    fields = json.loads(json.dumps(peft.LoraConfig(r=2, lora_alpha=2, target_modules=["q"]).to_dict(), default=list))
+    (folder / CONFIG).write_text(json.dumps({**fields, "peft_type": "LORA", **config}))
+    named = {}
+    for site, (down, up) in factors.items():
+        named |= {f"base_model.model.{site}.lora_A.weight": down, f"base_model.model.{site}.lora_B.weight": up}
+    save_file(named, folder / WEIGHTS)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"use_dora": True}, "use_dora=True is something that a skill cannot hold"),
+        ({"rank_pattern": {"q": 4}}, "rank_pattern="),
+        ({"alpha_pattern": {"q": 4}}, "alpha_pattern="),
+        ({"modules_to_save": ["classifier"]}, "modules_to_save="),
+        ({"lora_bias": True}, "lora_bias=True"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication="),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices="),
+        ({"something_of_tomorrow": {"on": 1}}, "something_of_tomorrow="),
+        ({"bias": "lora_only"}, "bias='lora_only'"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' changed the backbone's weights"),
+        ({"peft_type": "IA3"}, "peft_type is 'IA3'; only 'LORA'"),
+        ({"r": "two"}, "r and lora_alpha must be numbers"),
+        ({"r": 3}, r"lora_A of q has the shape \[2, 4\], not the rank r=3"),
+    ],
+)
+def test_what_a_skill_cannot_hold_is_refused(config: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        import_peft(_adapter(tmp_path, **config), name="x", backbone=BACKBONE)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "message"),
+    [
+        ("shared.lora_embedding_A", torch.ones(2, 4), r"lora_embedding_A \[2, 4\] is no LoRA factor of a linear layer"),
+        ("q.lora_A.weight", torch.ones(2, 4, 1, 1), r"\[2, 4, 1, 1\] is no LoRA factor of a linear layer"),
+        ("k.lora_A.weight", torch.ones(2, 4), "k has no lora_B"),
+        ("q.lora_B.weight", torch.ones(3, 5), r"lora_B of q has the shape \[3, 5\]"),
+    ],
+)
+def test_odd_tensors_are_refused(name: str, tensor: Tensor, message: str, tmp_path: Path) -> None:
+    folder = _adapter(tmp_path)
+    save_file({**load_file(folder / WEIGHTS), f"base_model.model.{name}": tensor}, folder / WEIGHTS)
+    with pytest.raises(InputError, match=message):
+        import_peft(folder, name="x", backbone=BACKBONE)
+
+
+def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
+    def fails(message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            import_peft(tmp_path, name="x", backbone=BACKBONE)
+
+    fails(r"holds no PEFT adapter: cannot read .*adapter_config\.json")
+    (tmp_path / CONFIG).write_text('{"r":\n 2,')
+    fails(r"adapter_config\.json:2 is not valid JSON")
+    _adapter(tmp_path)
+    (tmp_path / WEIGHTS).write_bytes(b"cut")
+    fails(r"Cannot read .*adapter_model\.safetensors")
+    (tmp_path / WEIGHTS).rename(tmp_path / "adapter_model.bin")
+    fails("is a pickle, which may run code")
+
+
+def test_what_peft_cannot_hold_is_refused(tmp_path: Path) -> None:
+    _, inventory = _inventory("bert")
+    skill = _skill(inventory, inventory.skill(0))
+    with pytest.raises(InputError, match=r"No PEFT task type is called 'SEQ2SEQ_LM'\. Did you mean 'SEQ_2_SEQ_LM'\?"):
+        export_peft(skill, tmp_path / "out", task_type="SEQ2SEQ_LM")
+    dense = Skill(card=skill.card.model_copy(update={"kind": "dense"}), tensors=skill.tensors)
+    with pytest.raises(InputError, match=r"modules\.kind=dense; PEFT's LoRA takes"):
+        export_peft(dense, tmp_path / "out")
+    recurrent = Skill(card=skill.card, tensors={**skill.tensors, "gru/down.weight_ih_l0": torch.ones(1)})
+    with pytest.raises(InputError, match=r"also holds 'gru/down\.weight_ih_l0'"):
+        export_peft(recurrent, tmp_path / "out")
+    assert not list(tmp_path.iterdir())

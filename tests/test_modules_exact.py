@@ -1,0 +1,178 @@
+"""Every path through a module equals its definition, worked one example and one skill at a time."""
+
+import pytest
+import torch
+from modules_cases import (
+    BATCH,
+    CASES,
+    LAYERS,
+    LENGTH,
+    PATHS,
+    SKILLS,
+    Net,
+    every_case,
+    floats,
+    mix_of,
+    net_with,
+    seed,
+    slowly,
+)
+from torch import Tensor, nn
+from torch.autograd import gradcheck
+from torch.utils.checkpoint import checkpoint
+
+from polyray.errors import InputError
+from polyray.modules.attach import Inventory, attach
+from polyray.modules.kinds import MODULES
+from polyray.modules.mix import Mix, Rows, TokenMix
+from polyray.modules.options import ModuleOptions
+from polyray.modules.site import mixing
+
+
+@pytest.mark.parametrize("path", PATHS)
+@every_case
+def test_every_path_equals_the_definition_example_by_example(kind: str, layer: str, path: str) -> None:
+    net, inventory = net_with(kind, layer)
+    mix, x = mix_of(path), LAYERS[layer].inputs(BATCH, seed(4))
+    with mixing(inventory, mix):
+        assert torch.allclose(net(x), slowly(net, inventory, mix, x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("path", ["a row for each example", "unequal groups"])
+@every_case
+def test_beams_use_the_row_of_their_example(kind: str, layer: str, path: str) -> None:
+    net, inventory = net_with(kind, layer)
+    mix, x = mix_of(path), LAYERS[layer].inputs(2 * BATCH, seed(4))
+    with mixing(inventory, mix):
+        assert torch.allclose(net(x), slowly(net, inventory, mix, x), rtol=1e-10, atol=1e-10)
+        with pytest.raises(InputError, match="a multiple"):
+            net(x[: BATCH + 1])
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("layer", ["linear", "linear without bias", "linear, 2-D", "gru cell", "conv2d"])
+def test_heads_mix_their_own_part_of_the_features(layer: str, path: str) -> None:
+    net, inventory = net_with("lora", layer, n_splits=2)
+    mix, x = mix_of(path, heads=2), LAYERS[layer].inputs(BATCH, seed(4))
+    with mixing(inventory, mix):
+        assert torch.allclose(net(x), slowly(net, inventory, mix, x), rtol=1e-10, atol=1e-10)
+
+
+def test_heads_must_divide_the_features() -> None:
+    with pytest.raises(InputError, match="n_splits=2 does not divide a layer of 9 to 4"):
+        net_with("lora", "embedding", n_splits=2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MODULES if kind != "lora"])
+def test_only_lora_has_heads(kind: str) -> None:
+    layer = next(layer for module, layer in CASES if module == kind)
+    with pytest.raises(InputError, match=r"needs modules\.kind=lora"):
+        net_with(kind, layer, n_splits=2)
+
+
+@pytest.mark.parametrize("path", ["blocks", "unequal groups"])
+@pytest.mark.parametrize(
+    ("kind", "layer"), [case for case in CASES if case[1] not in ("linear, 4-D", "linear without bias")]
+)
+def test_gradients_of_skills_mix_and_input_are_those_of_the_output(kind: str, layer: str, path: str) -> None:
+    net, inventory = net_with(kind, layer)
+    mix, x = mix_of(path), LAYERS[layer].inputs(BATCH, seed(4))
+    weights = mix.weights.clone().requires_grad_()
+    parameters = list(inventory.parameters())
+    leaves = [weights, *parameters] + ([x.requires_grad_()] if x.is_floating_point() else [])
+
+    def run(*_: Tensor) -> Tensor:
+        with mixing(inventory, Mix(weights, mix.rows)):
+            return net(x)
+
+    assert gradcheck(run, leaves, fast_mode=True)
+
+
+@pytest.mark.parametrize("few", [1, 2])
+@pytest.mark.parametrize("path", PATHS)
+def test_sparse_fixed_rows_give_bottlenecks_a_shorter_path_to_the_same(path: str, few: int) -> None:
+    net, inventory = net_with("bottleneck", "linear", n_skills=5)
+    of, n_rows = PATHS[path]
+    weights = torch.rand(2, 1, n_rows, 5, generator=seed(3), dtype=torch.float64)
+    weights = weights * (weights >= weights.topk(few).values[..., -1:])
+    mix, x = Mix(weights, Rows(of, n_rows, weights.device)), LAYERS["linear"].inputs(2 * BATCH, seed(4))
+    with mixing(inventory, mix) as slot:
+        assert slot.mixed["sites.0"][1].dim() == 3
+        assert torch.allclose(net(x), slowly(net, inventory, mix, x), rtol=1e-10, atol=1e-10)
+    with mixing(inventory, Mix(weights.requires_grad_(), mix.rows)) as slot:
+        assert slot.mixed["sites.0"][1].dim() == 2  # hard routing learns the weights of skills that are off too
+
+
+@pytest.mark.parametrize("kind", ["lora", "dense", "bottleneck", "ia3"])
+@pytest.mark.parametrize("layer", ["linear", "linear without bias", "linear, 2-D"])
+def test_tokens_mix_for_themselves_from_the_largest_gates(kind: str, layer: str) -> None:
+    net, inventory = net_with(kind, layer)
+    x = LAYERS[layer].inputs(BATCH, seed(4))
+    gates = {site: torch.randn(6, SKILLS, generator=seed(5), dtype=torch.float64) for site in inventory.sites}
+    with mixing(inventory, TokenMix(gates, 2)):
+        found = net(x).flatten(1, -2)
+    tokens = x.flatten(0, -2)
+    for place, site in enumerate(inventory.sites):
+        scores = tokens @ gates[site]
+        scores[torch.arange(len(tokens)), scores.argmin(-1)] = -torch.inf
+        every = [_outputs(net, inventory, place, skill, tokens) for skill in range(SKILLS)]
+        wanted = (torch.stack(every, -1) * scores.softmax(-1).unsqueeze(1)).sum(-1)
+        assert torch.allclose(found[place], wanted, rtol=1e-10, atol=1e-10)
+
+
+def _outputs(net: Net, inventory: Inventory, place: int, skill: int, tokens: Tensor) -> Tensor:
+    """[tokens, out] of one skill alone: a mixture of outputs is what token routing is defined as."""
+    one_hot = torch.eye(SKILLS, dtype=torch.float64)[[skill] * len(tokens)]
+    with mixing(inventory, one_hot):
+        return net(tokens)[place]
+
+
+@pytest.mark.parametrize("kind", ["sparse", "prefix"])
+def test_kinds_without_a_token_path_say_so(kind: str) -> None:
+    layer = next(layer for module, layer in CASES if module == kind)
+    net, inventory = net_with(kind, layer)
+    gates = {site: torch.randn(LAYERS[layer].inputs(1, seed(0)).shape[-1], SKILLS).double() for site in inventory.sites}
+    with mixing(inventory, TokenMix(gates, 2)), pytest.raises(InputError, match="token_moe needs"):
+        net(LAYERS[layer].inputs(BATCH, seed(4)))
+
+
+@pytest.mark.parametrize("length", [1, LENGTH])
+@pytest.mark.parametrize("path", PATHS)
+def test_sites_that_share_an_input_give_the_same_together_as_apart(path: str, length: int) -> None:
+    mix, x = mix_of(path), floats(length, 6)(BATCH, seed(4)).requires_grad_()
+    results = []
+    for shared, checkpointing in [([], False), (["q", "k", "v"], False), (["q", "k", "v"], True)]:
+        net, inventory = _heads(shared)
+        weights = mix.weights[:1].clone().requires_grad_()
+        with mixing(inventory, Mix(weights, mix.rows)):
+            y = checkpoint(net, x, use_reentrant=False) if checkpointing else net(x)
+            gradients = torch.autograd.grad(y.square().sum(), [x, weights, *inventory.parameters()])
+            again = net(x)  # the same tensor a second time
+        results.append([y, again, *gradients])
+    for one, together, checkpointed in zip(*results, strict=True):
+        assert torch.allclose(one, together, rtol=1e-9, atol=1e-9)
+        assert torch.allclose(one, checkpointed, rtol=1e-9, atol=1e-9)
+
+
+class Heads(nn.Module):
+    """Three sites under one parent that read one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict({name: nn.Linear(6, 4) for name in ("q", "k", "v")})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.attention[name](x) for name in ("q", "k", "v")], -1)
+
+
+def _heads(shared: list[str]) -> tuple[Heads, Inventory]:
+    torch.manual_seed(0)
+    net = Heads().double()
+    groups = [("attention", tuple(shared))] if shared else []
+    inventory = attach(net, ["q", "k", "v"], "lora", SKILLS, ModuleOptions(rank=2), seed(1), groups).double()
+    assert len(inventory.shared) == len(groups)
+    generator = seed(2)
+    with torch.no_grad():
+        for parameter in inventory.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+    return net, inventory

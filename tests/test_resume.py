@@ -1,0 +1,119 @@
+"""A training that is killed and resumed ends byte for byte like one that never stopped."""
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from polyray.cluster.train import Worker
+from polyray.config import load_config
+from polyray.jobs.polytropon import Config, work
+from polyray.training.checkpoint import latest_checkpoint
+
+KILLS = 20
+TINY = (
+    "training.steps=24", "training.batch=4", "training.report_every=4", "training.save_every=4",
+    "training.backbone_lr=1e-3", "routing.n_skills=3", "modules.rank=2", "evaluation.max_examples=4",
+    "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_subsets=1",
+    "tasks.planted.train_examples=40",
+    "tasks.planted.n_skills=2",
+    "tasks.planted.subset_sizes=[1,2]",
+)  # fmt: skip
+
+
+def payload(out: Path, *more: str) -> dict[str, Any]:
+    config = load_config(Config, overrides=[*TINY, *more])
+    return {"config": config.model_dump(mode="json"), "out": str(out)}
+
+
+def train(piece: Mapping[str, Any]) -> None:
+    work(piece, _Alone(rank=0, world=1, device=torch.device("cpu")))
+
+
+class _Alone(Worker):
+    """A worker outside Ray: nobody to report to."""
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        pass
+
+
+def in_child(action: Callable[[], None]) -> int:
+    """Run `action` in a forked process; returns its number at once."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        action()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def outcome(out: Path) -> dict[str, bytes]:
+    """Every byte that must not depend on when a run was killed."""
+    files = [out / "metrics.jsonl", out / "trained.json", *sorted((out / "skills").rglob("*.*"))]
+    return {str(path.relative_to(out)): path.read_bytes() for path in files if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
+    out = tmp_path_factory.mktemp("unbroken")
+    started = time.monotonic()
+    child = in_child(lambda: train(payload(out)))
+    assert os.waitpid(child, 0)[1] == 0
+    return outcome(out), time.monotonic() - started
+
+
+@pytest.mark.ray  # not for Ray's sake: twenty restarts take a minute
+@pytest.mark.timeout(600)
+def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(
+    unbroken: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    expected, seconds = unbroken
+    moments = random.Random(0)
+    killed = 0
+    for run in range(100):
+        out = tmp_path / str(run)
+        out.mkdir()
+        for _ in range(moments.choice([1, 1, 2])):
+            child = in_child(lambda out=out: train(payload(out)))  # type: ignore[misc]
+            time.sleep(moments.uniform(0.05, seconds))
+            os.kill(child, signal.SIGKILL)
+            killed += os.waitpid(child, 0)[1] == signal.SIGKILL
+        child = in_child(lambda out=out: train(payload(out)))  # type: ignore[misc]
+        assert os.waitpid(child, 0)[1] == 0
+        assert outcome(out) == expected
+        if killed >= KILLS:
+            return
+    pytest.fail(f"only {killed} processes could be killed in time")
+
+
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(payload(tmp_path))
+    expected = outcome(tmp_path)
+    newest, older = sorted((tmp_path / "checkpoints").glob("step-*"), reverse=True)
+    tensors = newest / "training.safetensors"
+    tensors.write_bytes(tensors.read_bytes()[:-100])
+    assert latest_checkpoint(tmp_path / "checkpoints") == older
+    assert "training.safetensors is missing or altered" in caplog.text
+    train(payload(tmp_path))
+    assert outcome(tmp_path) == expected
+
+
+def test_same_seed_same_bits_another_seed_other_bits(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / name).mkdir()
+        train(payload(tmp_path / name, "training.steps=4", f"training.seed={seed}"))
+    assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
+    first, other = (json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0]) for name in ("a", "c"))
+    assert first["loss"] != other["loss"]

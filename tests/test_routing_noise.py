@@ -1,0 +1,56 @@
+"""The noise of routers against what is known of its distributions."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from polyray.modules.layout import Layout
+from polyray.modules.mix import Mix, TokenMix
+from polyray.routing import ROUTERS, RoutingOptions
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _drawn(mix: Mix | TokenMix) -> Tensor:
+    """[batch, skills] at the one site."""
+    assert isinstance(mix, Mix)
+    return mix.dense()[:, 0, 0].detach()
+
+
+def test_a_cell_of_the_relaxed_bernoulli_has_its_known_mean() -> None:
+    """E sigmoid(z + logit(u)) = a / (a - 1) - a ln(a) / (a - 1)^2 with a = exp(z), at temperature 1.
+
+    A second skill that is on for sure has the cell 1, so the first one's is w / (1 - w).
+    """
+    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), RoutingOptions(n_skills=2), seeded(0))
+    for z in (-2.0, 0.7):
+        with torch.no_grad():
+            router.logits.copy_(torch.tensor([z, 50.0]))
+        w = _drawn(router(["t"] * 40_000, seeded(1)))[:, 0].double()
+        a = torch.tensor(z, dtype=torch.float64).exp()
+        mean = a / (a - 1) - a * a.log() / (a - 1) ** 2
+        assert (w / (1 - w)).mean().item() == pytest.approx(float(mean), abs=5e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 2.0])
+def test_a_skill_is_on_as_often_as_its_probability_at_any_temperature(temperature: float) -> None:
+    options = RoutingOptions(n_skills=2, temperature=temperature)
+    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), options, seeded(0))
+    with torch.no_grad():
+        router.logits.copy_(torch.tensor([-1.0, 500.0]))
+    w = _drawn(router(["t"] * 40_000, seeded(1)))[:, 0]
+    on = (w / (1 - w) > 0.5).float().mean()
+    assert float(on) == pytest.approx(1 / (1 + math.e), abs=1e-2)
+
+
+def test_one_hard_skill_is_drawn_as_often_as_softmax_says() -> None:
+    options = RoutingOptions(n_skills=3, top=1)
+    router = ROUTERS["hard"](["t"], Layout(sites=("s",), widths=(1,)), options, seeded(0))
+    with torch.no_grad():
+        router.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
+    drawn = _drawn(router(["t"] * 40_000, seeded(1)))
+    assert torch.allclose(drawn.mean(0), torch.tensor([0.0, 1.0, -1.0]).softmax(0), atol=1e-2)
