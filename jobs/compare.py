@@ -76,7 +76,7 @@ def _adaptation(config: Config, kind: str, out: Path) -> adapt.Config:
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """The sections of a config one level down, under dotted names, so that single fields can be set over them."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, dict) and name in SECTIONS:
             found |= {f"{name}.{key}": inner for key, inner in value.items()}

@@ -117,7 +117,7 @@ def work(payload: Mapping[str, Any], worker: Worker) -> None:
     suite = suite_of(config)
     torch.manual_seed(config.training.seed)
     backbone = load_backbone(config.backbone)
-    backbone.model.to(worker.device)
+    backbone.network.to(worker.device)
     tasks = part(suite, "train")
     data = _Data(config, suite, backbone, worker)
     tests = encoded(

@@ -98,7 +98,9 @@ def _picture(figure: Figure, caption: str) -> Picture:
 
 
 def _scores(tasks: Mapping[str, Mapping[str, float]], mean: float) -> Section:
-    rows = [[name, metric, 100 * value] for name, metrics in tasks.items() for metric, value in metrics.items()]
+    rows: list[list[str | float]] = [
+        [name, metric, 100 * value] for name, metrics in tasks.items() for metric, value in metrics.items()
+    ]
     table = Table(header=["task", "metric", "score"], rows=[*rows, ["mean", "", 100 * mean]])
     return Section(heading="Test scores of the training tasks", parts=[table])
 
@@ -152,7 +154,7 @@ def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
             "Chance that a task uses a skill, mean over sites; tasks in the order of the hierarchy.",
         )
     )
-    trees = [
+    trees: list[Any] = [
         _picture(circular_dendrogram(tree, tasks, groups), "Average linkage, Euclidean, over all sites' rows."),
         Details(summary="The same as a plain tree", parts=[_picture(dendrogram(tree, tasks, groups), "")]),
     ]

@@ -87,7 +87,7 @@ class TrainingRun:
     """
 
     def __init__(self, work: Work, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
-        self._folder, self._error = folder, None
+        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / PROBLEM).unlink(missing_ok=True)
         self._trainer = TorchTrainer(

@@ -47,7 +47,8 @@ class Inventory(nn.Module):
         modules = list(layers.values())
         self.places = list(alike(modules).values())
         self.stacks = nn.ModuleList(
-            build([modules[place] for place in places], n_skills, options, generator) for places in self.places
+            cast(nn.Module, build([modules[place] for place in places], n_skills, options, generator))
+            for places in self.places
         )
         self.home = {
             self.sites[place]: (stack, index)

@@ -62,7 +62,8 @@ class DenseStack(nn.Module):
         outputs = torch.einsum("...i,soi->...so", x, self.change["weight"][site, 0])
         if layer.bias is not None:
             outputs = outputs + self.change["bias"][site, 0]
-        return y + (outputs * weights.unsqueeze(-1)).sum(-2)
+        change: Tensor = (outputs * weights.unsqueeze(-1)).sum(-2)
+        return y + change
 
 
 def no_heads(options: ModuleOptions, kind: str) -> None:

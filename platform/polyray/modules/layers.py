@@ -31,7 +31,7 @@ def matrices(layer: nn.Module) -> dict[str, tuple[int, int]]:
 def run_layer(layer: nn.Module, updates: Updates, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """The output of `layer` where row r uses parameter + update[r].
 
-    updates of a matrix may come as [rows, out, in] for any layer; an embedding's are [rows, width, entries].
+    An update has the parameter's shape behind the rows, or for a convolution [rows, out, in * height * width].
     """
     return _runner(layer)(layer, updates, rows.widen(_batch(layer, inputs)), *inputs, **named)
 
@@ -67,15 +67,12 @@ def _linear(layer: nn.Linear, updates: Updates, rows: Rows, x: Tensor) -> Tensor
 
 
 def _embedding(layer: nn.Embedding, updates: Updates, rows: Rows, ids: Tensor) -> Tensor:
-    y = layer(ids)
+    y: Tensor = layer(ids)
     if "weight" not in updates:
         return y
     own = rows.index.view(-1, *[1] * (ids.dim() - 1))
-    table = updates["weight"]
-    if table.shape[1:] != layer.weight.shape:
-        table = table.mT  # [rows, entries, width]
-    change = functional.embedding(own * layer.num_embeddings + ids, table.reshape(-1, layer.embedding_dim))
-    return y + change
+    table = updates["weight"].reshape(-1, layer.embedding_dim)  # [rows * entries, width]
+    return y + functional.embedding(own * layer.num_embeddings + ids, table)
 
 
 def _conv2d(layer: nn.Conv2d, updates: Updates, rows: Rows, x: Tensor) -> Tensor:

@@ -79,10 +79,12 @@ class LoraStack(nn.Module):
         """The output of `layer` with the rows' low-rank updates."""
         if isinstance(layer, nn.Linear):
             return low_rank_linear(layer, inputs[0], mixed[0], rows)
-        updates = {
-            name: torch.bmm(factors.up.mT, factors.down.mT)  # [rows, out, in]
+        products = {
+            name: torch.bmm(factors.down, factors.up)  # [rows, in, out]: an embedding's own layout
             for name, factors in zip(self.matrices, mixed, strict=True)
         }
+        turned = not isinstance(layer, nn.Embedding)
+        updates = {name: product.mT if turned else product for name, product in products.items()}
         return run_layer(layer, updates, rows, inputs, named)
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
@@ -97,7 +99,8 @@ class LoraStack(nn.Module):
         skills, wide, rank = down.shape
         hidden = x @ down.permute(1, 0, 2).reshape(wide, skills * rank)
         scaled = hidden.unflatten(-1, (skills, rank)) * (weights * (self.options.alpha / rank)).unsqueeze(-1)
-        return functional.linear(x, layer.weight, layer.bias) + scaled.flatten(-2) @ up.reshape(skills * rank, -1)
+        y: Tensor = functional.linear(x, layer.weight, layer.bias) + scaled.flatten(-2) @ up.reshape(skills * rank, -1)
+        return y
 
 
 def share(mixed: Sequence[list[Factors]]) -> list[list[Factors]]:

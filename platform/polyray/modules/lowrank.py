@@ -62,7 +62,9 @@ class _Arranged:
 def low_rank_linear(layer: nn.Linear, x: Tensor, factors: Factors, rows: Rows) -> Tensor:
     """layer(x) + (x down_row) up_row for each example's row: x [batch, *length, in] -> [batch, *length, out]."""
     rows = rows.widen(x.shape[0])
-    weight, bias, down, up, given = layer.weight, layer.bias, factors.down, factors.up, x
+    weight: Tensor = layer.weight
+    bias: Tensor | None = layer.bias
+    down, up, given = factors.down, factors.up, x
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         given, weight, up = x.to(dtype), weight.to(dtype), up.to(dtype)
@@ -148,7 +150,8 @@ class _Join(torch.autograd.Function):
         joined = torch.cat(downs, -1).to(x.dtype)
         ctx.save_for_backward(x, joined)
         ctx.dtype = downs[0].dtype
-        return torch.bmm(x, joined).split(downs[0].shape[-1], -1)
+        parts: tuple[Tensor, ...] = torch.bmm(x, joined).split(downs[0].shape[-1], -1)
+        return parts
 
     @staticmethod
     @once_differentiable

@@ -48,7 +48,7 @@ class _About(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     module: str
-    modules: dict[str, float | int]
+    modules: dict[str, Any]
     sites: tuple[str, ...]
     routing: str
     router: dict[str, Any]
