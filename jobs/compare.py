@@ -13,14 +13,15 @@ from polyray.cluster.session import ray_session
 from polyray.config import load_config
 
 from . import adapt, polytropon
-from .adapt import AdaptSection
+from .configs import AdaptConfig, AdaptSection, PolytroponConfig
 from .data import part, suite_of
 from .job import Context, Result
+from .journal import RESULT, SKILLS
 from .report import NAMES, ordered, write_comparison
 from .sections import ModulesSection, RoutingSection, TrainingSection
 
 
-class Config(polytropon.Config):
+class Config(PolytroponConfig):
     """Train several routers on a suite's training tasks and adapt each to its test tasks.
 
     The defaults suit the planted suite, where a tiny backbone learns from nothing together with its skills.
@@ -61,17 +62,17 @@ def run(config: Config, context: Context) -> Result:
     return Result(metrics=metrics, skills=tuple(f"{kind}/skills" for kind in config.kinds))
 
 
-def _training(config: Config, kind: str) -> polytropon.Config:
+def _training(config: Config, kind: str) -> PolytroponConfig:
     own = {name: value for name, value in config.each.get(kind, {}).items() if not name.startswith("adapt.")}
-    values = config.model_dump(mode="json", include=set(polytropon.Config.model_fields))
+    values = config.model_dump(mode="json", include=set(PolytroponConfig.model_fields))
     values["routing"]["kind"] = kind
-    return load_config(polytropon.Config, trial={**flat(values), **own})
+    return load_config(PolytroponConfig, trial={**flat(values), **own})
 
 
-def _adaptation(config: Config, kind: str, out: Path) -> adapt.Config:
+def _adaptation(config: Config, kind: str, out: Path) -> AdaptConfig:
     own = {name: value for name, value in config.each.get(kind, {}).items() if name.startswith("adapt.")}
-    values = config.model_dump(mode="json", include=set(adapt.Config.model_fields))
-    return load_config(adapt.Config, trial={**flat(values), "skills": str(out / polytropon.SKILLS), **own})
+    values = config.model_dump(mode="json", include=set(AdaptConfig.model_fields))
+    return load_config(AdaptConfig, trial={**flat(values), "skills": str(out / SKILLS), **own})
 
 
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,8 +89,8 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
 SECTIONS = {"tasks", "text", "modules", "routing", "training", "evaluation", "workers", "adapt"}
 
 
-def _train(trainings: Mapping[str, polytropon.Config], context: Context) -> None:
-    left = {kind: config for kind, config in trainings.items() if not (context.out / kind / polytropon.RESULT).exists()}
+def _train(trainings: Mapping[str, PolytroponConfig], context: Context) -> None:
+    left = {kind: config for kind, config in trainings.items() if not (context.out / kind / RESULT).exists()}
     for kind in left:
         (context.out / kind).mkdir(exist_ok=True)
     runs = {kind: polytropon.start(config, context.out / kind) for kind, config in left.items()}
@@ -101,7 +102,7 @@ def _train(trainings: Mapping[str, polytropon.Config], context: Context) -> None
 
 def _gather(config: Config, pieces: Mapping[str, list[dict[str, Any]]], out: Path) -> dict[str, Any]:
     kinds = {kind: adapt.gather(own) for kind, own in pieces.items()}
-    trained = {kind: json.loads((out / kind / polytropon.RESULT).read_text(encoding="utf-8")) for kind in config.kinds}
+    trained = {kind: json.loads((out / kind / RESULT).read_text(encoding="utf-8")) for kind in config.kinds}
     best = "polytropon" if "polytropon" in kinds else config.kinds[-1]
     return {"mean": kinds[best]["mean"], "tasks": kinds[best]["tasks"], "kinds": kinds, "trained": trained}
 

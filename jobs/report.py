@@ -29,7 +29,9 @@ from polyray.reports import (
 )
 from polyray.routing.allocation import analyse, features, hierarchy, leaf_order, subsets
 
-REPORT, METRICS, ALLOCATION = "report.html", "metrics.jsonl", "allocation.safetensors"
+from .journal import ALLOCATION, ALLOCATION_NAMES, METRICS
+
+REPORT = "report.html"
 NAMES = {  # the paper's names and the order of its Table 1
     "shared": "SHARED", "private": "PRIVATE", "expert": "EXPERT", "hyperformer": "HYPERFORMER", "polytropon": "SKILLED",
 }  # fmt: skip
@@ -137,7 +139,7 @@ def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
     """What the router learned; only tasks that were trained have rows here."""
     if not (out / ALLOCATION).exists():
         return []
-    held = json.loads((out / "allocation.json").read_text(encoding="utf-8"))
+    held = json.loads((out / ALLOCATION_NAMES).read_text(encoding="utf-8"))
     tasks: Sequence[str] = held["tasks"]
     probabilities = load_file(out / ALLOCATION)["probabilities"].double().numpy()
     facts = {**metrics["allocation"], **metrics.get("recovery", {})}

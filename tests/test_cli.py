@@ -14,7 +14,8 @@ import yaml
 from polyray import __version__
 from polyray.cli import TABLES, main
 from polyray.config import Section, load_config
-from polyray.jobs import JOBS, Context, Job, Result
+from polyray.jobs.job import Context, Job, Result
+from polyray.jobs.table import JOBS
 from polyray.skill import BackboneCard, Card, Skill, save_skill
 
 

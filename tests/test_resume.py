@@ -14,7 +14,8 @@ import torch
 
 from polyray.cluster.train import Worker
 from polyray.config import load_config
-from polyray.jobs.polytropon import Config, work
+from polyray.jobs.configs import PolytroponConfig
+from polyray.jobs.multitask import work
 from polyray.training.checkpoint import latest_checkpoint
 
 KILLS = 20
@@ -29,7 +30,7 @@ TINY = (
 
 
 def payload(out: Path, *more: str) -> dict[str, Any]:
-    config = load_config(Config, overrides=[*TINY, *more])
+    config = load_config(PolytroponConfig, overrides=[*TINY, *more])
     return {"config": config.model_dump(mode="json"), "out": str(out)}
 
 

@@ -21,7 +21,7 @@ from polyray.lookup import lookup
 # Where each table is. They are imported by name, when a command asks for one, because torch, transformers and Ray take
 # seconds to import, and help and a mistyped command should not wait for them.
 TABLES: dict[str, tuple[str, str]] = {
-    "jobs": ("polyray.jobs", "JOBS"),
+    "jobs": ("polyray.jobs.table", "JOBS"),
     "tasks": ("polyray.tasks", "TASKS"),
     "backbones": ("polyray.backbones", "BACKBONES"),
     "modules": ("polyray.modules.kinds", "MODULES"),

@@ -3,8 +3,9 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +77,15 @@ class Worker:
         ray.train.report(dict(metrics))
 
 
-Work = Callable[[Mapping[str, Any], Worker], None]
-
-
 class TrainingRun:
     """A Ray Train run in the background of this process.
 
-    `work(payload, worker)` runs on every worker; `payload` must be plain data. It starts again from its own checkpoints
+    work: "module:function", called as function(payload, worker) on every worker; by name, so that Ray's controller need
+    not import it. `payload` must be plain data. It starts again from its own checkpoints
     when a worker dies. `folder` is on storage that the workers share.
     """
 
-    def __init__(self, work: Work, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
+    def __init__(self, work: str, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         (folder / PROBLEM).unlink(missing_ok=True)
@@ -143,7 +142,8 @@ def _enter(config: dict[str, Any]) -> None:
     context = ray.train.get_context()
     worker = Worker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
     try:
-        config["work"](config["payload"], worker)
+        module, _, function = config["work"].partition(":")
+        vars(import_module(module))[function](config["payload"], worker)
     except (PolyrayError, FloatingPointError) as error:
         told = {"input": isinstance(error, InputError), "message": str(error)}
         Path(config["problem"]).write_text(json.dumps(told), encoding="utf-8")

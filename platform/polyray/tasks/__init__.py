@@ -4,14 +4,21 @@
 """
 
 from collections.abc import Callable
+from importlib import import_module
 
 from polyray.lookup import lookup
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.hub import hub
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import HubDataset, TaskOptions
 from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Example, Suite, Task, read_all
+
+
+def hub(options: TaskOptions) -> Suite:
+    """Tasks made of datasets that the `datasets` library loads."""
+    # The library takes seconds to import, in every worker process; only this suite needs it.
+    suite: Suite = vars(import_module("polyray.tasks.hub"))["hub"](options)
+    return suite
 
 
 def planted(options: TaskOptions) -> Suite:

@@ -1,0 +1,79 @@
+"""One few-shot adaptation, as a Ray task does it."""
+
+import json
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from polyray.modules.site import without_skills
+from polyray.routing import Fixed
+from polyray.tasks import Suite
+from polyray.training.adaptation import FewShotData, adapt
+from polyray.training.evaluation import answers
+from polyray.training.inventory_folder import Origin, load_inventory, save_mixed
+from polyray.training.model import Modular
+
+from .configs import AdaptConfig
+from .data import category_allocation, encoded, held, of_examples, suite_of
+
+
+def result_file(piece: Mapping[str, Any]) -> Path:
+    """Where the outcome of a piece is kept."""
+    return Path(piece["out"]) / "adapted" / f"{piece['task']}-{piece['seed']}-{piece['method']}.json"
+
+
+def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
+    """One task, one split, one method; the outcome is written when it is whole, and returned."""
+    config = AdaptConfig.model_validate(piece["config"])
+    suite, model = _loaded(config.model_dump_json(include={"suite", "tasks", "skills"}))
+    task, seed = suite.tasks[piece["task"]], piece["seed"]
+    lengths, decoding = config.text.lengths(), config.evaluation.decoding()
+    with without_skills(model.inventory):
+        train, dev, tests = (
+            encoded(model.backbone, suite, examples, lengths)
+            for examples in (
+                task.examples("train", seed), task.examples("dev", seed),
+                held(task, "test", seed, config.evaluation.max_examples),
+            )
+        )  # fmt: skip
+    data = FewShotData(task=task, train=train.rows, dev=dev.rows, dev_examples=dev.examples)
+    few, row = config.adapt.few_shot(), row_of(suite, model, task.name)
+    adapted = adapt(model, piece["method"], data, few, decoding, row)
+    predictions = answers(adapted.model, tests.rows, decoding, lengths.max_output)
+    outcome = {
+        "task": task.name, "seed": seed, "method": piece["method"], "metric": task.metric,
+        "score": task.score(predictions, tests.examples), "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
+    }  # fmt: skip
+    prints = {task.name: of_examples(task.examples("train", seed))}
+    origin = Origin.of(model.backbone, suite.name, [task.name], prints, few.seed)
+    save_mixed(Path(piece["out"]) / "skills", adapted.model, origin, f"{task.name}-{seed}-{piece['method']}", outcome)
+    file = result_file(piece)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False), encoding="utf-8")
+    os.replace(temporary, file)
+    return outcome
+
+
+@lru_cache(maxsize=1)  # a worker process does many pieces of one run
+def _loaded(key: str) -> tuple[Suite, Modular]:
+    config = AdaptConfig.model_validate_json(key)
+    folder = load_inventory(Path(config.skills))
+    return suite_of(config), folder.build()
+
+
+def row_of(suite: Suite, model: Modular, task: str) -> Tensor:
+    """[skills], an unseen task's row where the router is fixed: the skills of its category, or all that there are."""
+    router = model.router
+    if not isinstance(router, Fixed):
+        return torch.ones(model.inventory.n_skills)
+    row = torch.zeros(router.n_skills)
+    own = category_allocation(suite)
+    same = [router.tasks.rows([name])[0] for name in router.tasks.names if own.get(name) == own[task]]
+    row[:] = router.table[same].amax(0) if same else 1
+    return row

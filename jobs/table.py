@@ -1,0 +1,14 @@
+"""The jobs by name."""
+
+from . import adapt, compare, evaluate, polytropon
+from .configs import AdaptConfig, PolytroponConfig
+from .job import Job
+
+JOBS: dict[str, Job] = {
+    "polytropon": Job(
+        config=PolytroponConfig, run=polytropon.run, about="train an inventory of skills and its routing on many tasks"
+    ),
+    "adapt": Job(config=AdaptConfig, run=adapt.run, about="adapt trained skills to unseen tasks from few examples"),
+    "evaluate": Job(config=evaluate.Config, run=evaluate.run, about="score trained skills on the tasks that they know"),
+    "compare": Job(config=compare.Config, run=compare.run, about="train several routers, adapt each, and compare them"),
+}
