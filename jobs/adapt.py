@@ -29,7 +29,7 @@ def run(config: AdaptConfig, context: Context) -> Result:
     metrics = gather(pieces)
     write_adaptation(context.out, metrics)
     show(metrics, context, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
-    return Result(metrics=metrics, skills=("skills",))
+    return Result(metrics=metrics, skills=("skills",) if (context.out / "skills").is_dir() else ())
 
 
 def pieces_of(config: AdaptConfig, out: Path) -> list[dict[str, Any]]:
@@ -57,10 +57,11 @@ def pieces_of(config: AdaptConfig, out: Path) -> list[dict[str, Any]]:
 
 def work_off(pieces: list[dict[str, Any]], context: Context) -> None:
     """Do the pieces that have no outcome yet, in parallel, with a progress bar."""
+    gpus = pieces[0]["config"]["adapt"]["gpus"] if pieces else 0
     waiting = [piece for piece in pieces if not result_file(piece).exists()]
     with bars(context.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), told="")
-        for _, outcome in run_tasks(adapt_one, waiting):
+        for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus):
             display.update(line, advance=1, told=f"{outcome['task']}: {outcome['score']:.3f}")
 
 

@@ -61,6 +61,8 @@ class AdaptSection(Section):
     """How often the development set is looked at; the best look is kept."""
     seed: int = 0
     """Of everything that is drawn."""
+    gpus: float = Field(0, ge=0)
+    """GPUs of one adaptation; a fraction shares one."""
 
     def few_shot(self) -> FewShot:
         """As the library takes it."""

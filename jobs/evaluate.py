@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 
 from polyray.cluster.progress import bars
@@ -33,6 +34,8 @@ class ScoreSection(Section):
     """Tasks by name, out of those that the skills were trained on; empty: all of them."""
     mixed: int = Field(16, ge=1)
     """Tasks that one Ray task scores together; their examples share batches."""
+    gpus: float = Field(0, ge=0)
+    """GPUs of one Ray task; a fraction shares one."""
 
 
 class Config(SuiteConfig):
@@ -68,7 +71,9 @@ def run(config: Config, context: Context) -> Result:
     scores: dict[str, dict[str, float]] = {}
     with ray_session(context.address, context.out / "logs" / "ray"), bars(context.console) as display:
         line = display.add_task("scoring", total=len(names), told="")
-        for place, outcome in run_tasks(evaluate_share, [{**payload, "names": share} for share in shares]):
+        for place, outcome in run_tasks(
+            evaluate_share, [{**payload, "names": share} for share in shares], gpus=config.score.gpus
+        ):
             scores |= outcome["scores"]
             display.update(line, advance=len(shares[place]))
     scores = {name: scores[name] for name in names}
@@ -81,6 +86,7 @@ def evaluate_share(piece: Mapping[str, Any]) -> dict[str, Any]:
     """The scores of some tasks, predicted in mixed batches."""
     config = Config.model_validate(piece["config"])
     suite, model = suite_of(config), load_inventory(Path(config.skills)).build()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
     most = config.evaluation.max_examples
     examples = [x for name in piece["names"] for x in held(suite.tasks[name], config.score.split, None, most)]
     with without_skills(model.inventory):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyray.modules.site import without_skills
 from polyray.routing import Fixed
-from polyray.tasks import Suite
+from polyray.tasks import Suite, Task
 from polyray.training.adaptation import FewShotData, adapt
 from polyray.training.evaluation import answers
 from polyray.training.inventory_folder import Origin, load_inventory, save_mixed
@@ -31,6 +31,8 @@ def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
     """One task, one split, one method; the outcome is written when it is whole, and returned."""
     config = AdaptConfig.model_validate(piece["config"])
     suite, model = _loaded(config.model_dump_json(include={"suite", "tasks", "skills"}))
+    model.inventory.sit_on(model.network)  # the piece before left its own copy there
+    kept = {name: p.clone() for name, p in model.network.named_parameters()} if piece["method"] == "full" else {}
     task, seed = suite.tasks[piece["task"]], piece["seed"]
     lengths, decoding = config.text.lengths(), config.evaluation.decoding()
     with without_skills(model.inventory):
@@ -49,9 +51,10 @@ def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
         "task": task.name, "seed": seed, "method": piece["method"], "metric": task.metric,
         "score": task.score(predictions, tests.examples), "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
     }  # fmt: skip
-    prints = {task.name: of_examples(task.examples("train", seed))}
-    origin = Origin.of(model.backbone, suite.name, [task.name], prints, few.seed)
-    save_mixed(Path(piece["out"]) / "skills", adapted.model, origin, f"{task.name}-{seed}-{piece['method']}", outcome)
+    if kept:  # the backbone itself was trained: the next piece starts from the one that was loaded
+        model.network.load_state_dict(kept, strict=False)
+    else:
+        _keep_skill(piece, adapted.model, task, outcome)
     file = result_file(piece)
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}.tmp")
@@ -60,11 +63,21 @@ def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
     return outcome
 
 
+def _keep_skill(piece: Mapping[str, Any], model: Modular, task: Task, outcome: Mapping[str, Any]) -> None:
+    """What the task's mix amounts to, as a skill of its own."""
+    seed, method = piece["seed"], piece["method"]
+    prints = {task.name: of_examples(task.examples("train", seed))}
+    origin = Origin.of(model.backbone, piece["config"]["suite"], [task.name], prints, piece["config"]["adapt"]["seed"])
+    save_mixed(Path(piece["out"]) / "skills", model, origin, f"{task.name}-{seed}-{method}", outcome)
+
+
 @lru_cache(maxsize=1)  # a worker process does many pieces of one run
 def _loaded(key: str) -> tuple[Suite, Modular]:
     config = AdaptConfig.model_validate_json(key)
     folder = load_inventory(Path(config.skills))
-    return suite_of(config), folder.build()
+    model = folder.build()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
+    return suite_of(config), model
 
 
 def row_of(suite: Suite, model: Modular, task: str) -> Tensor:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch.utils.tensorboard import SummaryWriter
 
 from polyray.batches import Sampler
 from polyray.cluster.progress import PROGRESS
@@ -38,6 +39,7 @@ class Journal:
         self._config, self._out, self._worker, self._origin, self._form = config, out, worker, origin, form
         self._checkpoints = out / "checkpoints"
         self._started, self._tokens = time.monotonic(), 0
+        self._events: SummaryWriter | None = None
 
     def restore(self, training: Training, sampler: Sampler) -> None:
         """Go on from the newest whole checkpoint, if any; lines of metrics after it are taken back."""
@@ -52,6 +54,8 @@ class Journal:
         rank = self._worker.rank
         training.noise.set_state(tensors["training"][f"noise/{rank}"])
         torch.set_rng_state(tensors["training"][f"torch/{rank}"])
+        if f"cuda/{rank}" in tensors["training"]:
+            torch.cuda.set_rng_state(tensors["training"][f"cuda/{rank}"])
         sampler.restore(state["sampler"])
         training.step = state["step"]
 
@@ -67,6 +71,12 @@ class Journal:
             values |= analyse(probabilities).metrics()
         with (self._out / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
+        if self._events is None:
+            self._events = SummaryWriter(str(self._out / "tensorboard"), purge_step=report.step)
+        for name, value in values.items():
+            if isinstance(value, float):
+                self._events.add_scalar(name, value, report.step)
+        self._events.flush()
         seconds = time.monotonic() - self._started
         speed = {"step": report.step, "loss": report.loss, "tokens_per_second": worker.world * self._tokens / seconds}
         with (self._out / PROGRESS).open("a", encoding="utf-8") as file:
@@ -74,12 +84,14 @@ class Journal:
 
     def save(self, training: Training, sampler: Sampler, worker: Worker) -> None:
         """A checkpoint of everything that the next step depends on."""
-        states = worker.gather((training.noise.get_state(), torch.get_rng_state()))
+        own = {"noise": training.noise.get_state(), "torch": torch.get_rng_state()}
+        if worker.device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state()
+        states = worker.gather(own)
         if worker.rank:
             return
         tensors = adam_tensors(training.adam)
-        for rank, (noise, own) in enumerate(states):
-            tensors |= {f"noise/{rank}": noise, f"torch/{rank}": own}
+        tensors |= {f"{name}/{rank}": drawn for rank, held in enumerate(states) for name, drawn in held.items()}
         state = {"step": training.step, "sampler": sampler.state()}
         save_checkpoint(
             self._checkpoints, training.step, {"training": tensors}, state,

@@ -50,10 +50,12 @@ def work(payload: Mapping[str, Any], worker: Worker) -> None:
     journal.restore(training, data.sampler)
     training.forward = _spread(config, model, worker, training)
     _train(config, training, data, journal, worker)
-    if worker.rank == 0:
+    if worker.rank == 0 or config.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predictions = answers(model, tests.rows, config.evaluation.decoding(), config.text.max_output)
         scores = score(suite.tasks, tests.examples, predictions)
-        journal.end(training, scores, {"too_long": count_too_long(data.rows, config.text.lengths())}, truth_of(suite))
+        cut = count_too_long(data.rows, config.text.lengths())
+        if worker.rank == 0:
+            journal.end(training, scores, {"too_long": cut}, truth_of(suite))
 
 
 def _train(config: PolytroponConfig, training: Training, data: "_Data", journal: "Journal", worker: Worker) -> None:

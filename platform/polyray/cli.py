@@ -31,7 +31,7 @@ TABLES: dict[str, tuple[str, str]] = {
 
 app = typer.Typer(
     name="polyray",
-    help="Train, route, merge, evaluate and share skills: small modules on a pretrained backbone.",
+    help="Train, route, evaluate and share skills: small modules on a pretrained backbone.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -67,7 +67,7 @@ def polyray(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Train, route, merge, evaluate and share skills: small modules on a pretrained backbone."""
+    """Train, route, evaluate and share skills: small modules on a pretrained backbone."""
 
 
 @app.command()

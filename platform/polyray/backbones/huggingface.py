@@ -43,6 +43,8 @@ def load_backbone(name: str, revision: str = "") -> Backbone:
         return _backbone(name, "", _kind(kind), model, ByteText())
     if name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
+    if Path(name).is_dir():
+        name = str(Path(name).absolute())  # cards and checkpoints name it; they are read from other folders
     try:
         config = AutoConfig.from_pretrained(name, revision=revision or None)
         found = _kind_of(config)

@@ -1,5 +1,6 @@
 """Ray tasks: independent pieces of work, their results as they come."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def run_tasks(
         RunError: the work failed; the message holds the worker's own.
     """
     remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
-    waiting = {remote.remote(work, dict(piece)): place for place, piece in enumerate(pieces)}
+    waiting = {remote.remote(work, dict(piece), os.getcwd()): place for place, piece in enumerate(pieces)}
     while waiting:
         done, _ = ray.wait(list(waiting), num_returns=1)
         place = waiting.pop(done[0])
@@ -35,9 +36,16 @@ def run_tasks(
         yield place, outcome
 
 
-def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece) -> dict[str, Any]:
+def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:
     torch.set_num_threads(1)
+    enter_folder(folder)
     try:
         return work(piece)
     except InputError as error:
         return {"input_error": str(error)}
+
+
+def enter_folder(folder: str) -> None:
+    """Work where the driver works, so that its relative paths hold; elsewhere where this machine has no such folder."""
+    if os.path.isdir(folder):
+        os.chdir(folder)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from polyray.cluster.tasks import enter_folder
 from polyray.errors import InputError, PolyrayError, RunError
 
 PROBLEM = "problem.json"
@@ -91,7 +93,12 @@ class TrainingRun:
         (folder / PROBLEM).unlink(missing_ok=True)
         self._trainer = TorchTrainer(
             _enter,
-            train_loop_config={"work": work, "payload": dict(payload), "problem": str(folder / PROBLEM)},
+            train_loop_config={
+                "work": work,
+                "payload": dict(payload),
+                "problem": str(folder.absolute() / PROBLEM),
+                "folder": os.getcwd(),
+            },
             scaling_config=ScalingConfig(
                 num_workers=group.workers,
                 use_gpu=group.gpus > 0,
@@ -99,7 +106,7 @@ class TrainingRun:
             ),
             run_config=RunConfig(
                 name="train",
-                storage_path=str(folder / "ray"),
+                storage_path=str(folder.absolute() / "ray"),
                 failure_config=FailureConfig(max_failures=group.restarts),
             ),
             torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
@@ -139,6 +146,7 @@ def _enter(config: dict[str, Any]) -> None:
     """The work, on one worker; what the user can mend is written down instead of tried again."""
     torch.set_num_threads(1)  # Ray gives a worker one core unless told otherwise
     logging.getLogger("polyray").setLevel(logging.INFO)
+    enter_folder(config["folder"])
     context = ray.train.get_context()
     worker = Worker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
     try:

@@ -81,4 +81,4 @@ class SparseStack(nn.Module):
         Raises:
             InputError: always.
         """
-        raise InputError("routing.kind=token_moe needs modules.kind=lora or dense, found sparse.")
+        raise InputError("routing.kind=token_moe does not work with modules.kind=sparse: take lora.")
