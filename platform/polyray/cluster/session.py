@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import ray
 
+from polyray.cluster import reaper
 from polyray.errors import InputError
 
 ENVIRONMENT = {
@@ -46,15 +49,24 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
             ray.shutdown()
         return
     home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
-    try:
-        ray.init(
-            num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-            runtime_env=dict(environment), _temp_dir=str(home),
-        )  # fmt: skip
-        yield
-    finally:
-        ray.shutdown()
-        session = home / "session_latest"
-        if (session / "logs").is_dir():
-            shutil.copytree(session / "logs", logs, dirs_exist_ok=True, ignore_dangling_symlinks=True)
-        shutil.rmtree(home, ignore_errors=True)
+    with _reaped(home):
+        try:
+            ray.init(
+                num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+                runtime_env=dict(environment), _temp_dir=str(home),
+            )  # fmt: skip
+            yield
+        finally:
+            ray.shutdown()
+            if (home / "session_latest" / "logs").is_dir():
+                shutil.copytree(
+                    home / "session_latest" / "logs", logs, dirs_exist_ok=True, ignore_dangling_symlinks=True
+                )
+
+
+@contextmanager
+def _reaped(home: Path) -> Iterator[None]:
+    """After the block, or when this process dies in it, nothing of the cluster in `home` is left."""
+    command = [sys.executable, "-I", str(reaper.__file__), str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
+        yield  # leaving closes the reaper's standard input and waits for it

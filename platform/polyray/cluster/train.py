@@ -3,16 +3,17 @@
 import json
 import logging
 import os
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 import torch
 import torch.distributed as dist
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import nn
@@ -88,43 +89,18 @@ class TrainingRun:
     """
 
     def __init__(self, work: str, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
-        self._folder = folder
+        self._problem = folder.absolute() / PROBLEM
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / PROBLEM).unlink(missing_ok=True)
-        self._trainer = TorchTrainer(
-            _enter,
-            train_loop_config={
-                "work": work,
-                "payload": dict(payload),
-                "problem": str(folder.absolute() / PROBLEM),
-                "folder": os.getcwd(),
-            },
-            scaling_config=ScalingConfig(
-                num_workers=group.workers,
-                use_gpu=group.gpus > 0,
-                resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
-            ),
-            run_config=RunConfig(
-                name="train",
-                storage_path=str(folder.absolute() / "ray"),
-                failure_config=FailureConfig(max_failures=group.restarts),
-            ),
-            torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
-        )
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._fit, daemon=True)
-        self._thread.start()
-
-    def _fit(self) -> None:
-        try:
-            self._trainer.fit()
-        except Exception as error:  # noqa: BLE001  whatever ends the run is told by `result` in the main thread
-            self._error = error
+        self._problem.unlink(missing_ok=True)
+        loop = {"work": work, "payload": dict(payload), "problem": str(self._problem), "folder": os.getcwd()}
+        # A Ray task and not a thread: whatever ends this process's session (Ctrl-C) ends it too, and nothing is waited for.
+        fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
+        self._end = fit.remote(loop, group, str(folder.absolute() / "ray"))
 
     @property
     def running(self) -> bool:
         """Whether the run has not ended yet."""
-        return self._thread.is_alive()
+        return not ray.wait([self._end], timeout=0)[0]
 
     def result(self) -> None:
         """Wait for the end.
@@ -133,13 +109,33 @@ class TrainingRun:
             InputError: the work found fault with the user's input.
             RunError: the work failed, or workers died more often than the group may be restarted.
         """
-        self._thread.join()
-        problem = self._folder / PROBLEM
-        if problem.exists():
-            told = json.loads(problem.read_text(encoding="utf-8"))
+        failure: RayError | None = None
+        try:
+            ray.get(self._end)
+        except RayError as error:
+            failure = error
+        if self._problem.exists():
+            told = json.loads(self._problem.read_text(encoding="utf-8"))
             raise (InputError if told["input"] else RunError)(told["message"])
-        if self._error is not None:
-            raise RunError(f"Training failed: {self._error}") from self._error
+        if failure is not None:
+            raise RunError(f"Training failed: {failure}") from failure
+
+
+def _fit(loop: dict[str, Any], group: Group, storage: str) -> None:
+    """The whole run, from start to end."""
+    TorchTrainer(
+        _enter,
+        train_loop_config=loop,
+        scaling_config=ScalingConfig(
+            num_workers=group.workers,
+            use_gpu=group.gpus > 0,
+            resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
+        ),
+        run_config=RunConfig(
+            name="train", storage_path=storage, failure_config=FailureConfig(max_failures=group.restarts)
+        ),
+        torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
+    ).fit()
 
 
 def _enter(config: dict[str, Any]) -> None:

@@ -1,0 +1,55 @@
+"""Ends what is left of a Ray cluster once its driver is gone, however the driver ended; a process of its own.
+
+Ray's own processes follow a killed driver, but for its agents, which stay. This script waits until its standard input
+closes, kills every process that still has a file of the cluster's folder open, and removes the folder.
+"""
+
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+PATIENCE = 10.0  # seconds in which new stragglers are looked for
+
+
+def main(home: str) -> None:
+    """Wait, kill, remove."""
+    driver = os.getppid()  # it may end the session and live on
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    sys.stdin.buffer.read()
+    deadline = time.monotonic() + PATIENCE
+    while (left := stragglers(home, driver)) and time.monotonic() < deadline:
+        for process in left:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.1)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def stragglers(home: str, driver: int) -> list[int]:
+    """Processes with an open file below `home`, this one and the driver left out."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        if int(entry.name) not in (os.getpid(), driver) and any(
+            link.startswith(home + os.sep) for link in _open_files(entry)
+        ):
+            found.append(int(entry.name))
+    return found
+
+
+def _open_files(process: Path) -> list[str]:
+    links = []
+    try:
+        for descriptor in os.scandir(process / "fd"):
+            links.append(os.readlink(descriptor.path))
+    except OSError:
+        return links
+    return links
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
