@@ -4,8 +4,8 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +14,72 @@ import psutil
 import pytest
 from test_resume import TINY, outcome
 
+from polyray.cli import main
+from polyray.jobs.table import JOBS
+
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 KILLS = int(os.environ.get("POLYRAY_KILLS", "1"))  # of the driver, and of the worker
-ENTRY = "import sys; from polyray.cli import main; main(sys.argv[1:])"
 
 
-def start(out: Path, job: str = "polytropon", *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", ENTRY, "run", job, "--out", str(out), *TINY, *more]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+class Run:
+    """The command line in a process of its own, forked so that its imports are done already."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.told = Path(tempfile.mkstemp(prefix="polyray-test-")[1])
+        assert arguments[1] in JOBS  # loads every job here, once, before any fork
+        self.pid = os.fork()
+        self.code: int | None = None
+        if self.pid == 0:
+            self._be(arguments)
+
+    def _be(self, arguments: tuple[str, ...]) -> None:
+        code = 1
+        try:
+            with self.told.open("w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            main(arguments)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it runs."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code
+
+    def send(self, number: int) -> None:
+        """Send a signal to the driver alone."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 300) -> int:
+        """The exit code, at the latest after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+                pytest.fail(f"the run did not end within {seconds} s: {self.told.read_text()}")
+            time.sleep(0.02)
+        assert self.code is not None
+        return self.code
 
 
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    told, _ = process.communicate(timeout=300)
-    assert process.returncode == code, told
+def start(out: Path, job: str = "polytropon", *more: str) -> Run:
+    return Run("run", job, "--out", str(out), *TINY, *more)
+
+
+def finish(run: Run, code: int = 0) -> str:
+    found, told = run.wait(), run.told.read_text()
+    run.told.unlink()
+    assert found == code, told
     return told
 
 
@@ -35,20 +88,20 @@ def lines(out: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def wait_for(out: Path, wanted: int, process: subprocess.Popen[str]) -> None:
+def wait_for(out: Path, wanted: int, process: Run) -> None:
     """Until `wanted` lines of progress stand in the run folder, or the run ends."""
     while lines(out) < wanted and process.poll() is None:
         time.sleep(0.01)
 
 
-def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def descendants(process: Run) -> list[psutil.Process]:
     try:
         return psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return []
 
 
-def trainer_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+def trainer_of(process: Run) -> list[psutil.Process]:
     """Ray Train's worker processes below the driver."""
     found = []
     for child in descendants(process):
@@ -101,7 +154,7 @@ def test_a_killed_driver_leaves_nothing_running_and_its_run_goes_on(unbroken: di
         wait_for(out, moments.randint(1, 5), process)
         time.sleep(moments.uniform(0, 0.3))
         children = descendants(process)
-        process.kill()
+        process.send(signal.SIGKILL)
         process.wait()
         assert gone(children), "processes were left running"
         finish(start(out))
@@ -114,7 +167,7 @@ def test_ctrl_c_ends_with_130_says_how_to_resume_and_leaves_nothing_running(
     process = start(tmp_path / "run")
     wait_for(tmp_path / "run", 2, process)
     children = descendants(process)
-    process.send_signal(signal.SIGINT)
+    process.send(signal.SIGINT)
     told = finish(process, code=130)
     assert "Resume with: polyray run polytropon" in told and "Traceback" not in told
     assert gone(children), "processes were left running"
@@ -122,12 +175,16 @@ def test_ctrl_c_ends_with_130_says_how_to_resume_and_leaves_nothing_running(
     assert outcome(tmp_path / "run") == unbroken
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_workers_train_and_their_run_is_repeatable(tmp_path: Path, strategy: str) -> None:
-    more = ["workers.n=2", "training.backbone_lr=0", f"training.strategy={strategy}", "training.steps=8"]
-    for name in ("a", "b"):
-        finish(start(tmp_path / name, "polytropon", *more))
+def test_two_workers_train_repeatably_and_a_sharded_backbone_learns_the_same(tmp_path: Path) -> None:
+    more = ["workers.n=2", "training.backbone_lr=0", "training.steps=8"]
+    for name, strategy in (("a", "ddp"), ("b", "ddp"), ("sharded", "fsdp")):
+        finish(start(tmp_path / name, "polytropon", *more, f"training.strategy={strategy}"))
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("a", "sharded")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_compare_trains_adapts_and_reports_every_router(tmp_path: Path) -> None:
@@ -139,6 +196,5 @@ def test_compare_trains_adapts_and_reports_every_router(tmp_path: Path) -> None:
     assert {"ami", "assignment_accuracy"} == set(metrics["trained"]["polytropon"]["recovery"])
     skills = f"skills={tmp_path}/run/polytropon/skills"
     suite = [item for item in TINY if item.startswith("tasks.")]
-    command = [sys.executable, "-c", ENTRY, "run", "evaluate", "--out", str(tmp_path / "scores"), skills, *suite]
-    finish(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+    finish(Run("run", "evaluate", "--out", str(tmp_path / "scores"), skills, *suite))
     assert len(list((tmp_path / "scores" / "predictions").glob("*.jsonl"))) == 2

@@ -48,6 +48,7 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
         finally:
             ray.shutdown()
         return
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
     home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
     with _reaped(home):
         try:

@@ -93,7 +93,7 @@ class TrainingRun:
         folder.mkdir(parents=True, exist_ok=True)
         self._problem.unlink(missing_ok=True)
         loop = {"work": work, "payload": dict(payload), "problem": str(self._problem), "folder": os.getcwd()}
-        # A Ray task and not a thread: whatever ends this process's session (Ctrl-C) ends it too, and nothing is waited for.
+        # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
         self._end = fit.remote(loop, group, str(folder.absolute() / "ray"))
 
