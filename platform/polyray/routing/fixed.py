@@ -15,25 +15,21 @@ from polyray.routing.options import RoutingOptions
 class Fixed(nn.Module):
     """A given table of tasks x skills, each row normalised (Ponti et al. 2023, section 2.4).
 
-    table [tasks, skills], non-negative, no row all zero; not trained, saved with the router.
+    table [tasks, skills], non-negative, no row all zero; not trained, saved with the router. is_private: every task has
+    a skill of its own by intention, so that a new task brings a new one.
     """
 
     table: Tensor
 
-    def __init__(self, tasks: Sequence[str], table: Tensor) -> None:
+    def __init__(self, tasks: Sequence[str], table: Tensor, is_private: bool = False) -> None:
         super().__init__()
-        self.tasks = TaskNames(tasks)
+        self.tasks, self.is_private = TaskNames(tasks), is_private
         if table.dim() != 2 or len(table) != len(self.tasks) or bool((table < 0).any()):
             raise InputError(f"An allocation of {len(tasks)} tasks is [tasks, skills] >= 0, found {list(table.shape)}.")
         empty = [task for task, row in zip(tasks, table, strict=True) if not row.any()]
         if empty:
             raise InputError(f"Task {empty[0]!r} uses no skill: give it at least one.")
         self.register_buffer("table", table.float())
-
-    @property
-    def is_private(self) -> bool:
-        """Whether every task has a skill of its own, so that a new task brings a new one."""
-        return len(self.tasks) > 1 and torch.equal(self.table, torch.eye(len(self.tasks)).to(self.table))
 
     @property
     def n_skills(self) -> int:
@@ -75,7 +71,7 @@ def shared(tasks: Sequence[str], layout: Layout, options: RoutingOptions, genera
 
 def private(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
     """One skill for each task."""
-    return Fixed(tasks, torch.eye(len(tasks)))
+    return Fixed(tasks, torch.eye(len(tasks)), is_private=True)
 
 
 def expert(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
