@@ -81,4 +81,4 @@ class SparseStack(nn.Module):
         Raises:
             InputError: always.
         """
-        raise InputError("routing.kind=token_moe does not work with modules.kind=sparse: take lora.")
+        raise InputError("routing.kind=token_moe needs modules that act token by token, sparse ones do not: take lora.")
