@@ -3,6 +3,8 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
 export PIP_PROGRESS_BAR := off
+# Python compiles what it imports; compiling all of torch and Ray first would double the wait.
+export PIP_NO_COMPILE := 1
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 WORKERS ?= 2
