@@ -2,9 +2,9 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
+# Python compiles what it imports; compiling all of torch and Ray beforehand would only lengthen the wait.
+INSTALL := $(PIP) install --no-compile
 export PIP_PROGRESS_BAR := off
-# Python compiles what it imports; compiling all of torch and Ray first would double the wait.
-export PIP_NO_COMPILE := 1
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 WORKERS ?= 2
@@ -20,16 +20,16 @@ venv: .venv/.installed
 # torch comes first and alone: its version decides which build of it everything else is installed beside.
 .venv/.installed: setup.cfg pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing Polyray and what it needs into .venv: some minutes the first time."
-	@$(PIP) install "$$(grep '^torch==' constraints.txt)"
-	@$(PIP) install -c constraints.txt -e '.[test]'
+	@$(INSTALL) "$$(grep '^torch==' constraints.txt)"
+	@$(INSTALL) -c constraints.txt -e '.[test]'
 	@touch $@
 
 .venv/.checkers: .venv/.installed
-	@$(PIP) install -c constraints.txt -e '.[dev]'
+	@$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $@
 
 .venv/.benchmarks: .venv/.installed
-	@$(PIP) install -c constraints.txt -e '.[bench]'
+	@$(INSTALL) -c constraints.txt -e '.[bench]'
 	@touch $@
 
 demo: venv
