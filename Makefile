@@ -2,8 +2,9 @@
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
-# Python compiles what it imports; compiling all of torch and Ray beforehand would only lengthen the wait.
+# Python compiles what it imports, once, if it may; compiling all of torch and Ray beforehand would only lengthen the wait.
 INSTALL := $(PIP) install --no-compile
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_PROGRESS_BAR := off
 export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
