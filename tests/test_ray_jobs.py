@@ -134,16 +134,19 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_a_killed_worker_is_replaced_and_the_run_ends_the_same(unbroken: dict[str, bytes], tmp_path: Path) -> None:
-    moments = random.Random(1)
+    moments, killed = random.Random(1), 0
     for number in range(KILLS):
         out = tmp_path / str(number)
         process = start(out)
         wait_for(out, moments.randint(1, 5), process)
         time.sleep(moments.uniform(0, 0.3))
-        for worker in trainer_of(process):
+        workers = trainer_of(process)
+        killed += len(workers)
+        for worker in workers:
             worker.kill()
         finish(process)
         assert outcome(out) == unbroken
+    assert killed, "no worker was there to be killed"
 
 
 def test_a_killed_driver_leaves_nothing_running_and_its_run_goes_on(unbroken: dict[str, bytes], tmp_path: Path) -> None:

@@ -101,7 +101,8 @@ def test_delta_bars_show_the_difference_largest_first() -> None:
 def test_a_dendrogram_of_equal_tasks_can_be_drawn() -> None:
     tree = hierarchy(np.ones((4, 2)))
     for draw in (dendrogram, circular_dendrogram):
-        to_svg(draw(tree, list("abcd")))
+        drawn = to_svg(draw(tree, list("abcd")))
+        assert all(f">{name}<" in drawn or f"<!-- {name} -->" in drawn for name in "abcd")
 
 
 def test_more_subsets_than_colours_share_one_grey() -> None:

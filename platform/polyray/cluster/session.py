@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-PROCESSES = 8  # Ray Train's helpers start together: Ray's default, one start at a time and core, lets them queue and warns
+PROCESSES = 8  # that start at a time: Ray's own limit, one a core, lets Ray Train's helpers queue, and warns of them
 WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **ENVIRONMENT}
 
 
@@ -50,7 +50,7 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
             ray.shutdown()
         return
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
-    os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)
+    os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
     home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
     with _reaped(home):
         try:

@@ -12,6 +12,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from polyray.skill import writing
+
 log = logging.getLogger(__name__)
 SUMS = "sums.json"
 
@@ -25,23 +27,18 @@ def save_checkpoint(
     Written under a temporary name, synced, then renamed; older ones beyond `keep` are removed afterwards.
     """
     final = folder / f"step-{step:08d}"
-    temporary = folder / f".writing-{final.name}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for name, named in tensors.items():
-        save_file({key: value.contiguous() for key, value in named.items()}, temporary / f"{name}.safetensors")
-    (temporary / "state.json").write_text(json.dumps(dict(state)), encoding="utf-8")
-    if write is not None:
-        write(temporary)
-    (temporary / SUMS).write_text(json.dumps(_sums(temporary), indent=1), encoding="utf-8")
-    for path in temporary.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(temporary, final)
-    for old in sorted(folder.glob("step-*"))[:-keep]:
+    with writing(final) as temporary:
+        for name, named in tensors.items():
+            save_file({key: value.contiguous() for key, value in named.items()}, temporary / f"{name}.safetensors")
+        (temporary / "state.json").write_text(json.dumps(dict(state)), encoding="utf-8")
+        if write is not None:
+            write(temporary)
+        (temporary / SUMS).write_text(json.dumps(_sums(temporary), indent=1), encoding="utf-8")
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                with path.open("rb") as file:
+                    os.fsync(file.fileno())
+    for old in [*sorted(folder.glob("step-*"))[:-keep], *folder.glob(".writing-*")]:  # the latter: of killed runs
         shutil.rmtree(old, ignore_errors=True)
     return final
 

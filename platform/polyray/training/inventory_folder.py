@@ -1,7 +1,5 @@
 """An inventory on disk: a library of its skills, and beside them the router (and a trained backbone)."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from polyray.modules.mix import Mix
 from polyray.modules.options import ModuleOptions
 from polyray.routing import RoutingOptions
 from polyray.routing.prior import IbpOptions
-from polyray.skill import BackboneCard, Card, Parent, Skill, load_skill, save_skill, sha256
+from polyray.skill import BackboneCard, Card, Parent, Skill, load_skill, save_skill, sha256, writing
 from polyray.training.model import Form, Modular, build
 
 FOLDER, ABOUT, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetensors", "backbone.safetensors"
@@ -64,22 +62,18 @@ def save_inventory(folder: Path, model: Modular, form: Form, origin: Origin, met
     for index, name in enumerate(names):
         card = _card(name, model, origin, metrics)
         save_skill(Skill(card=card, tensors=model.inventory.skill(index)), folder / name)
-    final, temporary = folder / FOLDER, folder / f".writing-{FOLDER}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    save_file(_contiguous(model.router.state_dict()), temporary / ROUTER)
-    own = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
-    if own:
-        save_file(_contiguous(own), temporary / BACKBONE)
-    sums = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
-    about = _About(
-        module=form.module, modules=asdict(form.modules), sites=form.sites, routing=form.routing,
-        router={**asdict(form.router), "allocation": dict(form.router.allocation)},
-        tasks=model.router.tasks.names, skills=tuple(names), backbone=origin.backbone, sha256=sums,
-    )  # fmt: skip
-    (temporary / ABOUT).write_text(about.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
+    with writing(folder / FOLDER) as temporary:
+        save_file(_contiguous(model.router.state_dict()), temporary / ROUTER)
+        own = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
+        if own:
+            save_file(_contiguous(own), temporary / BACKBONE)
+        sums = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
+        about = _About(
+            module=form.module, modules=asdict(form.modules), sites=form.sites, routing=form.routing,
+            router={**asdict(form.router), "allocation": dict(form.router.allocation)},
+            tasks=model.router.tasks.names, skills=tuple(names), backbone=origin.backbone, sha256=sums,
+        )  # fmt: skip
+        (temporary / ABOUT).write_text(about.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)
