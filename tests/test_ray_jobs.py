@@ -190,7 +190,7 @@ def test_two_workers_train_repeatably_and_a_sharded_backbone_learns_the_same(tmp
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
-def test_compare_trains_adapts_and_reports_every_router(tmp_path: Path) -> None:
+def test_compare_reports_every_router_and_its_skills_can_be_scored_and_adapted(tmp_path: Path) -> None:
     more = ["adapt.steps=4", "adapt.looks=2", "training.steps=4", "tasks.planted.samples=2"]
     told = finish(start(tmp_path / "run", "compare", *more, "kinds=[shared,private,expert,hyperformer,polytropon]"))
     assert all(name in told for name in ("SHARED", "PRIVATE", "EXPERT", "HYPERFORMER", "SKILLED"))
@@ -201,3 +201,7 @@ def test_compare_trains_adapts_and_reports_every_router(tmp_path: Path) -> None:
     suite = [item for item in TINY if item.startswith("tasks.")]
     finish(Run("run", "evaluate", "--out", str(tmp_path / "scores"), skills, *suite))
     assert len(list((tmp_path / "scores" / "predictions").glob("*.jsonl"))) == 2
+    methods = ["adapt.methods=[skills,row,average,fresh,full]", "adapt.steps=2", "adapt.looks=1", "adapt.lr=[0.001]"]
+    finish(Run("run", "adapt", "--out", str(tmp_path / "adapted"), skills, *suite, *methods))
+    adapted = json.loads((tmp_path / "adapted" / "result.json").read_text())["metrics"]
+    assert set(adapted["methods"]) == {"skills", "row", "average", "fresh", "full"}

@@ -1,0 +1,96 @@
+"""What holds for every kind of suite: a new line in TASKS needs a line in MADE."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import datasets
+import pytest
+
+from polyray.errors import InputError
+from polyray.lookup import lookup
+from polyray.metrics import METRICS
+from polyray.tasks import SPLITS, TASKS, Suite, TaskOptions, load_suite, read_all
+
+ROWS = {"train": [("fine film", "good"), ("dull film", "bad")], "dev": [("so-so", "bad")], "test": [("lovely", "good")]}
+
+
+def crossfit(root: Path) -> dict[str, object]:
+    folder = root / "crossfit" / "mood"
+    folder.mkdir(parents=True)
+    for split, rows in ROWS.items():
+        text = "".join(f"{source}\t{target}\n" for source, target in rows)
+        (folder / f"mood_16_13_{split}.tsv").write_text(text, encoding="utf-8")
+    return {"path": str(folder.parent)}
+
+
+def lines(root: Path) -> Path:
+    folder = root / "own" / "mood"
+    folder.mkdir(parents=True)
+    for split, rows in ROWS.items():
+        text = "".join(json.dumps({"input": source, "output": target}) + "\n" for source, target in rows)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def jsonl(root: Path) -> dict[str, object]:
+    return {"path": str(lines(root).parent)}
+
+
+def hub(root: Path) -> dict[str, object]:
+    files = {split: str(lines(root / split) / f"{split}.jsonl") for split in ROWS}
+    source = {
+        "path": "json", "data_files": files, "input": "{input}", "output": "{output}",
+        "splits": {split: split for split in ROWS},
+    }  # fmt: skip
+    return {"hub": {"mood": source}}
+
+
+def planted(root: Path) -> dict[str, object]:
+    return {}
+
+
+MADE: dict[str, Callable[[Path], dict[str, object]]] = {
+    "crossfit": crossfit, "hub": hub, "jsonl": jsonl, "planted": planted,
+}  # fmt: skip
+
+
+@pytest.fixture(params=sorted(TASKS))
+def suite(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    return load_suite(request.param, TaskOptions.model_validate(MADE[request.param](tmp_path)))
+
+
+def test_every_example_belongs_to_its_task_and_can_be_answered(suite: Suite) -> None:
+    for name, examples in read_all(suite).items():
+        task = suite.tasks[name]
+        assert examples and task.name == name
+        for example in examples:
+            assert example.task == name and example.input and example.outputs
+            assert task.labels is None or set(example.outputs) <= set(task.labels)
+
+
+def test_the_right_answers_score_one(suite: Suite) -> None:
+    for task in suite.tasks.values():
+        lookup(METRICS, task.metric, "metric")
+        examples = task.examples("train")
+        assert task.score([example.outputs[0] for example in examples], examples) == pytest.approx(1)
+
+
+def test_a_partition_names_tasks_of_the_suite(suite: Suite) -> None:
+    assert set(suite.partition) == set(SPLITS) and suite.partition["train"]
+    assert {name for names in suite.partition.values() for name in names} <= set(suite.tasks)
+
+
+def test_reading_twice_gives_the_same_and_a_suite_travels(suite: Suite) -> None:
+    assert read_all(suite) == read_all(pickle.loads(pickle.dumps(suite)))
+
+
+def test_a_split_or_seed_that_is_not_there_is_an_input_error(suite: Suite) -> None:
+    task = next(iter(suite.tasks.values()))
+    with pytest.raises(InputError, match="trian"):
+        task.examples("trian")
+    with pytest.raises(InputError, match="987654"):
+        task.examples("train", 987654)
