@@ -1,6 +1,7 @@
 """Pictures are repeatable and take any name literally; the page stands alone."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from polyray.reports import (
     Details,
     Facts,
+    Film,
     Picture,
     Prose,
     Section,
@@ -147,7 +149,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
-        if tag not in ("meta", "link", "br"):
+        if tag not in ("meta", "link", "br", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -155,6 +157,9 @@ class Tags(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+GIF = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
 
 
 @pytest.fixture
@@ -168,6 +173,7 @@ def html(tmp_path: Path) -> str:
         table,
         Picture(svg=svg, caption='a "tree" <i>'),
         Picture(svg=svg, caption="the same"),
+        Film(gif=GIF, caption='an "episode"'),
         Details(summary="more <s>", parts=[Prose(text="inside")]),
     ]
     path = tmp_path / "new" / "report.html"
@@ -183,7 +189,7 @@ def test_the_page_is_well_formed_and_loads_nothing(html: str) -> None:
     assert not re.search(r"https?://|@import|<script|<link|<i>|<s>|<b>", html)
     for tag, attributes in tags.found:
         for name in ("src", "href", "xlink:href"):
-            assert (attributes.get(name) or "#").startswith(("#", "data:image/png")), tag
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png", "data:image/gif")), tag
 
 
 def test_every_id_of_the_page_is_unique_and_every_reference_meets_one(html: str) -> None:
@@ -198,8 +204,14 @@ def test_the_page_says_what_it_was_given_escaped(html: str) -> None:
     assert "<dt>seed&lt;</dt><dd>0</dd>" in html and "<dd>0.1235</dd>" in html
     assert '<a href="#s0">Tasks &amp; skills</a>' in html
     assert "<td>&lt;script&gt;x&lt;/script&gt;</td>" in html
+    assert f'src="data:image/gif;base64,{b64encode(GIF).decode()}" alt="an &quot;episode&quot;"' in html
     assert '<th scope="col" class="number">score</th>' in html and '<td class="number"></td>' in html
     assert 'aria-label="a &quot;tree&quot; &lt;i&gt;"' in html
+
+def test_a_film_that_is_no_gif_is_refused() -> None:
+    with pytest.raises(ValueError, match="GIF"):
+        Film(gif=b"MZ", caption="")
+
 
 
 def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:

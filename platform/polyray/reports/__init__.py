@@ -3,12 +3,13 @@
 from polyray.reports.allocation_plots import allocation_map, site_maps
 from polyray.reports.dendrograms import circular_dendrogram, dendrogram
 from polyray.reports.figure import to_svg
-from polyray.reports.page import Details, Facts, Picture, Prose, Section, Table, write_page
+from polyray.reports.page import Details, Facts, Film, Picture, Prose, Section, Table, write_page
 from polyray.reports.plots import delta_bars, learning_curves, method_bars
 
 __all__ = [
     "Details",
     "Facts",
+    "Film",
     "Picture",
     "Prose",
     "Section",

@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -67,6 +68,23 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Film:
+    """A moving picture as the bytes of a GIF, and its caption, which is also what a screen reader says."""
+
+    gif: bytes
+    caption: str
+
+    def __post_init__(self) -> None:
+        """Checks the picture.
+
+        Raises:
+            ValueError: the bytes are no GIF.
+        """
+        if not self.gif.startswith((b"GIF87a", b"GIF89a")):
+            raise ValueError("A film must be the bytes of a GIF.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Details:
     """Parts that are folded until the reader opens them."""
 
@@ -74,7 +92,7 @@ class Details:
     parts: Sequence["Part"]
 
 
-Part = Prose | Facts | Table | Picture | Details
+Part = Prose | Facts | Table | Picture | Film | Details
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +170,12 @@ def _part(part: Part, name: str) -> str:
         case Picture(svg=svg, caption=caption):
             return (
                 f'<figure><div class="scroll">{_embedded(svg, name, caption)}</div>'
+                f"<figcaption>{escape(caption)}</figcaption></figure>"
+            )
+        case Film(gif=gif, caption=caption):
+            source = f"data:image/gif;base64,{b64encode(gif).decode()}"
+            return (
+                f'<figure><img src="{source}" alt="{escape(caption)}">'
                 f"<figcaption>{escape(caption)}</figcaption></figure>"
             )
         case Details(summary=summary, parts=inner):
