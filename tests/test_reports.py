@@ -208,10 +208,10 @@ def test_the_page_says_what_it_was_given_escaped(html: str) -> None:
     assert '<th scope="col" class="number">score</th>' in html and '<td class="number"></td>' in html
     assert 'aria-label="a &quot;tree&quot; &lt;i&gt;"' in html
 
+
 def test_a_film_that_is_no_gif_is_refused() -> None:
     with pytest.raises(ValueError, match="GIF"):
         Film(gif=b"MZ", caption="")
-
 
 
 def test_a_page_is_replaced_as_a_whole(tmp_path: Path) -> None:
