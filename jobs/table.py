@@ -1,6 +1,7 @@
 """The jobs by name."""
 
-from . import adapt, compare, evaluate, polytropon
+from . import adapt, babyai, compare, evaluate, polytropon
+from .agent_sections import BabyAIConfig
 from .configs import AdaptConfig, PolytroponConfig
 from .job import Job
 
@@ -10,5 +11,8 @@ JOBS: dict[str, Job] = {
     ),
     "adapt": Job(config=AdaptConfig, run=adapt.run, about="adapt trained skills to unseen tasks from few examples"),
     "evaluate": Job(config=evaluate.Config, run=evaluate.run, about="score trained skills on the tasks that they know"),
+    "babyai": Job(
+        config=BabyAIConfig, run=babyai.run, about="train agents with skills on several BabyAI levels at once"
+    ),
     "compare": Job(config=compare.Config, run=compare.run, about="train several routers, adapt each, and compare them"),
 }

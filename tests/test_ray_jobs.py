@@ -83,15 +83,15 @@ def finish(run: Run, code: int = 0) -> str:
     return told
 
 
-def lines(out: Path) -> int:
-    file = out / "progress.jsonl"
-    return len(file.read_text().splitlines()) if file.exists() else 0
+def wait_for_lines(file: Path, wanted: int, process: Run) -> None:
+    """Until `wanted` lines stand in the file, or the run ends."""
+    while process.poll() is None and (not file.exists() or len(file.read_text().splitlines()) < wanted):
+        time.sleep(0.01)
 
 
 def wait_for(out: Path, wanted: int, process: Run) -> None:
     """Until `wanted` lines of progress stand in the run folder, or the run ends."""
-    while lines(out) < wanted and process.poll() is None:
-        time.sleep(0.01)
+    wait_for_lines(out / "progress.jsonl", wanted, process)
 
 
 def descendants(process: Run) -> list[psutil.Process]:

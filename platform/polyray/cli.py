@@ -27,6 +27,8 @@ TABLES: dict[str, tuple[str, str]] = {
     "modules": ("polyray.modules.kinds", "MODULES"),
     "routers": ("polyray.routing", "ROUTERS"),
     "metrics": ("polyray.metrics", "METRICS"),
+    "levels": ("polyray.envs.levels", "ABOUT"),
+    "spaces": ("polyray.tune_spaces", "SPACES"),
 }
 
 app = typer.Typer(

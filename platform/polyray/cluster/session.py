@@ -36,7 +36,7 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
         InputError: no cluster answers at `address`.
     """
     os.environ.update(ENVIRONMENT)
-    for name in ("ray", "ray.train", "ray.tune"):
+    for name in ("ray", "ray.train", "ray.tune", "ray.rllib"):
         logging.getLogger(name).setLevel(logging.ERROR)
     environment: Mapping[str, object] = {"env_vars": WORKERS}
     if address is not None:

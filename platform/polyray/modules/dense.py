@@ -50,6 +50,10 @@ class DenseStack(nn.Module):
         """The output of `layer` with the rows' changes added to its parameters."""
         return run_layer(layer, dict(zip(self.change, mixed, strict=True)), rows, inputs, named)
 
+    def additions(self) -> dict[str, Tensor]:
+        """What the skills add to each parameter, flattened: name -> [sites, skills, numel]."""
+        return {name: change.squeeze(1).flatten(2) for name, change in self.change.items()}
+
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of outputs: x [*batch, in], weights [*batch, skills].
 

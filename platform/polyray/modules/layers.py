@@ -44,8 +44,8 @@ def _batch(layer: nn.Module, inputs: tuple[Any, ...]) -> int:
     return inputs[0].shape[1 if isinstance(layer, nn.GRU | nn.LSTM) and not layer.batch_first else 0]
 
 
-def _total(parameter: Tensor, updates: Updates, name: str) -> Tensor:
-    """[rows or 1, *shape]"""
+def total(parameter: Tensor, updates: Updates, name: str) -> Tensor:
+    """The parameter called `name` with its update, [rows, *shape], or [1, *shape] where it has none."""
     if name not in updates:
         return parameter.unsqueeze(0)
     return parameter.unsqueeze(0) + updates[name].reshape(-1, *parameter.shape).to(parameter.dtype)
@@ -61,8 +61,8 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _linear(layer: nn.Linear, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
     together = rows.gather(x)
-    bias = None if layer.bias is None else _total(layer.bias, updates, "bias")
-    y = _affine(together.reshape(rows.n_rows, -1, x.shape[-1]), _total(layer.weight, updates, "weight"), bias)
+    bias = None if layer.bias is None else total(layer.bias, updates, "bias")
+    y = _affine(together.reshape(rows.n_rows, -1, x.shape[-1]), total(layer.weight, updates, "weight"), bias)
     return rows.scatter(y.view(*together.shape[:-1], -1))
 
 
@@ -81,8 +81,8 @@ def _conv2d(layer: nn.Conv2d, updates: Updates, rows: Rows, x: Tensor) -> Tensor
         raise InputError(f"A Conv2d that carries skills pads with zeros, found padding_mode={layer.padding_mode!r}.")
     together = rows.gather(x)  # [rows, most, in, h, w]
     n, most = together.shape[:2]
-    weight = _total(layer.weight, updates, "weight").expand(n, *layer.weight.shape)
-    bias = None if layer.bias is None else _total(layer.bias, updates, "bias").expand(n, -1).reshape(-1)
+    weight = total(layer.weight, updates, "weight").expand(n, *layer.weight.shape)
+    bias = None if layer.bias is None else total(layer.bias, updates, "bias").expand(n, -1).reshape(-1)
     stacked = together.transpose(0, 1).reshape(most, n * x.shape[1], *x.shape[2:])
     y = functional.conv2d(
         stacked, weight.reshape(-1, *weight.shape[2:]), bias, layer.stride, layer.padding, layer.dilation,
@@ -93,9 +93,11 @@ def _conv2d(layer: nn.Conv2d, updates: Updates, rows: Rows, x: Tensor) -> Tensor
 
 def _gates(layer: nn.Module, updates: Updates, x: Tensor, side: str) -> Tensor:
     """x [rows, n, in] -> [rows, n, gates * hidden] through `weight_SIDE` and `bias_SIDE`."""
-    bias = layer.get_parameter(f"bias_{side}") if f"bias_{side}" in dict(layer.named_parameters()) else None
-    total = None if bias is None else _total(bias, updates, f"bias_{side}")
-    return _affine(x, _total(layer.get_parameter(f"weight_{side}"), updates, f"weight_{side}"), total)
+    bias: Tensor | None = (
+        layer.get_parameter(f"bias_{side}") if f"bias_{side}" in dict(layer.named_parameters()) else None
+    )
+    bias = None if bias is None else total(bias, updates, f"bias_{side}")
+    return _affine(x, total(layer.get_parameter(f"weight_{side}"), updates, f"weight_{side}"), bias)
 
 
 def _gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.errors import InputError
-from polyray.modules.layers import matrices, run_layer
+from polyray.modules.layers import Updates, matrices, run_layer
 from polyray.modules.lowrank import Factors, Sharing, low_rank_linear
 from polyray.modules.means import mean
 from polyray.modules.mix import Rows
@@ -79,13 +79,16 @@ class LoraStack(nn.Module):
         """The output of `layer` with the rows' low-rank updates."""
         if isinstance(layer, nn.Linear):
             return low_rank_linear(layer, inputs[0], mixed[0], rows)
+        return run_layer(layer, self.updates(layer, mixed), rows, inputs, named)
+
+    def updates(self, layer: nn.Module, mixed: list[Factors]) -> Updates:
+        """What the rows add to the weights of `layer`."""
         products = {
             name: torch.bmm(factors.down, factors.up)  # [rows, in, out]: an embedding's own layout
             for name, factors in zip(self.matrices, mixed, strict=True)
         }
         turned = not isinstance(layer, nn.Embedding)
-        updates = {name: product.mT if turned else product for name, product in products.items()}
-        return run_layer(layer, updates, rows, inputs, named)
+        return {name: product.mT if turned else product for name, product in products.items()}
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of outputs: x [*batch, in], weights [*batch, skills].

@@ -77,12 +77,13 @@ class Rows:
     def gather(self, x: Tensor) -> Tensor:
         """The examples of `x` [batch, *rest] brought together by row: [n_rows, most, *rest], short rows padded."""
         if self.in_blocks:
-            return x.reshape(self.n_rows, -1, *x.shape[1:])
-        return x.index_select(0, self._places[0]).reshape(self.n_rows, -1, *x.shape[1:])
+            return x.reshape(self.n_rows, len(x) // self.n_rows, *x.shape[1:])
+        together = x.index_select(0, self._places[0])
+        return together.view(self.n_rows, len(together) // self.n_rows, *x.shape[1:])
 
     def scatter(self, y: Tensor) -> Tensor:
         """The inverse of `gather`: [n_rows, most, *rest] -> [batch, *rest]."""
-        flat = y.reshape(-1, *y.shape[2:])
+        flat = y.flatten(0, 1)
         return flat if self.in_blocks else flat.index_select(0, self._places[1])
 
 

@@ -75,6 +75,15 @@ class SparseStack(nn.Module):
         """The output of `layer` with the rows' changes added to its weights."""
         return run_layer(layer, dict(zip(self.shapes, mixed, strict=True)), rows, inputs, named)
 
+    def additions(self) -> dict[str, Tensor]:
+        """What the skills add to each matrix, flattened and zero off the support: name -> [sites, skills, numel]."""
+        found = {}
+        for name, shape in self.shapes.items():
+            values = self.values[name].squeeze(1)
+            blank = values.new_zeros(*values.shape[:2], torch.Size(shape).numel())
+            found[name] = blank.scatter(-1, self.get_buffer(f"support_{name}").squeeze(1), values)
+        return found
+
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Not for tokens: a support per token has no cheap form.
 

@@ -1,0 +1,1 @@
+"""The compiled engine: BabyAI's dynamics, observation and instructions for many environments at once."""

@@ -1,0 +1,152 @@
+"""minigrid's bot playing our environments: demonstrations to imitate, and an upper bound for what agents can reach."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
+from numpy.typing import NDArray
+
+from polyray.errors import InputError
+
+from .batched.generate import NOTHING
+from .fingerprints import fingerprints
+from .missions import encode
+from .single import BabyAIEnv, Observation
+from .world import World
+
+PLAN_LIMIT = 200  # subgoals; the bot's plans have a few dozen, and now and then grow for ever (UnlockToUnlock)
+
+
+class StuckError(Exception):
+    """The bot has no next action: its plan grows without end, or it meets what it was not made for."""
+
+
+class Bot:
+    """minigrid's BabyAIBot on a `World`; make a new one for every episode.
+
+    Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), section 4: it knows the instruction's objects and sees what the
+    agent sees. It cannot play KeyInBox and the PutNext...Carrying levels, and ignores the order that
+    OpenDoorsOrder...Debug is strict about.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._bot = BabyAIBot(world)
+        self._bot.stack = _Plan(self._bot.stack)
+
+    def act(self) -> int:
+        """The action to take now.
+
+        Raises:
+            StuckError: the bot does not know.
+        """
+        self._world.look()
+        try:
+            return int(self._bot.replan())
+        except (AssertionError, TypeError, DisappearedBoxError) as error:  # its ways to give up
+            raise StuckError(str(error)) from error
+
+
+class _Plan(list[Any]):
+    """The bot's stack of subgoals, which may not grow for ever."""
+
+    def append(self, subgoal: Any) -> None:
+        if len(self) >= PLAN_LIMIT:
+            raise StuckError(f"the bot's plan has {PLAN_LIMIT} steps and no action")
+        super().append(subgoal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstrations:
+    """What the bot saw and did in the episodes that it solved, one after the other: N steps."""
+
+    image: NDArray[np.uint8]  # [N, 7, 7, 3]
+    direction: NDArray[np.uint8]  # [N]
+    mission: NDArray[np.uint8]  # [N, LENGTH]
+    action: NDArray[np.int64]  # [N]
+    fresh: NDArray[np.bool_]  # [N] the step is the first of its episode
+    episodes: int  # that are here
+    failures: int  # that the bot did not solve, and that are not here
+    held_out: int  # that are kept for evaluation, and that are not here
+
+
+@dataclass
+class _Episode:
+    """Lists that grow by one entry a step."""
+
+    mission: str
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    directions: list[int] = field(default_factory=list)
+    actions: list[int] = field(default_factory=list)
+
+
+def demonstrate(level: str, seeds: Iterable[int], *, held_out: NDArray[np.uint64] = NOTHING) -> Demonstrations:
+    """The bot's play in the episodes that these seeds begin (`BabyAIEnv.reset(seed=...)`).
+
+    Deterministic. Left out and counted are episodes that the bot does not solve within the level's step limit, and
+    those whose start state is one of `held_out` (`polyray.envs.fingerprints`), kept for evaluation.
+
+    Raises:
+        InputError: no level is called so, or no episode is left.
+    """
+    env, solved, failures, kept_out = BabyAIEnv(level), list[_Episode](), 0, 0
+    for seed in seeds:
+        observation, _ = env.reset(seed=seed)
+        if np.isin(fingerprints(env.state), held_out).any():
+            kept_out += 1
+            continue
+        episode = _play(env, observation)
+        if episode is None:
+            failures += 1
+        else:
+            solved.append(episode)
+    if not solved:
+        raise InputError(f"There is nothing to imitate: the bot solves none of {failures} episodes of {level}.")
+    return _joined(solved, failures, kept_out)
+
+
+def success_rate(level: str, episodes: int, *, seed: int = 0) -> float:
+    """The share of the episodes that the seeds from `seed` on begin that the bot solves, from 0 to 1.
+
+    Raises:
+        InputError: no level is called so, or `episodes` is below 1.
+    """
+    if episodes < 1:
+        raise InputError(f"A success rate needs at least one episode, not {episodes}.")
+    env = BabyAIEnv(level)
+    starts = (env.reset(seed=seed + number)[0] for number in range(episodes))
+    return sum(_play(env, observation) is not None for observation in starts) / episodes
+
+
+def _play(env: BabyAIEnv, observation: Observation) -> _Episode | None:
+    """The episode that `observation` has just begun as the bot plays it, or None if it is not solved."""
+    bot, episode = Bot(env.world()), _Episode(mission=env.mission)
+    while True:
+        try:
+            action = bot.act()
+        except StuckError:
+            return None
+        episode.images.append(observation["image"])
+        episode.directions.append(observation["direction"])
+        episode.actions.append(action)
+        observation, reward, terminated, truncated, _ = env.step(action)
+        if terminated or truncated:
+            return episode if reward > 0 else None
+
+
+def _joined(episodes: list[_Episode], failures: int, held_out: int) -> Demonstrations:
+    lengths = np.array([len(episode.actions) for episode in episodes], np.int64)
+    fresh = np.zeros(lengths.sum(), np.bool_)
+    fresh[np.cumsum(lengths) - lengths] = True
+    return Demonstrations(
+        image=np.array([image for episode in episodes for image in episode.images], np.uint8),
+        direction=np.array([direction for episode in episodes for direction in episode.directions], np.uint8),
+        mission=np.repeat(np.array([encode(episode.mission) for episode in episodes]), lengths, axis=0),
+        action=np.array([action for episode in episodes for action in episode.actions], np.int64),
+        fresh=fresh,
+        episodes=len(episodes),
+        failures=failures,
+        held_out=held_out,
+    )

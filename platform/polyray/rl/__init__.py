@@ -1,0 +1,1 @@
+"""Agents: a modular policy for BabyAI levels, and PPO that trains it."""

@@ -1,0 +1,130 @@
+"""Whole arrays from runner to learner: rollouts and the episodes in them, sequences, minibatches.
+
+Nothing here imports Ray.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episodes:
+    """Episodes that ended, in the order in which they did: each array [episodes]."""
+
+    task: NDArray[np.int64]  # number of the level
+    reward: NDArray[np.float32]  # sum of the rewards as minigrid gives them; success is a reward above 0
+    length: NDArray[np.int64]  # frames
+
+    @classmethod
+    def joined(cls, parts: Sequence["Episodes"]) -> "Episodes":
+        """All of `parts`, one after the other; at least one."""
+        return cls(**{f.name: np.concatenate([vars(part)[f.name] for part in parts]) for f in fields(cls)})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What n environments played in T frames, environments in blocks of equal task.
+
+    frames: image [n, T, 7, 7, 3] and mission [n, T, L] uint8, fresh [n, T] bool (a frame is the first of its episode),
+        actions [n, T], logp [n, T], values [n, T] (as the critic gave them), rewards [n, T] (as minigrid gives them),
+        dones [n, T] bool.
+    memory_h, memory_c: [n, pieces, memory], before the first frame of each piece of `recurrence` frames.
+    last_values: [n], the critic's value of what follows the last frame. task: [n], the policy's row.
+    environment, inference: seconds spent in each.
+    """
+
+    frames: Arrays
+    memory_h: NDArray[np.float32]
+    memory_c: NDArray[np.float32]
+    last_values: NDArray[np.float32]
+    task: NDArray[np.int64]
+    episodes: Episodes
+    environment: float
+    inference: float
+
+    @property
+    def n_frames(self) -> int:
+        """Frames played."""
+        return int(self.frames["rewards"].size)
+
+
+def joined(rollouts: Sequence[Rollout]) -> Rollout:
+    """One rollout of all environments, again in blocks of equal task; seconds are those of the mean runner."""
+    if len(rollouts) == 1:
+        return rollouts[0]
+    task = np.concatenate([rollout.task for rollout in rollouts])
+    order = np.argsort(task, kind="stable")
+    return Rollout(
+        frames={
+            name: np.concatenate([rollout.frames[name] for rollout in rollouts])[order] for name in rollouts[0].frames
+        },
+        memory_h=np.concatenate([rollout.memory_h for rollout in rollouts])[order],
+        memory_c=np.concatenate([rollout.memory_c for rollout in rollouts])[order],
+        last_values=np.concatenate([rollout.last_values for rollout in rollouts])[order],
+        task=task[order],
+        episodes=Episodes.joined([rollout.episodes for rollout in rollouts]),
+        environment=float(np.mean([rollout.environment for rollout in rollouts])),
+        inference=float(np.mean([rollout.inference for rollout in rollouts])),
+    )
+
+
+def sequences(rollout: Rollout, more: Arrays) -> Arrays:
+    """The rollout as rows of `recurrence` frames, sorted by task: [n * pieces, recurrence, ...].
+
+    more: further arrays [n, T] (advantages, returns).
+    """
+    n, pieces, width = rollout.memory_h.shape
+    rows = n * pieces
+    cut = {
+        name: array.reshape(rows, array.shape[1] // pieces, *array.shape[2:])
+        for name, array in {**rollout.frames, **more}.items()
+    }
+    cut["memory_h"] = rollout.memory_h.reshape(rows, width)
+    cut["memory_c"] = rollout.memory_c.reshape(rows, width)
+    cut["task"] = rollout.task.repeat(pieces)
+    return cut
+
+
+def shares(rows: Arrays, n: int) -> list[Arrays]:
+    """`rows` dealt out to n learners, each with equally many of every task; what does not fit is left out."""
+    if n == 1:
+        return [rows]
+    blocks = blocks_of(torch.from_numpy(rows["task"]))  # [tasks, rows of each]
+    size = blocks.shape[1] // n
+    chosen = [blocks[:, place : place + n * size : n].reshape(-1).numpy() for place in range(n)]
+    return [{name: array[own] for name, array in rows.items()} for own in chosen]
+
+
+def blocks_of(task: Tensor) -> Tensor:
+    """The rows of each task, [tasks, rows of each], for rows that come in equal blocks: task [rows].
+
+    Raises:
+        ValueError: the blocks are not equal.
+    """
+    values, counts = torch.unique_consecutive(task, return_counts=True)
+    if len(values) != len(values.unique()) or len(counts.unique()) != 1:
+        raise ValueError(f"blocks_of: rows must come in equal blocks of one task each, found {counts.tolist()}")
+    return torch.arange(len(task)).view(len(values), -1)
+
+
+def minibatches(blocks: Tensor, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """One pass over the rows of `blocks` [tasks, rows of each] in n minibatches of rows.
+
+    Every minibatch has equally many rows of every task, task after task; each task's rows are shuffled on their own.
+    """
+    shuffled = torch.stack([block[torch.randperm(len(block), generator=generator)] for block in blocks])
+    for part in shuffled.tensor_split(n, dim=1):
+        yield part.reshape(-1)
+
+
+def n_minibatches(blocks: Tensor, recurrence: int, batch: int) -> int:
+    """Minibatches of about `batch` frames in a pass over `blocks` [tasks, rows of each] of `recurrence` frames."""
+    return min(blocks.shape[1], max(1, round(blocks.numel() * recurrence / batch)))

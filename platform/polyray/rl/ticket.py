@@ -1,0 +1,51 @@
+"""From dense skills to sparse ones: the lottery ticket of every skill."""
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from polyray.errors import InputError
+from polyray.modules.attach import Inventory
+from polyray.modules.sparse import SparseStack
+from polyray.rl.policy import ModularPolicy
+
+
+@torch.no_grad()
+def to_sparse(policy: ModularPolicy, density: float) -> ModularPolicy:
+    """A copy of `policy` whose skills are sparse, each on the entries that its dense form changed most.
+
+    The support of a skill is, in every weight of every layer, the share `density` of entries with the largest
+    |change|; the first of equal ones. Values are rewound to zero and biases carry no change (lottery tickets: Ansell et
+    al. 2022, section 3.1; Ponti et al. 2023, section 3.2). Backbone and routing are copied as they stand.
+
+    Raises:
+        InputError: the skills are not dense, or the density does not lie above 0 and at most at 1.
+    """
+    if policy.inventory.kind != "dense":
+        raise InputError(f"A lottery ticket is drawn from dense skills; these are {policy.inventory.kind}.")
+    copy = deepcopy(policy)
+    old = copy.inventory
+    options = replace(old.options, density=density)
+    layers = {site: copy.network.get_submodule(f"{site}.layer") for site in old.sites}
+    new = Inventory(layers, "sparse", old.n_skills, options, torch.Generator().manual_seed(0))
+    parameter = next(old.parameters())
+    new = new.to(device=parameter.device, dtype=parameter.dtype)
+    for skill in range(old.n_skills):
+        changes = old.skill(skill)
+        for site, (number, place) in new.home.items():
+            stack = cast(SparseStack, new.stacks[number])
+            for name in stack.shapes:
+                k = stack.values[name].shape[-1]
+                stack.set_support(place, skill, name, largest(changes[f"{site}/change.{name}"], k))
+    new.sit_on(copy.network)
+    copy.put_on(new)
+    copy.form = replace(copy.form, module="sparse", modules=options)
+    return copy
+
+
+def largest(change: Tensor, k: int) -> Tensor:
+    """The places of the k entries of the flattened `change` furthest from zero, ascending; the first of equal ones."""
+    return change.flatten().abs().sort(descending=True, stable=True).indices[:k].sort().values

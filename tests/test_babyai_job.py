@@ -1,0 +1,117 @@
+"""The job that trains agents, as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from ray import tune
+from test_ray_jobs import Run, finish, wait_for_lines
+
+from polyray.config import load_config
+from polyray.errors import InputError
+from polyray.jobs.agent_sections import BabyAIConfig
+from polyray.jobs.babyai import check
+from polyray.tune_spaces import SPACES
+
+TINY = (
+    "levels=[GoToObjS4,GoToRedBallNoDists]", "training.environments=8", "training.rollout=8", "training.recurrence=4",
+    "training.batch=32", "training.epochs=1", "training.save_every=2", "evaluation.episodes=8", "policy.channels=8",
+    "policy.mission=8",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["levels=[GoToLcal]"], "Did you mean 'GoToLocal'"),
+        (["suite=paper9"], "Did you mean 'paper8'"),
+        ([], "levels"),
+        (["suite=paper8", "levels=[GoToObj]"], "levels"),
+        (["levels=[GoToObj]", "train=row"], "skills=RUN/skills"),
+        (["levels=[GoToObj]", "training.recurrence=7"], "recurrence"),
+        (["levels=[GoToObj]", "training.frames=100"], "ticket_frames"),
+        (["levels=[GoToObj]", "routing.kind=hyperformer"], "hyperformer"),
+        (["levels=[GoToObj]", "routing.sample=example"], "routing.sample"),
+        (["levels=[BossLevel]", "routing.kind=expert"], "BossLevel"),
+        (["levels=[GoToObj]", "skills=/nowhere"], "/nowhere holds no policy"),
+    ],
+)
+def test_wrong_input_is_explained_before_anything_starts(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check(load_config(BabyAIConfig, None, overrides))
+
+
+@pytest.mark.parametrize("name", sorted(SPACES))
+def test_what_a_space_draws_is_a_config(name: str) -> None:
+    for _ in range(20):
+        drawn = {field: domain.sample() for field, domain in SPACES[name]().items()}
+        config = load_config(BabyAIConfig, None, [f"{field}={value}" for field, value in drawn.items()])
+        assert config.training.lr == pytest.approx(drawn["training.lr"])
+
+
+def start(out: Path, *more: str) -> Run:
+    frames = ["modules.ticket_frames=128", "training.frames=512"]
+    return Run("run", "babyai", "--out", str(out), *TINY, *frames, *more)
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    folder = out / "skills"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")}
+
+
+def test_a_space_is_what_tune_takes() -> None:
+    assert all(isinstance(domain, tune.search.sample.Domain) for domain in SPACES["ppo"]().values())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("babyai") / "run"
+    told = finish(start(out))
+    assert "Unseen levels" in told and "Traceback" not in told
+    return out
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_run_writes_scores_skills_films_and_a_report(run: Path) -> None:
+    result = json.loads((run / "result.json").read_text())
+    assert set(result["metrics"]["tasks"]) == {"GoToObjS4", "GoToRedBallNoDists"}
+    assert result["metrics"]["training"]["frames"] == 512
+    phases = [json.loads(line)["phase"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert phases == ["dense"] * 2 + ["training"] * 6
+    assert (run / "skills" / "policy.json").exists() and len(list((run / "skills").glob("skill-*"))) == 9
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/gif") == 2 and "Allocation of skills to levels" in page
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_killed_run_goes_on_to_the_same_skills(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = start(out)
+    wait_for_lines(out / "metrics.jsonl", 5, process)
+    process.send(9)
+    process.wait()
+    finish(start(out))
+    assert weights(out) == weights(run)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_skills_are_adapted_to_an_unseen_level_and_the_old_rows_stay(run: Path, tmp_path: Path) -> None:
+    more = [f"skills={run}/skills", "levels=[GoToObjS6]", "train=row", "training.frames=128"]
+    finish(Run("run", "babyai", "--out", str(tmp_path / "new"), *TINY[1:8], *more))
+    about = json.loads((tmp_path / "new" / "skills" / "policy.json").read_text())
+    assert about["tasks"] == ["GoToObjS4", "GoToRedBallNoDists", "GoToObjS6"]
+    old, new = weights(run), weights(tmp_path / "new")
+    same = [name for name in old if "skill-" in name and name.endswith(".safetensors")]
+    assert same and all(old[name] == new[name] for name in same)
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_imitation_comes_first_where_it_is_asked_for(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    finish(start(out, "modules.kind=dense", "cloning.episodes=16", "cloning.epochs=3", "training.frames=64"))
+    cloning = json.loads((out / "result.json").read_text())["metrics"]["cloning"]
+    assert cloning["losses"][-1] < cloning["losses"][0] and cloning["episodes"] + cloning["failures"] == 32

@@ -1,0 +1,141 @@
+"""Native level generation: for one stream of random numbers the level is minigrid's, bit by bit."""
+
+from collections import Counter
+from contextlib import redirect_stdout
+from io import StringIO
+
+import numpy as np
+import pytest
+from gymnasium.utils.seeding import np_random
+from scipy.stats import chi2_contingency
+
+from polyray.envs.bank_files import captured, environment
+from polyray.envs.batched.generate import NATIVE, NOTHING, NativeStarts, generate_rows, stacked
+from polyray.envs.batched.generate_draft import N_DRAFT
+from polyray.envs.batched.generate_stream import below, stream_of, uniform
+from polyray.envs.batched.state import FIRST_OBJECT, LOOK_DOOR, ROW, State, empty
+from polyray.envs.levels import LEVELS, SUITES, Level
+from polyray.envs.missions import decode
+
+
+def native(level: Level, seeds: range) -> tuple[State, np.ndarray]:
+    """The level that each of minigrid's seeds gives, and where its stream stands afterwards."""
+    streams = np.array([stream_of(np_random(seed)[0]) for seed in seeds])
+    state, rows = empty(len(seeds), level.height, level.width), np.arange(len(seeds))
+    work = (np.zeros(N_DRAFT, np.int64), stacked([level]), streams)
+    generate_rows(work, rows, state, rows, 0 * rows, NOTHING, np.zeros(1, np.int64))
+    return state, streams
+
+
+def assert_equal(state: State, other: State) -> None:
+    np.testing.assert_array_equal(state.grid, other.grid)
+    for name in ROW.names or ():
+        np.testing.assert_array_equal(state.rows[name], other.rows[name], err_msg=name)
+
+
+def assert_equals_minigrid(name: str, seeds: range) -> None:
+    level = LEVELS[name]
+    maker = environment(level)
+    state, streams = native(level, seeds)
+    assert_equal(state, captured(maker, level, list(seeds)))
+    np.testing.assert_array_equal(streams[-1], stream_of(maker.np_random))
+
+
+def test_a_stream_draws_what_numpys_generator_draws() -> None:
+    generator, bounds = np.random.default_rng(5), np.random.default_rng(1)
+    stream = stream_of(generator)
+    for k in range(3000):
+        n = int(bounds.integers(1, 2**32 - 2 if k % 3 == 0 else 30))
+        assert below(stream, n) == generator.integers(n)
+        if k % 7 == 0:
+            assert uniform(stream) == generator.uniform()
+    np.testing.assert_array_equal(stream, stream_of(generator))
+
+
+def test_every_level_that_minigrid_registers_is_made_natively() -> None:
+    assert set(NATIVE) == set(LEVELS)
+
+
+@pytest.mark.parametrize(
+    "name", ["GoToLocal", "PutNextLocal", "PickupLoc", "GoToObjMazeS4", "MiniBossLevel", "KeyInBox"]
+)
+def test_the_native_level_is_minigrids_bit_by_bit(name: str) -> None:
+    assert_equals_minigrid(name, range(12))
+
+
+@pytest.mark.agents
+@pytest.mark.parametrize("name", sorted(NATIVE))
+def test_every_native_level_is_minigrids_bit_by_bit_for_many_seeds(name: str) -> None:
+    assert_equals_minigrid(name, range(1000, 1300))
+
+
+def test_a_stream_goes_on_as_minigrid_does_without_a_new_seed() -> None:
+    level = LEVELS["GoToLocal"]
+    maker = environment(level)
+    stream = stream_of(np_random(3)[0])[None]
+    state, work = empty(5, 8, 8), (np.zeros(N_DRAFT, np.int64), stacked([level]), stream)
+    generate_rows(
+        work, np.zeros(5, np.int64), state, np.arange(5), np.zeros(5, np.int64), NOTHING, np.zeros(1, np.int64)
+    )
+    with redirect_stdout(StringIO()):
+        maker.reset(seed=3)
+        for row in range(5):
+            assert decode(state.mission[row]) == maker.mission
+            assert (state.x[row], state.y[row]) == tuple(maker.agent_pos)
+            maker.reset()
+
+
+def test_a_levels_stream_depends_on_seed_name_and_split_alone() -> None:
+    def drawn(names: list[str], name: str, seed: int, split: str, chunks: list[int]) -> State:
+        starts = NativeStarts([LEVELS[each] for each in names], seed=seed, split=split)
+        state, done = empty(sum(chunks), 22, 22), 0
+        for n in chunks:
+            starts.fill(state, np.arange(done, done + n), np.full(n, names.index(name)))
+            done += n
+        return state
+
+    alone = drawn(["GoToObj"], "GoToObj", 1, "training", [9])
+    assert_equal(alone, drawn(["GoTo", "GoToObj"], "GoToObj", 1, "training", [2, 3, 4]))
+    for seed, split in ((2, "training"), (1, "evaluation")):
+        assert (drawn(["GoToObj"], "GoToObj", seed, split, [9]).grid != alone.grid).any()
+
+
+def test_restored_starts_go_on_exactly() -> None:
+    levels = [LEVELS["GoToObj"], LEVELS["PutNextLocal"]]
+    starts, tasks, rows = NativeStarts(levels, seed=4), np.array([0, 1, 1, 0]), np.arange(4)
+    state, again = empty(4, 8, 8), empty(4, 8, 8)
+    starts.fill(state, rows, tasks)
+    kept = starts.state()
+    starts.fill(state, rows, tasks)
+    other = NativeStarts(levels[::-1], seed=99)
+    other.restore(kept)
+    other.fill(again, rows, 1 - tasks)
+    assert_equal(state, again)
+
+
+def counts(state: State) -> dict[str, Counter[object]]:
+    """How often each kind and colour, place, agent and mission occurs."""
+    cells = np.argwhere(state.grid >= FIRST_OBJECT)
+    things = state.looks[cells[:, 0], state.grid[tuple(cells.T)]]
+    agents = np.stack([state.x, state.y, state.direction], axis=1)
+    return {
+        "looks": Counter(map(tuple, things.tolist())),
+        "places": Counter(map(tuple, cells[:, 1:].tolist())),
+        "agents": Counter(map(tuple, agents.tolist())),
+        "missions": Counter(map(decode, state.mission)),
+        "doors": Counter((state.looks[:, :, 0] == LOOK_DOOR).sum(axis=1).tolist()),
+    }
+
+
+@pytest.mark.agents
+@pytest.mark.parametrize("name", [*SUITES["paper8"], "BossLevel"])
+def test_ten_thousand_native_levels_are_distributed_as_minigrids(name: str) -> None:
+    level, n = LEVELS[name], 10_000
+    starts, state = NativeStarts([level], seed=0), empty(n, level.height, level.width)
+    starts.fill(state, np.arange(n), np.zeros(n, np.int64))
+    ours, theirs = counts(state), counts(captured(environment(level), level, range(n)))
+    for what, found in ours.items():
+        keys = [key for key in found | theirs[what] if found[key] + theirs[what][key] >= 20]
+        if len(keys) > 1:
+            table = [[side[what][key] for key in keys] for side in (ours, theirs)]
+            assert chi2_contingency(table).pvalue > 1e-4, what

@@ -1,0 +1,150 @@
+"""Agents on RLlib: one iteration's mathematics, exact resume, and runners that die."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from torch import Tensor
+
+from polyray.envs.batched.generate import NativeStarts
+from polyray.envs.levels import Level, levels_of
+from polyray.envs.missions import VOCABULARY
+from polyray.errors import InputError
+from polyray.modules.options import ModuleOptions
+from polyray.rl.policy import PolicyOptions
+from polyray.rl.rllib_algorithm import algorithm, restore, save
+from polyray.rl.rllib_module import NO_NOISE, noise_seed
+from polyray.rl.rllib_ppo import ModularPPO
+from polyray.rl.rllib_settings import Agent, Places, PPOSettings, Recipe
+from polyray.routing import RoutingOptions
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
+LEVELS = ("GoToObjS4", "GoToRedBallNoDists")
+
+
+def native(levels: Sequence[Level], seed: int) -> NativeStarts:
+    return NativeStarts(levels, seed=seed)
+
+
+SETTINGS = PPOSettings(environments=8, rollout=8, recurrence=4, batch=32, epochs=2, lr=1e-3, normalise_values=True)
+OPTIONS = PolicyOptions(
+    embedding=8, channels=8, convolutions=1, blocks=1, mission=8, memory=8, hidden=8, norm="group", reader="bag"
+)
+
+
+def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, runners: int = 0) -> Agent:
+    recipe = Recipe(
+        options=options, tasks=LEVELS, modules_kind="dense", module_options=ModuleOptions(),
+        routing_kind="polytropon", routing_options=RoutingOptions(n_skills=3, sample="task"), n_words=len(VOCABULARY),
+        seed=1,
+    )  # fmt: skip
+    levels = levels_of(None, LEVELS)
+    return Agent(settings=settings, recipe=recipe, levels=levels, starts=native, seed=2, places=Places(runners=runners))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    ray.init(
+        num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
+        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(os.sys.path)}},
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def built() -> Iterator[Any]:
+    """Builds algorithms and stops them after the test."""
+    running: list[ModularPPO] = []
+
+    def build(one: Agent) -> ModularPPO:
+        running.append(algorithm(one))
+        return running[-1]
+
+    yield build
+    for one in running:
+        one.stop()
+
+
+def weights(trained: ModularPPO) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in trained.learner_group._learner.policy.state_dict().items()}
+
+
+@pytest.mark.parametrize("kept", ["shared", "eval"])
+def test_before_the_first_step_the_learner_gives_every_action_the_probability_that_the_runner_did(
+    built: Any, kept: Any
+) -> None:
+    trained = built(agent(replace(SETTINGS, routing_noise=kept)))
+    trained.train()
+    rollout = trained._play()
+    rows, _ = trained._rows(rollout)
+    batch = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in rows.items()}
+    batch["noise"] = torch.tensor([noise_seed(2, 1) if kept == "shared" else NO_NOISE])
+    logits = trained.learner_group._learner.module["default_policy"].forward_train(batch)["action_dist_inputs"]
+    logp = logits.log_softmax(-1).gather(-1, batch["actions"][..., None])[..., 0]
+    assert (logp - batch["logp"]).abs().max() < 1e-5
+
+
+def test_an_iteration_reports_what_was_played_and_learned(built: Any) -> None:
+    trained = built(agent())
+    one, two = trained.train(), trained.train()
+    assert (one["frames"], two["frames"], two["frames_now"]) == (64, 128, 64)
+    assert two["num_env_steps_sampled_lifetime"] == 128
+    assert set(two["tasks"]) == set(LEVELS)
+    assert two["episodes"] == sum(two["tasks"][name]["episodes"] for name in LEVELS) > 0
+    losses = two["losses"]
+    assert set(losses) == {
+        "total", "policy", "value", "entropy", "kl", "clipped", "explained", "explained_before", "grad_norm"
+    }  # fmt: skip
+    assert all(np.isfinite(value) for value in losses.values())
+    assert 0 < losses["entropy"] <= np.log(7) + 1e-6
+    seconds = two["seconds"]
+    assert seconds["environment"] + seconds["inference"] <= seconds["sampling"] + 1e-3
+    assert two["runners"] == {"remote": 0, "healthy": 0, "lost": 0, "restarted": 0}
+
+
+def test_a_restored_run_goes_on_bit_by_bit(built: Any, tmp_path: Path) -> None:
+    whole, begun, resumed = built(agent()), built(agent()), built(agent())
+    for _ in range(3):
+        last = whole.train()
+    begun.train()
+    save(begun, tmp_path / "kept")
+    restore(resumed, tmp_path / "kept")
+    resumed.train()
+    again = resumed.train()
+    wanted, found = weights(whole), weights(resumed)
+    assert all(torch.equal(wanted[name], found[name]) for name in wanted)
+    assert {name: again[name] for name in ("frames", "episodes", "tasks", "losses")} == {
+        name: last[name] for name in ("frames", "episodes", "tasks", "losses")
+    }
+
+
+def test_a_checkpoint_of_another_policy_is_refused(built: Any, tmp_path: Path) -> None:
+    save(built(agent()), tmp_path / "kept")
+    with pytest.raises(InputError, match="its policy is"):
+        restore(built(agent(options=replace(OPTIONS, hidden=9))), tmp_path / "kept")
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        restore(built(agent()), tmp_path)
+
+
+def test_a_run_goes_on_when_a_runner_is_killed_and_says_so(built: Any) -> None:
+    trained = built(agent(runners=2))
+    assert trained.train()["frames_now"] == 2 * 4 * 8
+    before = weights(trained)
+    ray.kill(trained.env_runner_group._worker_manager._actors[1], no_restart=False)
+    for _ in range(300):
+        result = trained.train()
+        if result["runners"]["restarted"]:
+            break
+    assert result["runners"] == {"remote": 2, "healthy": 2, "lost": 1, "restarted": 1}
+    assert trained.train()["frames_now"] == 2 * 4 * 8
+    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(trained).items())

@@ -1,0 +1,107 @@
+"""A policy and a batch of environments playing together, on environments whose every step is known beforehand."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from polyray.rl.policy import Frames, Outputs
+from polyray.rl.rllib_batch import Rollout
+from polyray.rl.rllib_player import Player
+
+STEPS, PIECE = 12, 4
+PERIODS = np.array([2, 3, 5, 100])  # steps of every episode of each environment; odd ones succeed
+
+
+class State(NamedTuple):
+    age: NDArray[np.int64]
+
+    def __call__(self) -> dict[str, Any]:
+        """What a source of start states says of itself."""
+        return {}
+
+
+class Clockwork:
+    """Four environments that show the time: image[..., 0] is the step of the episode, [..., 1] that of the engine."""
+
+    def __init__(self) -> None:
+        self.n, self.tasks = 4, np.array([0, 0, 1, 1])
+        self.image = np.zeros((4, 7, 7, 3), np.uint8)
+        self.direction, self.mission = np.zeros(4, np.uint8), np.zeros((4, 5), np.uint8)
+        self.age = np.zeros(4, np.int64)
+        self.state = State(self.age)
+
+    def reset(self, rows: NDArray[np.int64] | None = None) -> None:
+        chosen = np.arange(4) if rows is None else rows
+        self.age[chosen] = 0
+        self.image[chosen, ..., 0] = 0
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        assert kept == {}
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+        assert actions.shape == (4,) and actions.dtype == np.int64
+        self.age += 1
+        self.image[..., 0] = self.age[:, None, None]
+        self.image[..., 1] += 1
+        ended = self.age == PERIODS
+        return (0.5 * (ended & (PERIODS % 2 == 1))).astype(np.float32), ended & (PERIODS > 2), ended & (PERIODS == 2)
+
+
+def act(frames: Frames) -> Outputs:
+    """Remembers how many frames of the episode it has seen; values say so, too."""
+    seen = frames.memory[0] * ~frames.fresh + 1
+    return Outputs(logits=torch.zeros(4, 1, 7), values=seen, memory=(seen, -seen))
+
+
+def player(seed: int = 0) -> Player:
+    clockwork: Any = Clockwork()
+    return Player(
+        clockwork, clockwork, np.array([5, 5, 7, 7]), 1, torch.Generator().manual_seed(seed), torch.device("cpu")
+    )
+
+
+@pytest.fixture(scope="module")
+def rollout() -> Rollout:
+    return player().play(act, STEPS, PIECE)
+
+
+def test_every_frame_is_seen_before_its_action_and_every_reward_comes_with_the_step_that_earned_it(
+    rollout: Rollout,
+) -> None:
+    frames = rollout.frames
+    ages = np.arange(STEPS) % PERIODS[:, None]
+    assert np.array_equal(frames["image"][:, :, 3, 3, 0], ages)
+    assert np.array_equal(frames["image"][:, :, 0, 0, 1], np.broadcast_to(np.arange(STEPS), (4, STEPS)))
+    assert np.array_equal(frames["fresh"], ages == 0)
+    assert np.array_equal(frames["dones"], ages == PERIODS[:, None] - 1)
+    assert np.array_equal(frames["rewards"], 0.5 * (frames["dones"] & (PERIODS[:, None] % 2 == 1)))
+    assert np.array_equal(frames["values"], ages + 1)
+    assert np.allclose(frames["logp"], np.log(1 / 7))
+
+
+def test_memory_is_kept_as_it_was_before_each_piece(rollout: Rollout) -> None:
+    before = np.arange(-1, STEPS - 1, PIECE) % PERIODS[:, None] + 1
+    before[:, 0] = 0
+    assert np.array_equal(rollout.memory_h[..., 0], before) and np.array_equal(rollout.memory_c[..., 0], -before)
+    assert np.array_equal(rollout.last_values, STEPS % PERIODS + 1)
+
+
+def test_episodes_come_in_the_order_in_which_they_end(rollout: Rollout) -> None:
+    episodes = rollout.episodes
+    ends = sorted((end, e) for e in range(3) for end in range(PERIODS[e], STEPS + 1, PERIODS[e]))
+    assert episodes.length.tolist() == [PERIODS[e] for _, e in ends]
+    assert episodes.task.tolist() == [e // 2 for _, e in ends]
+    assert (episodes.reward > 0).tolist() == [bool(PERIODS[e] % 2) for _, e in ends]
+
+
+def test_a_player_goes_on_exactly_where_its_state_was_taken() -> None:
+    one, other = player(), player(seed=9)
+    one.play(act, STEPS + 1, STEPS + 1)
+    other.load(one.state())
+    a, b = one.play(act, STEPS, PIECE), other.play(act, STEPS, PIECE)
+    assert all(np.array_equal(a.frames[name], b.frames[name]) for name in a.frames)
+    assert np.array_equal(a.memory_h, b.memory_h) and np.array_equal(a.episodes.length, b.episodes.length)
+    assert len(np.unique(a.frames["actions"])) == 7
