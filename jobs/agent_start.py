@@ -1,6 +1,7 @@
 """The policy that reinforcement learning starts from: fresh, trained before, imitating a bot, or a lottery ticket."""
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ class _Batch:
 
 def _episodes(found: Demonstrations, row: int) -> Iterator[_Episode]:
     bounds = [*np.flatnonzero(found.fresh).tolist(), len(found.action)]
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds):
         yield _Episode(found.image[first:last], found.mission[first], found.action[first:last], row)
 
 

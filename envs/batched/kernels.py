@@ -1,16 +1,16 @@
 """The dynamics: `MiniGridEnv.step` and `RoomGridLevel.step` of minigrid for all environments in one compiled call."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from .actions import DROP, FORWARD, LEFT, N_ACTIONS, PICKUP, RIGHT, TOGGLE
+from .compiled import entry, part
 from .observe import observe, observe_start
 from .state import CLOSED, EMPTY, FIRST_OBJECT, LOCKED, LOOK_BOX, LOOK_DOOR, LOOK_KEY, NOWHERE, OPEN, State
 from .verify import CONTINUE, SUCCESS, look_again, verify
 
 
-@njit(cache=True, nogil=True)
+@entry
 def step_all(
     state: State,
     actions: NDArray[np.int64],
@@ -36,14 +36,14 @@ def step_all(
         observe(world, grid, image[n])
 
 
-@njit(cache=True, nogil=True)
+@entry
 def observe_starts(state: State, rows: NDArray[np.int64], image: NDArray[np.uint8]) -> None:
     """Writes the first observation of these environments."""
     for n in rows:
         observe_start(state.rows[n], state.grid[n], image[n])
 
 
-@njit(cache=True, nogil=True)
+@part
 def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
     world.steps += 1
     if action == LEFT:
@@ -66,14 +66,14 @@ def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
     return verify(world, action, (x, y, np.int64(grid[y, x])))
 
 
-@njit(cache=True, nogil=True)
+@part
 def _can_enter(world: np.record, number: np.int64) -> bool:
     if number < FIRST_OBJECT:
         return bool(number == EMPTY)
     return bool(world.looks[number, 0] == LOOK_DOOR and world.looks[number, 2] == OPEN)
 
 
-@njit(cache=True, nogil=True)
+@part
 def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = grid[y, x]
     if number < FIRST_OBJECT or world.looks[number, 0] == LOOK_DOOR or world.carried != EMPTY:
@@ -82,7 +82,7 @@ def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64
     world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
 
 
-@njit(cache=True, nogil=True)
+@part
 def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = world.carried
     if number == EMPTY or grid[y, x] != EMPTY:
@@ -91,7 +91,7 @@ def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -
     world.place[number, 0], world.place[number, 1] = x, y
 
 
-@njit(cache=True, nogil=True)
+@part
 def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = grid[y, x]
     if number < FIRST_OBJECT:
@@ -106,7 +106,7 @@ def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64)
         _toggle_door(world, world.looks[number])
 
 
-@njit(cache=True, nogil=True)
+@part
 def _toggle_door(world: np.record, door: NDArray[np.uint8]) -> None:
     key = world.looks[world.carried]
     if door[2] != LOCKED:

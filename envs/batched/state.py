@@ -8,10 +8,11 @@ a set of objects is one 64-bit integer (bit k = object k). Any numbering will do
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from polyray.envs.missions import LENGTH
+
+from .compiled import entry
 
 N_OBJECTS = 64  # numbers of objects, 0 and 1 included
 N_LEAVES = 4  # actions that one instruction can hold
@@ -180,7 +181,7 @@ def empty(n: int, height: int, width: int) -> State:
     return State(grid=np.full((n, height, width), WALL, np.uint8), rows=rows)
 
 
-@njit(cache=True, nogil=True)
+@entry
 def copy_rows(source: State, rows: NDArray[np.int64], target: State, into: NDArray[np.int64]) -> None:
     """Overwrites row into[i] of `target` with row rows[i] of `source`, but for `task`, which stays the target's.
 
