@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-PACKAGES = ("polyray", "torch", "transformers", "peft", "ray")
+PACKAGES = ("polyray", "torch", "transformers", "peft", "ray", "numpy", "numba", "gymnasium", "minigrid")
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:

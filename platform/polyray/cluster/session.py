@@ -26,6 +26,12 @@ PROCESSES = 8  # that start at a time: Ray's own limit, one a core, lets Ray Tra
 WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **ENVIRONMENT}
 
 
+def quieten() -> None:
+    """Let Ray's libraries log errors only in this process; what they log goes to the console."""
+    for name in ("ray", "ray.train", "ray.tune", "ray.rllib"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
 @contextmanager
 def ray_session(address: str | None, logs: Path) -> Iterator[None]:
     """Within the block Ray is there: the cluster at `address`, or one of our own whose logs end up in `logs`.
@@ -36,14 +42,14 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
         InputError: no cluster answers at `address`.
     """
     os.environ.update(ENVIRONMENT)
-    for name in ("ray", "ray.train", "ray.tune", "ray.rllib"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    quieten()
     environment: Mapping[str, object] = {"env_vars": WORKERS}
     if address is not None:
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=dict(environment))
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise InputError(f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from None
+        quieten()  # ray.init has set levels of its own
         try:
             yield
         finally:
@@ -58,6 +64,7 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
                 num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
                 runtime_env=dict(environment), _temp_dir=str(home),
             )  # fmt: skip
+            quieten()
             yield
         finally:
             ray.shutdown()
