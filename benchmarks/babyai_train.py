@@ -2,8 +2,8 @@
 
 `polyray`: batched environments, whole arrays, skills on every layer. `rllib`: RLlib's own PPO on 16 environments of
 minigrid. `torch-ac`: torch-ac's loop shape, a Python loop over 16 environments of minigrid, 128 frames each and
-minibatches of 256. `bare`: the plainest loop over the batched environments, with Polyray's frames and minibatches. One thread,
-processor time of this process, in turn, so that ratios hold whatever else the machine does.
+minibatches of 256. `bare`: the plainest loop over the batched environments, with Polyray's frames and minibatches.
+One thread, processor time of this process, in turn, so that ratios hold whatever else the machine does.
 """
 
 import argparse
