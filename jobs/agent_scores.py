@@ -83,7 +83,7 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
 
 
 def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
-    """A GIF of the agent in one episode of `level`: the likeliest actions; where the GIF is."""
+    """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
     env = BabyAIEnv(level.name, render_mode="rgb_array")
     act, row = _eval(policy), policy.router.tasks.rows([level.name])[0]
     memory = (torch.zeros(1, policy.form.options.memory),) * 2
@@ -94,9 +94,10 @@ def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
         mission = encode(observation["mission"])[None]
         outputs = act(_frames(observation["image"][None], mission, fresh, row, memory))
         memory, fresh = outputs.memory, torch.zeros(1, 1, dtype=torch.bool)
-        return int(outputs.logits[0, 0].argmax())
+        return int(draw(outputs.logits[:, 0], generator)[0])
 
     seed = FILM_SEED + number
+    generator = torch.Generator().manual_seed(seed)
     frames = episode_frames(env, choose, seed)
     env.reset(seed=seed)
     return record(frames, out / FILMS / f"{level.name}-{number}.gif", caption=env.mission)

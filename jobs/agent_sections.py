@@ -124,8 +124,8 @@ class AgentEvaluationSection(Section):
 
     episodes: int = Field(512, ge=1)
     """Start states of each level, none of which training has seen."""
-    sample: bool = False
-    """Draw actions as in training instead of taking the likeliest."""
+    sample: bool = True
+    """Draw actions as in training, or take the likeliest, with which an agent without memory may go in circles."""
     videos: int = Field(1, ge=0)
     """Episodes of each level that the report shows."""
 

@@ -127,8 +127,11 @@ def counts(state: State) -> dict[str, Counter[object]]:
     }
 
 
-@pytest.mark.agents
-@pytest.mark.parametrize("name", [*SUITES["paper8"], "BossLevel"])
+MAZES = [pytest.param(name, marks=pytest.mark.slow) for name in ("GoToObjMaze", "GoTo", "BossLevel")]
+ROOMS = [pytest.param(name, marks=pytest.mark.agents) for name in SUITES["paper8"] if LEVELS[name].rooms == 1]
+
+
+@pytest.mark.parametrize("name", [*ROOMS, *MAZES])
 def test_ten_thousand_native_levels_are_distributed_as_minigrids(name: str) -> None:
     level, n = LEVELS[name], 10_000
     starts, state = NativeStarts([level], seed=0), empty(n, level.height, level.width)

@@ -13,9 +13,9 @@ import ray
 import torch
 from torch import Tensor
 
-from polyray.envs.batched.generate import NativeStarts
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
+from polyray.envs.starts import ResumableStarts, starts_for
 from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.rl.policy import PolicyOptions
@@ -29,8 +29,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarni
 LEVELS = ("GoToObjS4", "GoToRedBallNoDists")
 
 
-def native(levels: Sequence[Level], seed: int) -> NativeStarts:
-    return NativeStarts(levels, seed=seed)
+def starts(levels: Sequence[Level], seed: int) -> ResumableStarts:
+    return starts_for(levels, seed=seed)
 
 
 SETTINGS = PPOSettings(environments=8, rollout=8, recurrence=4, batch=32, epochs=2, lr=1e-3, normalise_values=True)
@@ -39,14 +39,14 @@ OPTIONS = PolicyOptions(
 )
 
 
-def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, runners: int = 0) -> Agent:
+def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **places: int) -> Agent:
     recipe = Recipe(
         options=options, tasks=LEVELS, modules_kind="dense", module_options=ModuleOptions(),
         routing_kind="polytropon", routing_options=RoutingOptions(n_skills=3, sample="task"), n_words=len(VOCABULARY),
         seed=1,
     )  # fmt: skip
     levels = levels_of(None, LEVELS)
-    return Agent(settings=settings, recipe=recipe, levels=levels, starts=native, seed=2, places=Places(runners=runners))
+    return Agent(settings=settings, recipe=recipe, levels=levels, starts=starts, seed=2, places=Places(**places))
 
 
 @pytest.fixture(scope="module", autouse=True)

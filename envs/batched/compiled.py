@@ -23,7 +23,7 @@ _SOURCES = hashlib.sha256(
 ).hexdigest()
 
 
-class _Cache(FunctionCache):  # type: ignore[misc]  # numba has no types for it
+class _Cache(FunctionCache):
     def _index_key(self, sig: Any, codegen: Any) -> tuple[Any, ...]:
         return (*super()._index_key(sig, codegen), _SOURCES)
 
@@ -36,5 +36,5 @@ def part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
 def entry(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Compiles a function that Python calls, and keeps the result on disk, beside its source where that is writable."""
     compiled = njit(nogil=True)(function)
-    compiled._cache = _Cache(function)  # what njit(cache=True) does, with numba's own FunctionCache
+    compiled._cache = _Cache(function)  # type: ignore[attr-defined]  # what njit(cache=True) does, with numba's own FunctionCache
     return compiled

@@ -66,9 +66,9 @@ def _clause(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
     """One leaf, or two of which each has to succeed once; the failure of one of two is ignored, as in `AndInstr`."""
     if world.kind[leaf + 1] == NO_ACTION:
         return _leaf(world, leaf, action, front)
-    for part in range(leaf, leaf + 2):
-        if not world.done[part]:
-            world.done[part] = _leaf(world, part, action, front) == SUCCESS
+    for either in range(leaf, leaf + 2):
+        if not world.done[either]:
+            world.done[either] = _leaf(world, either, action, front) == SUCCESS
     return SUCCESS if world.done[leaf] and world.done[leaf + 1] else CONTINUE
 
 

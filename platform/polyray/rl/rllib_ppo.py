@@ -1,7 +1,7 @@
 """PPO on RLlib in which whole arrays flow: runners, generalised advantages, learners, figures."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
-from polyray.errors import InputError, RunError
-from polyray.rl.policy import ModularPolicy
+from polyray.errors import RunError
 from polyray.rl.ppo import ValueNorm, explained_variance, gae
 from polyray.rl.rllib_batch import Arrays, Rollout, joined, sequences, shares
 from polyray.rl.rllib_figures import Tally
@@ -21,7 +20,6 @@ from polyray.rl.rllib_learner import ITERATION, LOSSES
 from polyray.rl.rllib_settings import Agent
 
 OWN = "polyray"  # the part of an algorithm's state that RLlib knows nothing of
-PREFIX = "policy."  # before the names of the policy's tensors in an RLModule
 PATIENCE = 3  # iterations in which no runner returns anything, until the run has failed
 
 
@@ -108,31 +106,6 @@ class ModularPPO(PPO):
             seconds["iteration"] = time.perf_counter() - started
             seconds["other"] = seconds["iteration"] - seconds["sampling"] - seconds["learning"]
         return {**results, **figures}
-
-    def policy(self) -> ModularPolicy:
-        """A copy of the policy as it is now, on the CPU."""
-        state = self.learner_group.get_weights()[DEFAULT_MODULE_ID]
-        copy = self.agent.recipe.build()
-        copy.load_state_dict({name.removeprefix(PREFIX): torch.from_numpy(array) for name, array in state.items()})
-        return copy
-
-    def adopt(self, policy: ModularPolicy) -> None:
-        """Go on with the weights of a policy of the same form.
-
-        Raises:
-            InputError: it has another form.
-        """
-        own = self.policy().state_dict()
-        given = policy.state_dict()
-        odd = sorted(name for name in own.keys() | given.keys() if _shape(own, name) != _shape(given, name))
-        if odd:
-            raise InputError(
-                f"The policy does not fit this training's recipe: {len(odd)} tensors differ, {odd[0]!r} is "
-                f"{_shape(given, odd[0])} in place of {_shape(own, odd[0])}."
-            )
-        weights = {PREFIX + name: tensor.cpu().numpy() for name, tensor in given.items()}
-        self.learner_group.set_weights({DEFAULT_MODULE_ID: weights})
-        self._send_weights()
 
     def _play(self) -> Rollout | None:
         """What all healthy runners play in this iteration, None if none of them came back.
@@ -236,10 +209,6 @@ class ModularPPO(PPO):
             lambda runner: runner.get_state(not_components="rl_module"), local_env_runner=False
         )
         return sorted(found, key=lambda state: int(state["index"]))
-
-
-def _shape(state: Mapping[str, torch.Tensor], name: str) -> list[int] | None:
-    return list(state[name].shape) if name in state else None
 
 
 def _tensor(array: NDArray[Any]) -> torch.Tensor:

@@ -132,5 +132,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
         return [(COMPONENT_RL_MODULE, self.module)]
 
     def stop(self) -> None:
-        """Let go of the environments."""
+        """Let go of the environments, and end what makes their start states."""
+        if self.player is not None:
+            self.player.starts.close()
         self.player = None

@@ -143,6 +143,9 @@ class ResumableStarts(Starts, Protocol):
     def restore(self, kept: Any) -> None:
         """Go on exactly where `state` was taken."""
 
+    def close(self) -> None:
+        """End the processes that make start states, if there are any."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
