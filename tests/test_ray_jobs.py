@@ -17,8 +17,8 @@ from test_resume import TINY, outcome
 from polyray.cli import main
 from polyray.jobs.table import JOBS
 
-pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 KILLS = int(os.environ.get("POLYRAY_KILLS", "1"))  # of the driver, and of the worker
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600 * KILLS)]
 
 
 class Run:
