@@ -111,6 +111,12 @@ def test_steps_equal_minigrids_where_its_bot_plays():
     Twins(["PutNextLocalS5N3", "UnlockPickup", "MiniBossLevel", "PickupDistDebug"], guided=True).play(100)
 
 
+def test_steps_equal_minigrids_long_after_the_end_when_things_have_been_carried_about():
+    twins = Twins(["GoToObjS4", "GoToObjS4", "GoToLocalS5N2", "PutNextS4N1"])
+    for _ in range(300):
+        twins.step()
+
+
 @pytest.mark.agents
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
 def test_every_step_of_random_play_equals_minigrids(names):
@@ -123,7 +129,7 @@ def test_every_step_of_the_bots_play_equals_minigrids(names):
     Twins(names, guided=True, seed=2).play(450)
 
 
-def captured(name, seed=0, instruction=None):
+def start_of(name, seed=0, instruction=None):
     env = gymnasium.make(LEVELS[name].env_id).unwrapped
     env.reset(seed=seed)
     if instruction:
@@ -148,7 +154,7 @@ class Given:
 def test_doing_the_second_thing_first_fails_where_the_order_is_strict(strict):
     door, red = ObjDesc("door"), ObjDesc("door", "red")
     order = BeforeInstr(AndInstr(OpenInstr(red), OpenInstr(door)), GoToInstr(red), strict=strict)
-    env, state = captured("OpenRedDoor", instruction=order)
+    env, state = start_of("OpenRedDoor", instruction=order)
     engine = Engine([LEVELS["OpenRedDoor"]], np.zeros(1, np.int64), Given(state))
     engine.reset()
     terminated, rng = False, np.random.default_rng(0)
@@ -161,7 +167,7 @@ def test_doing_the_second_thing_first_fails_where_the_order_is_strict(strict):
 
 
 def test_a_row_copied_into_a_larger_grid_looks_the_same():
-    env, state = captured("GoToLocalS5N2")
+    env, state = start_of("GoToLocalS5N2")
     larger = empty(3, 22, 22)
     copy_rows(state, np.zeros(1, np.int64), larger, np.array([2]))
     assert (larger.grid[2, :5, :5] == state.grid[0]).all()
@@ -170,7 +176,7 @@ def test_a_row_copied_into_a_larger_grid_looks_the_same():
 
 
 def test_a_row_keeps_its_task_when_it_is_overwritten():
-    _, state = captured("GoToLocalS5N2")
+    _, state = start_of("GoToLocalS5N2")
     target = empty(1, 5, 5)
     target.task[:] = 7
     copy_rows(state, np.zeros(1, np.int64), target, np.zeros(1, np.int64))
@@ -178,13 +184,13 @@ def test_a_row_keeps_its_task_when_it_is_overwritten():
 
 
 def test_a_larger_grid_does_not_go_into_a_smaller_one():
-    _, state = captured("GoToLocalS5N2")
+    _, state = start_of("GoToLocalS5N2")
     with pytest.raises(ValueError, match="larger than the target's"):
         copy_rows(state, np.zeros(1, np.int64), empty(1, 4, 5), np.zeros(1, np.int64))
 
 
 def test_only_a_start_state_that_fits_is_captured():
-    env, state = captured("GoToLocalS5N2")
+    env, state = start_of("GoToLocalS5N2")
     with pytest.raises(ValueError, match="does not fit"):
         capture(env, empty(1, 4, 4), 0)
     env.step(0)
@@ -193,7 +199,7 @@ def test_only_a_start_state_that_fits_is_captured():
 
 
 def test_an_action_that_is_none_changes_nothing():
-    _, state = captured("GoToLocalS5N2")
+    _, state = start_of("GoToLocalS5N2")
     engine = Engine([LEVELS["GoToLocalS5N2"]], np.zeros(2, np.int64), Given(state))
     engine.reset()
     with pytest.raises(ValueError, match="not between 0 and 6"):
