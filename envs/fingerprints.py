@@ -1,23 +1,23 @@
 """What tells one start state from another: 64 bits of everything that distinguishes it for the agent."""
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from .batched.compiled import entry, part
 from .batched.state import FIRST_OBJECT, WALL, State
 
 _SHIFT = np.uint64(32)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)  # rounds of "rrmxmx": Evensen 2018
 
 
-@njit(cache=True, nogil=True)
+@part
 def _mixed(found: np.uint64, value: int) -> np.uint64:
     found = (found ^ np.uint64(value)) * _FACTOR
     found = (found ^ (found >> _SHIFT)) * _FACTOR
     return found ^ (found >> _SHIFT)
 
 
-@njit(cache=True, nogil=True)
+@part
 def fingerprint(state: State, row: int) -> np.uint64:
     """The fingerprint of one start state: rooms, things (look and contents), agent, what it carries, mission.
 
@@ -41,7 +41,7 @@ def fingerprint(state: State, row: int) -> np.uint64:
     return found
 
 
-@njit(cache=True, nogil=True)
+@part
 def look_of(world: np.record, number: int) -> int:
     """Type, colour and state of a thing and of what is in it as one number."""
     inner = world.contents[number]
@@ -49,7 +49,7 @@ def look_of(world: np.record, number: int) -> int:
     return int(look * 1024 + ((np.int64(world.looks[inner, 0]) * 8 + world.looks[inner, 1]) if inner else 0))
 
 
-@njit(cache=True, nogil=True)
+@entry
 def _fingerprints(state: State, found: NDArray[np.uint64]) -> None:
     for row in range(len(found)):
         found[row] = fingerprint(state, row)
@@ -62,7 +62,7 @@ def fingerprints(state: State) -> NDArray[np.uint64]:
     return found
 
 
-@njit(cache=True, nogil=True)
+@part
 def is_among(found: np.uint64, known: NDArray[np.uint64]) -> bool:
     """Whether a fingerprint is one of `known`, which are in order (a search by halves)."""
     low, high = 0, len(known)

@@ -19,6 +19,8 @@ from polyray.envs.levels import LEVELS, SUITES
 from polyray.envs.starts import SHARE, MixedStarts, evaluation_starts, starts_for
 from polyray.errors import InputError
 
+pytestmark = pytest.mark.agents  # compiles for tens of seconds at first
+
 OBJ, S4 = LEVELS["GoToObj"], LEVELS["GoToObjS4"]
 
 
@@ -119,7 +121,6 @@ def test_a_bank_leaves_out_what_is_held_out(tmp_path: Path) -> None:
         served(Bank(wanted, held_out=both, workers=0), 1)
 
 
-@pytest.mark.agents
 def test_workers_fill_the_bank_while_it_serves_and_mend_it(tmp_path: Path) -> None:
     made(tmp_path, shards=1)
     path = order(tmp_path).path(S4, 0)
@@ -134,7 +135,6 @@ def test_workers_fill_the_bank_while_it_serves_and_mend_it(tmp_path: Path) -> No
     assert all(len(read_shard(order(tmp_path).path(S4, number), S4)) == 6 for number in range(5))
 
 
-@pytest.mark.agents
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_their_owner_however_it_ends(tmp_path: Path, blow: signal.Signals) -> None:
     script = tmp_path / "owner.py"
@@ -221,7 +221,6 @@ def test_native_and_banked_levels_are_served_together(tmp_path: Path) -> None:
     assert (fingerprints(again) == fingerprints(state)).all()
 
 
-@pytest.mark.agents
 def test_every_level_has_start_states_to_hold_out() -> None:
     levels = [LEVELS[name] for name in SUITES["all"]]
     state = evaluation_starts(levels, 64, 0)

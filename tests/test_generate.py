@@ -17,6 +17,8 @@ from polyray.envs.batched.state import FIRST_OBJECT, LOOK_DOOR, ROW, State, empt
 from polyray.envs.levels import LEVELS, SUITES, Level
 from polyray.envs.missions import decode
 
+pytestmark = pytest.mark.agents  # compiles for tens of seconds at first
+
 
 def native(level: Level, seeds: range) -> tuple[State, np.ndarray]:
     """The level that each of minigrid's seeds gives, and where its stream stands afterwards."""
@@ -63,7 +65,6 @@ def test_the_native_level_is_minigrids_bit_by_bit(name: str) -> None:
     assert_equals_minigrid(name, range(12))
 
 
-@pytest.mark.agents
 @pytest.mark.parametrize("name", sorted(NATIVE))
 def test_every_native_level_is_minigrids_bit_by_bit_for_many_seeds(name: str) -> None:
     assert_equals_minigrid(name, range(1000, 1300))
@@ -128,7 +129,7 @@ def counts(state: State) -> dict[str, Counter[object]]:
 
 
 MAZES = [pytest.param(name, marks=pytest.mark.slow) for name in ("GoToObjMaze", "GoTo", "BossLevel")]
-ROOMS = [pytest.param(name, marks=pytest.mark.agents) for name in SUITES["paper8"] if LEVELS[name].rooms == 1]
+ROOMS = [name for name in SUITES["paper8"] if LEVELS[name].rooms == 1]
 
 
 @pytest.mark.parametrize("name", [*ROOMS, *MAZES])

@@ -16,6 +16,8 @@ from polyray.envs.single import BabyAIEnv
 from polyray.envs.vector import BabyAIVectorEnv
 from polyray.errors import InputError
 
+pytestmark = pytest.mark.agents  # compiles for tens of seconds at first
+
 ID = "polyray/BabyAI-GoToLocalS5N2-v0"
 N = 5
 

@@ -12,14 +12,18 @@ from typing import Any, ParamSpec, TypeVar
 from numba import njit
 from numba.core.caching import FunctionCache
 
-from polyray.envs import missions
-
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 _FOLDER = Path(__file__).parent
 _SOURCES = hashlib.sha256(
-    b"".join(path.read_bytes() for path in (*sorted(_FOLDER.glob("*.py")), Path(missions.__file__)))
+    b"".join(
+        path.read_bytes()
+        for path in (
+            *sorted(_FOLDER.glob("*.py")),
+            *(_FOLDER.parent / name for name in ("fingerprints.py", "missions.py")),
+        )
+    )
 ).hexdigest()
 
 
@@ -35,6 +39,7 @@ def part(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
 
 def entry(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """Compiles a function that Python calls, and keeps the result on disk, beside its source where that is writable."""
-    compiled = njit(nogil=True)(function)
-    compiled._cache = _Cache(function)  # type: ignore[attr-defined]  # what njit(cache=True) does, with numba's own FunctionCache
-    return compiled
+    compiled: Any = njit(nogil=True)(function)
+    compiled._cache = _Cache(function)  # what njit(cache=True) does, with numba's own FunctionCache
+    kept: Callable[Parameters, Result] = compiled
+    return kept

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from polyray.envs.fingerprints import fingerprint, is_among
 from polyray.envs.levels import LEVELS, Level
 from polyray.errors import InputError
 
+from .compiled import entry
 from .generate_draft import N_DRAFT, Draft
 from .generate_families import recipe_of
 from .generate_steps import END, N_ARGUMENTS, follow
@@ -21,7 +21,7 @@ NATIVE: tuple[str, ...] = tuple(name for name, level in LEVELS.items() if recipe
 NOTHING = np.zeros(0, np.uint64)  # no held-out start states
 
 
-@njit(cache=True, nogil=True)
+@entry
 def generate_rows(
     work: tuple[Draft, NDArray[np.int64], NDArray[np.int64]],
     sources: NDArray[np.int64],

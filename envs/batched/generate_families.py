@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import gymnasium
+import minigrid
 import numpy as np
 
 from polyray.envs.levels import Level
@@ -15,6 +16,8 @@ from .generate_recipes import Steps, into
 from .generate_recipes_doors import Sentences, sentence
 from .generate_steps import END, N_ARGUMENTS, OPEN_ALL, SET, Recipe
 from .state import BLUE, GO_TO, PICK_UP, RED
+
+gymnasium.register_envs(minigrid)  # importing it registers the ids whose options are read here
 
 COLOUR_NUMBERS = {None: ANY, "red": RED, "blue": BLUE}
 

@@ -10,8 +10,9 @@ import hashlib
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from .compiled import part
 
 # Its first six numbers, 64 bits each: state (high, low), increment (high, low), whether half a word is left, that half.
 Stream: TypeAlias = NDArray[np.int64]
@@ -44,7 +45,7 @@ def stream_for(seed: int, name: str, split: str) -> Stream:
     return stream_of(np.random.Generator(np.random.PCG64(sequence)))
 
 
-@njit(cache=True, nogil=True)
+@part
 def _next_word(stream: Stream) -> np.uint64:
     """The next 64 bits: a step of the linear congruence modulo 2^128, then its halves mixed and turned (XSL-RR)."""
     high, low = np.uint64(stream[0]), np.uint64(stream[1])
@@ -63,7 +64,7 @@ def _next_word(stream: Stream) -> np.uint64:
     return (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
 
 
-@njit(cache=True, nogil=True)
+@part
 def below(stream: Stream, n: int) -> int:
     """A whole number from 0 up to, and without, n, as `Generator.integers(n)` draws it; it draws nothing if n is 1.
 
@@ -83,13 +84,13 @@ def below(stream: Stream, n: int) -> int:
             return int(np.int64(product >> _32))
 
 
-@njit(cache=True, nogil=True)
+@part
 def uniform(stream: Stream) -> float:
     """A number from 0 to 1, without 1, as `Generator.uniform(0, 1)` draws it."""
     return np.float64(_next_word(stream) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, nogil=True)
+@part
 def coin(stream: Stream) -> bool:
     """True or false, as minigrid draws it."""
     return below(stream, 2) == 0

@@ -1,5 +1,6 @@
 """PPO on RLlib in which whole arrays flow: runners, generalised advantages, learners, figures."""
 
+import tempfile
 import time
 from collections.abc import Collection
 from typing import Any
@@ -60,6 +61,19 @@ class ModularPPO(PPO):
         self._figures: dict[str, Any] = {}
         super().setup(config)
         self._send_weights()
+
+    def _setup_logdir(self) -> None:
+        """Tune's folder where Tune runs this; else one of our own in place of RLlib's in the user's home."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="polyray-rllib-")
+        if self._storage:
+            super()._setup_logdir()
+        else:
+            self._logdir = self._scratch.name
+
+    def cleanup(self) -> None:
+        """Stop runners and learners, and leave no folder behind."""
+        super().cleanup()
+        self._scratch.cleanup()
 
     def training_step(self) -> None:
         """One iteration: play, learn, send the weights round."""
