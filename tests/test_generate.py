@@ -67,7 +67,7 @@ def test_the_native_level_is_minigrids_bit_by_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(NATIVE))
 def test_every_native_level_is_minigrids_bit_by_bit_for_many_seeds(name: str) -> None:
-    assert_equals_minigrid(name, range(1000, 1300))
+    assert_equals_minigrid(name, range(1000, 1050))
 
 
 def test_a_stream_goes_on_as_minigrid_does_without_a_new_seed() -> None:
@@ -128,11 +128,10 @@ def counts(state: State) -> dict[str, Counter[object]]:
     }
 
 
-MAZES = [pytest.param(name, marks=pytest.mark.slow) for name in ("GoToObjMaze", "GoTo", "BossLevel")]
-ROOMS = [name for name in SUITES["paper8"] if LEVELS[name].rooms == 1]
+LONG = [pytest.param(name, marks=pytest.mark.slow) for name in (*SUITES["paper8"], "BossLevel") if name != "GoToLocal"]
 
 
-@pytest.mark.parametrize("name", [*ROOMS, *MAZES])
+@pytest.mark.parametrize("name", ["GoToLocal", *LONG])
 def test_ten_thousand_native_levels_are_distributed_as_minigrids(name: str) -> None:
     level, n = LEVELS[name], 10_000
     starts, state = NativeStarts([level], seed=0), empty(n, level.height, level.width)
