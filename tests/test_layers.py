@@ -50,7 +50,7 @@ THIRD_PARTIES = {
     MATHEMATICS: {"torch", "safetensors", "numpy", "scipy", "sklearn"},  # the last two for allocation analysis
     DATA: {"transformers", "datasets"},
     TRAINING: {"matplotlib", "tensorboard"},
-    RAY: {"ray", "rich"},  # rich: progress on the console that a job hands down
+    RAY: {"ray", "gymnasium", "rich"},  # rich: progress on the console that a job hands down
     DOORS: {"typer", "pydantic_core"},
 }
 
