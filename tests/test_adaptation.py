@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import huggingface_hub.constants
 import pytest
 import torch
 
@@ -168,7 +169,8 @@ def test_scores_are_kept_by_task_and_metric() -> None:
     }
 
 
-def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:
+def test_an_unknown_backbone_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="Did you mean 'tiny-seq2seq'"):
         load_backbone("tiny-seq2sek")
     with pytest.raises(InputError, match="No backbone can be loaded from the name 'nowhere/nothing'"):
