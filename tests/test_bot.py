@@ -15,6 +15,8 @@ from polyray.envs.missions import decode
 from polyray.envs.single import BabyAIEnv
 from polyray.errors import InputError
 
+pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
+
 # What minigrid's bot cannot play in minigrid either: its own documentation says so, or it ignores the order that the
 # level is strict about; on UnlockToUnlock its plan grows without end in a third of the episodes.
 BEYOND_THE_BOT = {
@@ -57,7 +59,6 @@ def test_the_bot_acts_as_it_does_in_minigrid(level: str) -> None:
         assert our_play(env, seed) == minigrids_play(level, seed)
 
 
-@pytest.mark.agents
 @pytest.mark.parametrize("level", sorted(LEVELS))
 def test_the_bot_solves_a_level_wherever_it_does_in_minigrid(level: str) -> None:
     env = BabyAIEnv(level)

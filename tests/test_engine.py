@@ -10,6 +10,8 @@ from polyray.envs.batched.state import copy_rows, empty
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import decode
 
+pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
+
 LIKELY = (0.12, 0.12, 0.3, 0.14, 0.12, 0.15, 0.05)  # of each action in random play: mostly forward
 GROUPS = [list(LEVELS)[first::16] for first in range(16)]
 
@@ -117,13 +119,11 @@ def test_steps_equal_minigrids_long_after_the_end_when_things_have_been_carried_
         twins.step()
 
 
-@pytest.mark.agents
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
 def test_every_step_of_random_play_equals_minigrids(names):
     Twins(names, seed=1).play(1700)
 
 
-@pytest.mark.agents
 @pytest.mark.parametrize("names", GROUPS, ids=lambda names: names[0])
 def test_every_step_of_the_bots_play_equals_minigrids(names):
     Twins(names, guided=True, seed=2).play(450)

@@ -11,6 +11,8 @@ from polyray.rl.policy import Frames, Outputs
 from polyray.rl.rllib_batch import Rollout
 from polyray.rl.rllib_player import Player
 
+pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
+
 STEPS, PIECE = 12, 4
 PERIODS = np.array([2, 3, 5, 100])  # steps of every episode of each environment; odd ones succeed
 

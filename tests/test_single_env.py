@@ -15,6 +15,8 @@ from polyray.envs.levels import LEVELS
 from polyray.envs.single import BabyAIEnv
 from polyray.errors import InputError
 
+pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
+
 
 def equal(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
     """Whether two observations are the same."""

@@ -12,6 +12,8 @@ from polyray.envs.single import BabyAIEnv
 from polyray.envs.video import episode_frames, record
 from polyray.errors import InputError
 
+pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
+
 
 def bot_frames() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """An episode that the bot plays."""
