@@ -41,7 +41,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
 
     `reset(seed=s)` begins in environment i the level that minigrid's environment begins with the seed s + i, and later
     resets go on as minigrid's do: the batch is `gymnasium.vector.SyncVectorEnv` over `num_envs` single environments.
-    `starts` names another source of start states, whose own seed then decides (`polyray.envs.bank.starts_for`, which
+    `starts` names another source of start states, whose own seed then decides (`polyray.envs.starts.starts_for`, which
     keeps to training levels or to held-out ones, or any object with the method `fill` of
     `polyray.envs.batched.engine.Starts`).
 

@@ -131,6 +131,7 @@ def counts(state: State) -> dict[str, Counter[object]]:
 LONG = [pytest.param(name, marks=pytest.mark.slow) for name in (*SUITES["paper8"], "BossLevel") if name != "GoToLocal"]
 
 
+@pytest.mark.timeout(1800)  # minigrid takes minutes for ten thousand mazes
 @pytest.mark.parametrize("name", ["GoToLocal", *LONG])
 def test_ten_thousand_native_levels_are_distributed_as_minigrids(name: str) -> None:
     level, n = LEVELS[name], 10_000
