@@ -47,7 +47,7 @@ check: .venv/.checkers
 	.venv/bin/ruff check --quiet --output-format concise .
 	.venv/bin/ruff format --check .
 	@rm -rf build/typed && mkdir -p build/typed/polyray
-	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/jobs build/typed/polyray/
+	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/envs $(CURDIR)/jobs $(CURDIR)/tune_spaces build/typed/polyray/
 	MYPYPATH=build/typed .venv/bin/mypy build/typed/polyray
 
 format: .venv/.checkers

@@ -192,7 +192,8 @@ def _loss(policy: ModularPolicy, batch: _Batch, noise: torch.Generator) -> Tenso
         noise,
     )  # fmt: skip
     logs = outputs.logits.log_softmax(-1).gather(-1, batch.action[..., None])[..., 0]
-    return -(logs * batch.mask).sum()
+    loss: Tensor = -(logs * batch.mask).sum()
+    return loss
 
 
 def save(policy: ModularPolicy, folder: Path, seed: int, metrics: Mapping[str, Any] | None = None) -> None:

@@ -51,9 +51,16 @@ def train(phase: Phase, out: Path, console: Console) -> tuple[ModularPolicy, dic
                 if line["iteration"] % phase.save_every == 0 or _over(phase, trained, line):
                     _checkpoint(phase, trained, out, line)
                 display.update(shown, completed=min(trained.frames, phase.frames), told=_told(line))
-        return trained.get_module().policy, line
+        return policy_of(trained), line
     finally:
         trained.stop()
+
+
+def policy_of(trained: ModularPPO) -> ModularPolicy:
+    """The policy as it was last sent to the runners."""
+    module: Any = trained.get_module()
+    policy: ModularPolicy = module.policy
+    return policy
 
 
 def last_line(out: Path, phase: str) -> dict[str, Any] | None:
@@ -87,7 +94,7 @@ def _line(phase: Phase, trained: ModularPPO, result: Mapping[str, Any]) -> dict[
         if name in result
     }  # fmt: skip
     runners = {name: result["runners"][name] + phase.before.get(name, 0) for name in ("lost", "restarted")}
-    allocation = analyse(trained.get_module().policy.router.probabilities().cpu().double().numpy()).metrics()
+    allocation = analyse(policy_of(trained).router.probabilities().cpu().double().numpy()).metrics()
     return {
         "phase": phase.name, "iteration": trained.iteration,
         "frames": trained.frames + phase.before.get("frames", 0),

@@ -68,7 +68,7 @@ class ModularPPO(PPO):
         if self._storage:
             super()._setup_logdir()
         else:
-            self._logdir = self._scratch.name
+            self._logdir = self._scratch.name  # type: ignore[assignment]  # Tune begins it as None
 
     def cleanup(self) -> None:
         """Stop runners and learners, and leave no folder behind."""
