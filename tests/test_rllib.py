@@ -1,7 +1,5 @@
 """Agents on RLlib: one iteration's mathematics, exact resume, and runners that die."""
 
-import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import ray
 import torch
 from torch import Tensor
 
+from polyray.cluster.session import ray_session
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.envs.starts import ResumableStarts, starts_for
@@ -50,15 +49,9 @@ def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    ray.init(
-        num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-        runtime_env={"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(os.sys.path)}},
-    )  # fmt: skip
-    yield
-    ray.shutdown()
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with ray_session(None, tmp_path_factory.mktemp("logs")):
+        yield
 
 
 @pytest.fixture
