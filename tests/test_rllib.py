@@ -1,5 +1,7 @@
 """Agents on RLlib: one iteration's mathematics, exact resume, and runners that die."""
 
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -50,8 +52,10 @@ def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with ray_session(None, tmp_path_factory.mktemp("logs")):
-        yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # actors import this file
+        with ray_session(None, tmp_path_factory.mktemp("logs")):
+            yield
 
 
 @pytest.fixture
