@@ -40,7 +40,8 @@ def write_agent(
     films: Mapping[str, Sequence[Path]],
 ) -> None:
     """Scores, success against episodes, the allocation beside the experts', and films."""
-    sections = [_scores(metrics), _curves(lines), _training(config, metrics, lines), *_allocation(policy)]
+    curves = _curves(lines, config.training.window)
+    sections = [_scores(metrics), curves, _training(config, metrics, lines), *_allocation(policy)]
     if any(films.values()):
         sections.append(_films(films))
     write_page(out / REPORT, f"BabyAI: {out.name}", sections)
@@ -57,7 +58,7 @@ def _scores(metrics: Mapping[str, Any]) -> Section:
     return Section(heading="Success on unseen levels", parts=[table])
 
 
-def _curves(lines: Sequence[Mapping[str, Any]]) -> Section:
+def _curves(lines: Sequence[Mapping[str, Any]], window: int) -> Section:
     """Success against the episodes of all levels, in the order in which they were played."""
     shown = [line for line in lines if "tasks" in line]
     shown = shown[:: -(-len(shown) // POINTS)] if shown else []
@@ -68,7 +69,7 @@ def _curves(lines: Sequence[Mapping[str, Any]]) -> Section:
         name: (episodes, [_number(line["tasks"].get(name, {}).get("success")) for line in shown]) for name in names
     }
     picture = to_svg(learning_curves(curves, what="success", against="episodes, all levels", target=0.99))
-    caption = "Share of successes among each level's last 100 episodes; the dashed line is 99%."
+    caption = f"Share of successes among each level's last {window:,} episodes; the dashed line is 99%."
     return Section(heading="Learning curves", parts=[Picture(svg=picture, caption=caption)])
 
 

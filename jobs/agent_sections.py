@@ -46,6 +46,9 @@ class AgentModulesSection(Section):
     after which training begins again (lottery ticket: Ansell et al. 2022), or drawn ones."""
     ticket_frames: int = Field(200_000, ge=1)
     """Frames of the dense training that finds the supports; they count in every figure."""
+    init: float = Field(0.0, ge=0)
+    """Dense and sparse skills begin uniformly within this over the square root of a layer's inputs: 1 is
+    Kaiming-uniform, the paper's; with 0 they begin without a change."""
     rank: int = Field(4, ge=1)
     """Rank of a LoRA."""
     alpha: float = Field(4.0, gt=0)
@@ -53,7 +56,7 @@ class AgentModulesSection(Section):
 
     def options(self) -> ModuleOptions:
         """As the library takes it."""
-        return ModuleOptions(rank=self.rank, alpha=self.alpha, density=self.density)
+        return ModuleOptions(rank=self.rank, alpha=self.alpha, density=self.density, init=self.init)
 
 
 class AgentRoutingSection(RoutingSection):
@@ -74,7 +77,9 @@ class AgentTrainingSection(Section):
     frames: int = Field(2_000_000, ge=1)
     """Frames to play, over all levels; those that a resumed run has played count."""
     goal: float = Field(0.0, ge=0, le=1)
-    """Stop earlier, once every level's success over its last 100 episodes is at least this; 0: never."""
+    """Stop earlier, once every level's success over its last `window` episodes is at least this; 0: never."""
+    window: int = Field(100, ge=1)
+    """Episodes of each level over which its success rate is taken."""
     environments: int = Field(256, ge=1)
     """Environments that play at once, over all runners; rounded up to equally many of every level."""
     rollout: int = Field(40, ge=1)

@@ -79,9 +79,11 @@ def rewound(start: Path, trained: ModularPolicy, density: float) -> ModularPolic
     The first, dense training only chooses: backbone, routing and values are those from before it.
     """
     policy = load_policy(start, VOCABULARY)
-    for index in range(policy.inventory.n_skills):
+    skills = range(policy.inventory.n_skills)
+    before = [policy.inventory.skill(index) for index in skills]
+    for index in skills:
         policy.inventory.put_on(index, trained.inventory.skill(index))
-    return to_sparse(policy, density)
+    return to_sparse(policy, density, before)
 
 
 def parameters_of(policy: ModularPolicy) -> Mapping[str, int]:

@@ -81,7 +81,7 @@ def _over(phase: Phase, trained: ModularPPO, line: Mapping[str, Any]) -> bool:
     if trained.frames >= phase.frames:
         return True
     reached = [task["success"] for task in line["tasks"].values()]
-    full = all(task["episodes"] >= 100 for task in line["tasks"].values())
+    full = all(task["episodes"] >= phase.agent.settings.window for task in line["tasks"].values())
     return bool(phase.goal) and full and min(value or 0.0 for value in reached) >= phase.goal
 
 

@@ -38,17 +38,18 @@ def run(config: BabyAIConfig, context: Context) -> Result:
     """Train, evaluate on unseen levels, save skills, report; see `BabyAIConfig`."""
     levels = check(config)
     out, console = context.out, context.console
-    cloned = _start(config, levels, context)
+    held_out = _held_out(config, levels)
+    cloned = _start(config, levels, held_out, context)
     with ray_session(context.address, out / "logs" / "ray"):
         if needs_ticket(config) and not (out / TICKET).exists():
-            agent = _agent(config, levels, out, out / START)
+            agent = _agent(config, levels, held_out, out, START)
             phase = Phase(
                 name=DENSE, agent=agent, frames=config.modules.ticket_frames, goal=0.0,
                 save_every=config.training.save_every, before={},
             )  # fmt: skip
             policy, _ = train(phase, out, console)
             save(rewound(out / START, policy, config.modules.density), out / TICKET, config.training.seed)
-        policy, line = train(_main(config, levels, out), out, console)
+        policy, line = train(_main(config, levels, held_out, out), out, console)
     return _finish(config, levels, context, policy, {"cloning": cloned, **_told(line)})
 
 
@@ -73,34 +74,38 @@ def check(config: BabyAIConfig) -> tuple[Level, ...]:
     return levels
 
 
-def _start(config: BabyAIConfig, levels: tuple[Level, ...], context: Context) -> dict[str, Any]:
+def _start(
+    config: BabyAIConfig, levels: tuple[Level, ...], held_out: NDArray[np.uint64], context: Context
+) -> dict[str, Any]:
     """Write the policy to start from, unless an earlier start of this run did; what imitation came to."""
     folder, told = context.out / START, context.out / "cloning.json"
     if folder.exists():
         return dict(json.loads(told.read_text(encoding="utf-8"))) if told.exists() else {}
     policy, cloned = first_policy(config, levels), {}
     if config.cloning.episodes:
-        cloned = imitate(config, levels, policy, _held_out(config, levels), context.console)
+        cloned = imitate(config, levels, policy, held_out, context.console)
         told.write_text(json.dumps(cloned), encoding="utf-8")
     save(policy, folder, config.training.seed)
     return cloned
 
 
-def _main(config: BabyAIConfig, levels: tuple[Level, ...], out: Path) -> Phase:
+def _main(config: BabyAIConfig, levels: tuple[Level, ...], held_out: NDArray[np.uint64], out: Path) -> Phase:
     dense = last_line(out, DENSE)
     before = {} if dense is None else {"frames": dense["frames"], "episodes": dense["episodes"], **_counts(dense)}
-    folder = out / (TICKET if needs_ticket(config) else START)
     return Phase(
-        name=MAIN, agent=_agent(config, levels, out, folder),
+        name=MAIN, agent=_agent(config, levels, held_out, out, TICKET if needs_ticket(config) else START),
         frames=config.training.frames - before.get("frames", 0), goal=config.training.goal,
         save_every=config.training.save_every, before=before,
     )  # fmt: skip
 
 
-def _agent(config: BabyAIConfig, levels: tuple[Level, ...], out: Path, start: Path) -> Agent:
+def _agent(
+    config: BabyAIConfig, levels: tuple[Level, ...], held_out: NDArray[np.uint64], out: Path, start: str
+) -> Agent:
+    """What is trained, from the policy in the folder `start` of the run."""
     return Agent(
-        settings=config.settings(), recipe=Recipe.of(load_policy(start, VOCABULARY), start), levels=levels,
-        starts=partial(_starts, folder=out / "levels", held_out=_held_out(config, levels)), seed=config.training.seed,
+        settings=config.settings(), recipe=Recipe.of(load_policy(out / start, VOCABULARY), out / start), levels=levels,
+        starts=partial(_starts, folder=out / "levels", held_out=held_out), seed=config.training.seed,
         places=config.workers.places(),
     )  # fmt: skip
 

@@ -87,9 +87,11 @@ def slowly(net: Policy, frames: Frames) -> list[Tensor]:
     return [net.actor(x).view(n, steps, -1), net.critic(x).view(n, steps), *state]
 
 
-def policy_of(kind: str, routing: str, options: PolicyOptions = TINY, fresh: bool = False) -> ModularPolicy:
+def policy_of(
+    kind: str, routing: str, options: PolicyOptions = TINY, fresh: bool = False, init: float = 0.0
+) -> ModularPolicy:
     policy = build_policy(
-        options, LEVELS, kind, ModuleOptions(rank=2, density=0.3), routing, ROUTINGS[routing], N_WORDS, 0
+        options, LEVELS, kind, ModuleOptions(rank=2, density=0.3, init=init), routing, ROUTINGS[routing], N_WORDS, 0
     ).double()
     if not fresh:
         generator = torch.Generator().manual_seed(1)

@@ -45,6 +45,25 @@ def test_a_fresh_module_changes_nothing(kind: str, layer: str) -> None:
         assert torch.allclose(attached, net(x), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("layer", ["linear", "conv2d", "gru"])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_fresh_entries_are_as_wide_as_torch_draws_a_linear_layer(kind: str, layer: str) -> None:
+    _, inventory = net_with(kind, layer, fresh=True, init=1.0)
+    _, wider = net_with(kind, layer, fresh=True, init=2.0)
+    matrices = {name: p for name, p in LAYERS[layer].layer().named_parameters() if p.dim() > 1}
+    for index in range(SKILLS):
+        skill, twice = inventory.skill(index), wider.skill(index)
+        for name, parameter in matrices.items():
+            entries = torch.cat(
+                [t.flatten() for at, t in skill.items() if at.endswith(f"{name}") and "support" not in at]
+            )
+            bound = parameter[0].numel() ** -0.5
+            assert entries.abs().max() <= bound
+            assert entries.numel() < 20 or entries.std() == pytest.approx(bound / 3**0.5, rel=0.3)
+        assert all(torch.allclose(twice[at], 2 * tensor) for at, tensor in skill.items() if "support" not in at)
+        assert all(not tensor.any() for at, tensor in skill.items() if "bias" in at)
+
+
 @every_case
 def test_a_one_hot_mix_equals_that_skill_alone(kind: str, layer: str) -> None:
     net, inventory = net_with(kind, layer)

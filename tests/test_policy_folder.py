@@ -30,6 +30,20 @@ def test_a_ticket_keeps_the_largest_changes_and_rewinds_them() -> None:
     assert torch.allclose(sparse(frames, noise()).logits, slowly(alone(sparse, 0), frames)[0], rtol=1e-9, atol=1e-9)
 
 
+def test_a_ticket_rewinds_to_the_skills_before_training() -> None:
+    fresh, trained = policy_of("dense", "polytropon", fresh=True, init=1.0), policy_of("dense", "polytropon")
+    before = [fresh.inventory.skill(index) for index in range(2)]
+    sparse = to_sparse(trained, 0.1, before)
+    for index in range(2):
+        now, new = trained.inventory.skill(index), sparse.inventory.skill(index)
+        for name, support in ((name, tensor[0]) for name, tensor in new.items() if "support_" in name):
+            first = before[index][name.replace("support_", "change.")].flatten()
+            change = (now[name.replace("support_", "change.")].flatten() - first).abs()
+            assert set(support.tolist()) == set(change.topk(len(support)).indices.tolist())
+            assert torch.equal(new[name.replace("support_", "values.")][0], first[support])
+            assert first.any()
+
+
 def test_only_dense_skills_make_a_ticket() -> None:
     with pytest.raises(InputError, match="these are lora"):
         to_sparse(policy_of("lora", "shared"), 0.1)
@@ -64,7 +78,7 @@ def test_a_policy_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_or_missing_policy_is_refused(tmp_path: Path) -> None:
     save_policy(tmp_path / "policy", policy_of("dense", "shared"), WORDS)
     (tmp_path / "policy" / "network.safetensors").write_bytes(b"?")
-    with pytest.raises(InputError, match=r"network\.safetensors is missing, altered or cut short"):
+    with pytest.raises(InputError, match=r"network\.safetensors was altered or cut short"):
         load_policy(tmp_path / "policy", WORDS)
     with pytest.raises(InputError, match="holds no policy"):
         load_policy(tmp_path, WORDS)

@@ -9,7 +9,7 @@ import torch
 
 from polyray.errors import InputError
 from polyray.rl.rllib_batch import Episodes, Rollout, blocks_of, joined, minibatches, n_minibatches, sequences, shares
-from polyray.rl.rllib_figures import WINDOW, Tally
+from polyray.rl.rllib_figures import Tally
 from polyray.rl.rllib_player import draw
 from polyray.rl.rllib_settings import Places, PPOSettings, environments_per_runner
 
@@ -83,9 +83,10 @@ def test_learners_get_different_rows_and_equally_many_of_every_task() -> None:
     assert not set(one["actions"]) & set(two["actions"])
 
 
-def test_figures_are_those_of_a_slow_count() -> None:
+@pytest.mark.parametrize("window", [100, 7])
+def test_figures_are_those_of_a_slow_count(window: int) -> None:
     random = np.random.default_rng(0)
-    tally, slow = Tally(["a", "b", "c"]), [deque[bool](maxlen=WINDOW) for _ in range(3)]
+    tally, slow = Tally(["a", "b", "c"], window), [deque[bool](maxlen=window) for _ in range(3)]
     for n in (0, 3, 250, 40, 77):
         part = Episodes(
             task=random.integers(0, 2, n), reward=random.choice(np.array([0, 0.7], np.float32), n),
@@ -104,7 +105,7 @@ def test_figures_are_those_of_a_slow_count() -> None:
     assert figures["tasks"]["c"] == {
         "episodes": 0, "success": None, "success_now": None, "return_mean": None, "length_mean": None
     }  # fmt: skip
-    fresh = Tally(["a", "b", "c"])
+    fresh = Tally(["a", "b", "c"], window)
     fresh.load(tally.state())
     assert fresh.figures(part) == figures
 

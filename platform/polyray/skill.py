@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,8 @@ from polyray import __version__
 from polyray.errors import InputError
 
 TENSORS, CARD = "skill.safetensors", "card.json"
+
+AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
 
 class BackboneCard(BaseModel):
@@ -109,12 +111,7 @@ def load_skill(folder: Path) -> Skill:
     card = load_card(folder)
     if TENSORS not in card.sha256:
         raise InputError(f"{folder / CARD}: sha256: has no sum of {TENSORS}, so nothing shows that it is whole.")
-    for name, wanted in card.sha256.items():
-        file = folder / name
-        if not file.is_file():
-            raise InputError(f"{folder} is not whole: {name} is missing.")
-        if sha256(file) != wanted:
-            raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {CARD}.")
+    check_sums(folder, card.sha256, CARD)
     try:
         return Skill(card=card, tensors=load_file(folder / TENSORS))
     except (OSError, SafetensorError) as error:
@@ -127,15 +124,37 @@ def load_card(folder: Path) -> Card:
     Raises:
         InputError: there is none, or it has a wrong field.
     """
-    file = folder / CARD
+    return read_card(folder / CARD, Card, f"{folder} holds no skill")
+
+
+def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
+    """The card in a JSON file; otherwise: what is wrong where it cannot be read, the beginning of the message.
+
+    Raises:
+        InputError: the file cannot be read, or has a wrong field.
+    """
     try:
-        return Card.model_validate_json(file.read_text(encoding="utf-8"))
+        return kind.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{folder} holds no skill: cannot read {file}: {error}") from None
+        raise InputError(f"{otherwise}: cannot read {file}: {error}") from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {problem['msg']}.") from None
+
+
+def check_sums(folder: Path, sums: Mapping[str, str], card: str) -> None:
+    """Compare the files in `folder` with their sha256 `sums`, which stand in the file `card`.
+
+    Raises:
+        InputError: one is missing, or has another sum.
+    """
+    for name, wanted in sums.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{folder} is not whole: {name} is missing.")
+        if sha256(file) != wanted:
+            raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {card}.")
 
 
 def check_backbone(card: Card, fingerprint: str) -> None:

@@ -1,5 +1,6 @@
 """Full-size modules: every entry of the layer's parameters may change."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from polyray.modules.site import Mixed, slices
 class DenseStack(nn.Module):
     """A change of every parameter, biases included, for alike sites and all skills (Ponti et al. 2023, section 3.2).
 
-    change [sites, 1, skills, *shape of the parameter], zero when fresh. Mixed once per row of the mix, never per
-    example.
+    change [sites, 1, skills, *shape of the parameter], when fresh `fresh_entries`. Mixed once per row of the mix, never
+    per example.
     """
 
     def __init__(
@@ -28,7 +29,7 @@ class DenseStack(nn.Module):
         matrices(layers[0])
         self.change = nn.ParameterDict(
             {
-                name: nn.Parameter(torch.zeros(len(layers), 1, n_skills, *p.shape))
+                name: nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, *p.shape), options, generator))
                 for name, p in layers[0].named_parameters()
             }
         )
@@ -68,6 +69,19 @@ class DenseStack(nn.Module):
             outputs = outputs + self.change["bias"][site, 0]
         change: Tensor = (outputs * weights.unsqueeze(-1)).sum(-2)
         return y + change
+
+
+def fresh_entries(
+    parameter: Tensor, shape: Sequence[int], options: ModuleOptions, generator: torch.Generator
+) -> Tensor:
+    """First entries of `shape` for changes of `parameter`: uniform within options.init / sqrt(fan in) of zero.
+
+    With init = 1 that is what torch draws the weights of a linear layer from (Kaiming-uniform). Biases begin at zero.
+    """
+    if parameter.dim() < 2 or not options.init:
+        return torch.zeros(*shape)
+    bound = options.init / math.sqrt(parameter[0].numel())
+    return (2 * torch.rand(*shape, generator=generator) - 1) * bound
 
 
 def no_heads(options: ModuleOptions, kind: str) -> None:

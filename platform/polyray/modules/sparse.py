@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.dense import no_heads
+from polyray.modules.dense import fresh_entries, no_heads
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
 from polyray.modules.options import ModuleOptions
@@ -17,9 +17,9 @@ from polyray.modules.site import Mixed, slices
 class SparseStack(nn.Module):
     """A change of a fixed set of entries, for alike sites and all skills (Ponti et al. 2023, Eq. 5).
 
-    For each matrix: values [sites, 1, skills, k], zero when fresh, and support [sites, 1, skills, k], their places in
-    the flattened matrix; k is the density times the number of entries. A fresh support is drawn at random from the
-    generator; `set_support` puts a chosen one.
+    For each matrix: values [sites, 1, skills, k], when fresh `fresh_entries`, and support [sites, 1, skills, k], their
+    places in the flattened matrix; k is the density times the number of entries. A fresh support is drawn at random
+    from the generator; `set_support` puts a chosen one.
     """
 
     def __init__(
@@ -30,14 +30,15 @@ class SparseStack(nn.Module):
         if not 0 < options.density <= 1:
             raise InputError(f"modules.density is {options.density}; it must lie above 0 and at most at 1.")
         matrices(layers[0])
-        self.shapes = {name: tuple(p.shape) for name, p in layers[0].named_parameters() if p.dim() > 1}
+        matrix = {name: p for name, p in layers[0].named_parameters() if p.dim() > 1}
+        self.shapes = {name: tuple(p.shape) for name, p in matrix.items()}
         self.values = nn.ParameterDict()
-        for name, shape in self.shapes.items():
-            numel = torch.Size(shape).numel()
+        for name, p in matrix.items():
+            numel = p.numel()
             k = max(1, round(options.density * numel))
             draws = [torch.randperm(numel, generator=generator)[:k] for _ in range(len(layers) * n_skills)]
             support = torch.stack(draws).sort(-1).values.view(len(layers), 1, n_skills, k)
-            self.values[name] = nn.Parameter(torch.zeros(len(layers), 1, n_skills, k))
+            self.values[name] = nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, k), options, generator))
             self.register_buffer(f"support_{name}", support)
 
     def set_support(self, site: int, skill: int, name: str, places: Tensor) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -21,7 +21,7 @@ from polyray.rl.network import Policy
 from polyray.rl.options import PolicyOptions
 from polyray.rl.policy import Form, ModularPolicy, carriers
 from polyray.routing import ROUTERS, Fixed, Learned, RoutingOptions
-from polyray.skill import BackboneCard, Card, Skill, load_skill, save_skill, sha256, writing
+from polyray.skill import BackboneCard, Card, Skill, check_sums, load_skill, read_card, save_skill, sha256, writing
 
 __all__ = ["bare_state", "load_policy", "save_policy"]
 
@@ -86,7 +86,8 @@ def load_policy(folder: Path, words: Sequence[str]) -> ModularPolicy:
     Raises:
         InputError: there is none, it is damaged, or it reads another vocabulary.
     """
-    about = _about(folder)
+    about = read_card(folder / ABOUT, _About, f"{folder} holds no policy")
+    check_sums(folder, about.sha256, ABOUT)
     _same_words(folder, about.words, words)
     form = Form(
         options=PolicyOptions(**about.options), module=about.module, modules=ModuleOptions(**about.modules),
@@ -122,20 +123,6 @@ def _router(form: Form, tasks: Sequence[str], layout: Layout, state: Mapping[str
     router.load_state_dict(state)
     assert isinstance(router, Learned)
     return router
-
-
-def _about(folder: Path) -> _About:
-    file = folder / ABOUT
-    try:
-        about = _About.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{folder} holds no policy: {file} cannot be read.") from None
-    except ValidationError as error:
-        raise InputError(f"{file}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}.") from None
-    for name, wanted in about.sha256.items():
-        if not (folder / name).is_file() or sha256(folder / name) != wanted:
-            raise InputError(f"{folder / name} is missing, altered or cut short.")
-    return about
 
 
 def _same_words(folder: Path, saved: Sequence[str], words: Sequence[str]) -> None:

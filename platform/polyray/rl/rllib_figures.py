@@ -11,28 +11,26 @@ from numpy.typing import NDArray
 
 from polyray.rl.rllib_batch import Episodes
 
-WINDOW = 100  # episodes over which a level's success rate is taken
-
 
 class Tally:
-    """Counts episodes of every level for good, and keeps whether the last `WINDOW` of each succeeded."""
+    """Counts episodes of every level for good, and keeps whether the last `window` of each succeeded."""
 
-    def __init__(self, levels: Sequence[str]) -> None:
-        self.levels = tuple(levels)
+    def __init__(self, levels: Sequence[str], window: int = 100) -> None:
+        self.levels, self.window = tuple(levels), window
         self.episodes = np.zeros(len(levels), np.int64)
-        self._recent = np.zeros((len(levels), WINDOW), np.bool_)
+        self._recent = np.zeros((len(levels), window), np.bool_)
 
     def add(self, episodes: Episodes) -> None:
         """Take in episodes that ended, in the order in which they did."""
         for task in range(len(self.levels)):
             success = episodes.reward[episodes.task == task] > 0
-            places = (self.episodes[task] + np.arange(len(success))) % WINDOW
-            self._recent[task, places[-WINDOW:]] = success[-WINDOW:]
+            places = (self.episodes[task] + np.arange(len(success))) % self.window
+            self._recent[task, places[-self.window :]] = success[-self.window :]
             self.episodes[task] += len(success)
 
     def success(self) -> NDArray[np.float64]:
-        """Share of successes among the last `WINDOW` episodes of each level, [levels]; NaN before the first."""
-        known = np.minimum(self.episodes, WINDOW)
+        """Share of successes among the last `window` episodes of each level, [levels]; NaN before the first."""
+        known = np.minimum(self.episodes, self.window)
         hits = np.array([row[:n].sum() for row, n in zip(self._recent, known, strict=True)], np.float64)
         rates: NDArray[np.float64] = np.divide(hits, known, out=np.full(len(known), np.nan), where=known > 0)
         return rates
@@ -40,7 +38,7 @@ class Tally:
     def figures(self, episodes: Episodes) -> dict[str, Any]:
         """The figures after an iteration in which `episodes` ended: of all levels together, and under "tasks" of each.
 
-        success: over the last 100 episodes of each level, and their mean over levels; success_now, return_mean,
+        success: over the last `window` episodes of each level, and their mean over levels; success_now, return_mean,
         length_mean: over this iteration's episodes. None where there was no episode.
         """
         recent = self.success()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polyray.envs.batched.engine import Engine
+from polyray.envs.starts import ResumableStarts
 from polyray.rl.policy import Frames, Outputs
 from polyray.rl.rllib_batch import Arrays, Episodes, Rollout
-from polyray.rl.rllib_settings import ResumableStarts
 
 Act = Callable[[Frames], Outputs]
 

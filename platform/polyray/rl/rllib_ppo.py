@@ -55,7 +55,7 @@ class ModularPPO(PPO):
     def setup(self, config: Any) -> None:
         """Build runners and learners, and send the learners' weights round."""
         self.agent: Agent = config.agent
-        self.tally = Tally([level.name for level in self.agent.levels])
+        self.tally = Tally([level.name for level in self.agent.levels], self.agent.settings.window)
         self.returns = ValueNorm()
         self.frames = self.lost = self.silent = 0
         self._figures: dict[str, Any] = {}

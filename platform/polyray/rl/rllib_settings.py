@@ -6,14 +6,14 @@ Nothing here imports Ray, so that a job's config can hold these before a cluster
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.batched.engine import Starts
 from polyray.envs.levels import Level
 from polyray.envs.missions import VOCABULARY
+from polyray.envs.starts import ResumableStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.options import ModuleOptions
@@ -52,6 +52,7 @@ class PPOSettings:
     # "shared": one draw of routing noise for every task and iteration, the same for behaviour and update.
     # "eval": no routing noise at all, neither while acting nor in the update: the mix is that of evaluation.
     routing_noise: Literal["shared", "eval"] = "shared"
+    window: int = 100  # episodes of a level over which its success rate is taken
     threads: int = 1  # of torch in the process that learns; a remote runner takes one
 
     def __post_init__(self) -> None:
@@ -60,9 +61,9 @@ class PPOSettings:
                 f"A rollout of {self.rollout} frames does not fall into pieces of {self.recurrence}: "
                 f"make `rollout` a multiple of `recurrence`."
             )
-        for name, value in (("environments", self.environments), ("batch", self.batch), ("epochs", self.epochs)):
-            if value < 1:
-                raise InputError(f"`{name}` is {value}; it must be at least 1.")
+        for name in ("environments", "batch", "epochs", "window"):
+            if vars(self)[name] < 1:
+                raise InputError(f"`{name}` is {vars(self)[name]}; it must be at least 1.")
 
     @property
     def speeds(self) -> Speeds:
@@ -132,19 +133,6 @@ def environments_per_runner(settings: PPOSettings, n_tasks: int, places: Places)
     """Environments of one runner: the same number of every task, at least `settings.environments` on all runners."""
     share = n_tasks * max(1, places.runners)
     return -(-settings.environments // share) * n_tasks
-
-
-class ResumableStarts(Starts, Protocol):
-    """Start states whose random numbers a checkpoint keeps."""
-
-    def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
-
-    def restore(self, kept: Any) -> None:
-        """Go on exactly where `state` was taken."""
-
-    def close(self) -> None:
-        """End the processes that make start states, if there are any."""
 
 
 @dataclass(frozen=True, kw_only=True)

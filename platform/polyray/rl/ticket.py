@@ -1,5 +1,6 @@
 """From dense skills to sparse ones: the lottery ticket of every skill."""
 
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import cast
@@ -14,12 +15,15 @@ from polyray.rl.policy import ModularPolicy
 
 
 @torch.no_grad()
-def to_sparse(policy: ModularPolicy, density: float) -> ModularPolicy:
+def to_sparse(
+    policy: ModularPolicy, density: float, before: Sequence[Mapping[str, Tensor]] | None = None
+) -> ModularPolicy:
     """A copy of `policy` whose skills are sparse, each on the entries that its dense form changed most.
 
-    The support of a skill is, in every weight of every layer, the share `density` of entries with the largest
-    |change|; the first of equal ones. Values are rewound to zero and biases carry no change (lottery tickets: Ansell et
-    al. 2022, section 3.1; Ponti et al. 2023, section 3.2). Backbone and routing are copied as they stand.
+    before: the skills as they were before training, zero without it. The support of a skill is, in every weight of
+    every layer, the share `density` of entries with the largest |change| since then; the first of equal ones. Values
+    are rewound to those before training and biases carry no change (lottery tickets: Ansell et al. 2022, section 3.1;
+    Ponti et al. 2023, section 3.2). Backbone and routing are copied as they stand.
 
     Raises:
         InputError: the skills are not dense, or the density does not lie above 0 and at most at 1.
@@ -34,12 +38,15 @@ def to_sparse(policy: ModularPolicy, density: float) -> ModularPolicy:
     parameter = next(old.parameters())
     new = new.to(device=parameter.device, dtype=parameter.dtype)
     for skill in range(old.n_skills):
-        changes = old.skill(skill)
+        now = old.skill(skill)
+        first = {name: torch.zeros_like(tensor) for name, tensor in now.items()} if before is None else before[skill]
         for site, (number, place) in new.home.items():
             stack = cast(SparseStack, new.stacks[number])
             for name in stack.shapes:
-                k = stack.values[name].shape[-1]
-                stack.set_support(place, skill, name, largest(changes[f"{site}/change.{name}"], k))
+                k, own = stack.values[name].shape[-1], f"{site}/change.{name}"
+                places = largest(now[own] - first[own], k)
+                stack.set_support(place, skill, name, places)
+                stack.values[name][place, 0, skill] = first[own].flatten()[places]
     new.sit_on(copy.network)
     copy.put_on(new)
     copy.form = replace(copy.form, module="sparse", modules=options)

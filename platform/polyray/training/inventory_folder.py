@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,7 +17,18 @@ from polyray.modules.mix import Mix
 from polyray.modules.options import ModuleOptions
 from polyray.routing import RoutingOptions
 from polyray.routing.prior import IbpOptions
-from polyray.skill import BackboneCard, Card, Parent, Skill, load_skill, save_skill, sha256, writing
+from polyray.skill import (
+    BackboneCard,
+    Card,
+    Parent,
+    Skill,
+    check_sums,
+    load_skill,
+    read_card,
+    save_skill,
+    sha256,
+    writing,
+)
 from polyray.training.model import Form, Modular, build
 
 FOLDER, ABOUT, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetensors", "backbone.safetensors"
@@ -122,16 +133,8 @@ def load_inventory(folder: Path) -> InventoryFolder:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    file = folder / FOLDER / ABOUT
-    try:
-        about = _About.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"{folder} holds no inventory of skills: {file} cannot be read.") from None
-    except ValidationError as error:
-        raise InputError(f"{file}: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}.") from None
-    for name, wanted in about.sha256.items():
-        if not (folder / FOLDER / name).is_file() or sha256(folder / FOLDER / name) != wanted:
-            raise InputError(f"{folder / FOLDER / name} is missing, altered or cut short.")
+    about = read_card(folder / FOLDER / ABOUT, _About, f"{folder} holds no inventory of skills")
+    check_sums(folder / FOLDER, about.sha256, ABOUT)
     form = Form(
         module=about.module, modules=ModuleOptions(**about.modules), sites=about.sites, routing=about.routing,
         router=RoutingOptions(**about.router),
