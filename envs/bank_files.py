@@ -15,6 +15,7 @@ from polyray.errors import InputError
 
 from .batched.capture import capture
 from .batched.generate_stream import entropy_of
+from .batched.observe import VIEW
 from .batched.state import ROW, State, empty
 from .fingerprints import fingerprints
 from .levels import Level
@@ -40,10 +41,27 @@ def shard_seeds(level: Level, seed: int, split: str, number: int, n: int) -> lis
 
 
 def environment(level: Level) -> RoomGridLevel:
-    """minigrid's own environment of a level."""
+    """minigrid's own environment of a level.
+
+    Raises:
+        InputError: it is none of BabyAI's kind, or shows another shape than all levels in a batch must.
+    """
     maker = gymnasium.make(level.env_id, disable_env_checker=True).unwrapped
     if not isinstance(maker, RoomGridLevel):
-        raise TypeError(f"{level.env_id} is a {type(maker).__name__}, not one of BabyAI's levels.")
+        raise InputError(
+            f"The level {level.name!r} cannot be batched: {level.env_id} is of the class {type(maker).__name__}, not a level of "
+            f"BabyAI (minigrid's RoomGridLevel)."
+        )
+    if maker.agent_view_size != VIEW:
+        raise InputError(
+            f"The level {level.name!r} cannot be batched with others: its images show {maker.agent_view_size}x"
+            f"{maker.agent_view_size} tiles, those of all levels {VIEW}x{VIEW}."
+        )
+    if (maker.width, maker.height) != (level.width, level.height):
+        raise InputError(
+            f"The level {level.name!r} is {level.width}x{level.height} tiles in the table of levels, but "
+            f"{maker.width}x{maker.height} in {level.env_id}."
+        )
     return maker
 
 

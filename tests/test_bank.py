@@ -4,10 +4,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
+from minigrid.envs.babyai.goto import GoToObj
 
 from polyray.envs.bank import Bank
 from polyray.envs.bank_files import captured, environment, read_shard, shard_seeds
@@ -225,3 +229,22 @@ def test_every_level_has_start_states_to_hold_out() -> None:
     levels = [LEVELS[name] for name in SUITES["all"]]
     state = evaluation_starts(levels, 64, 0)
     assert (np.bincount(state.task) == 64).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "maker", "message"),
+    [
+        ("wide", lambda: GoToObj(agent_view_size=9), "'wide' cannot be batched with others: its images show 9x9"),
+        ("small", lambda: GoToObj(room_size=6), "'small' is 8x8 tiles in the table of levels, but 6x6"),
+        (
+            "empty",
+            lambda: gymnasium.make("MiniGrid-Empty-5x5-v0"),
+            "'empty' cannot be batched: .* is of the class EmptyEnv",
+        ),
+    ],
+)
+def test_a_level_of_another_shape_is_refused(name: str, maker: Callable[[], gymnasium.Env], message: str) -> None:
+    level = replace(OBJ, name=name, env_id=f"PolyrayTest-{name}-v0")
+    gymnasium.register(level.env_id, maker)
+    with pytest.raises(InputError, match=message):
+        evaluation_starts([OBJ, level], 4, 0)
