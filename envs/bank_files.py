@@ -49,8 +49,8 @@ def environment(level: Level) -> RoomGridLevel:
     maker = gymnasium.make(level.env_id, disable_env_checker=True).unwrapped
     if not isinstance(maker, RoomGridLevel):
         raise InputError(
-            f"The level {level.name!r} cannot be batched: {level.env_id} is of the class {type(maker).__name__}, not a level of "
-            f"BabyAI (minigrid's RoomGridLevel)."
+            f"The level {level.name!r} cannot be batched: {level.env_id} is of the class {type(maker).__name__}, not a "
+            f"level of BabyAI (minigrid's RoomGridLevel)."
         )
     if maker.agent_view_size != VIEW:
         raise InputError(

@@ -77,7 +77,9 @@ class AgentTrainingSection(Section):
     frames: int = Field(2_000_000, ge=1)
     """Frames to play, over all levels; those that a resumed run has played count."""
     goal: float = Field(0.0, ge=0, le=1)
-    """Stop earlier, once every level's success over its last `window` episodes is at least this; 0: never."""
+    """Stop earlier, once the success over the last `window` episodes of a level is at least this; 0: never."""
+    goal_of: Literal["every", "mean"] = "every"
+    """Whether every level must reach the goal, or their mean."""
     window: int = Field(100, ge=1)
     """Episodes of each level over which its success rate is taken."""
     environments: int = Field(256, ge=1)
@@ -194,7 +196,7 @@ class BabyAIConfig(Section):
     def settings(self) -> PPOSettings:
         """PPO as the library takes it."""
         training = self.training
-        own = training.model_dump(exclude={"frames", "goal", "seed", "save_every"})
+        own = training.model_dump(exclude={"frames", "goal", "goal_of", "seed", "save_every"})
         if self.train == "row":
             own |= {"lr": 0.0, "backbone_lr": 0.0}
         return PPOSettings(

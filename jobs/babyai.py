@@ -44,7 +44,7 @@ def run(config: BabyAIConfig, context: Context) -> Result:
         if needs_ticket(config) and not (out / TICKET).exists():
             agent = _agent(config, levels, held_out, out, START)
             phase = Phase(
-                name=DENSE, agent=agent, frames=config.modules.ticket_frames, goal=0.0,
+                name=DENSE, agent=agent, frames=config.modules.ticket_frames, goal=0.0, goal_of="every",
                 save_every=config.training.save_every, before={},
             )  # fmt: skip
             policy, _ = train(phase, out, console)
@@ -95,7 +95,7 @@ def _main(config: BabyAIConfig, levels: tuple[Level, ...], held_out: NDArray[np.
     return Phase(
         name=MAIN, agent=_agent(config, levels, held_out, out, TICKET if needs_ticket(config) else START),
         frames=config.training.frames - before.get("frames", 0), goal=config.training.goal,
-        save_every=config.training.save_every, before=before,
+        goal_of=config.training.goal_of, save_every=config.training.save_every, before=before,
     )  # fmt: skip
 
 

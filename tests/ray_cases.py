@@ -1,0 +1,113 @@
+"""Runs of jobs as a user starts them, and the processes below them."""
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from test_resume import TINY
+
+from polyray.cli import main
+from polyray.jobs.table import JOBS
+
+
+class Run:
+    """The command line in a process of its own, forked so that its imports are done already."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.told = Path(tempfile.mkstemp(prefix="polyray-test-")[1])
+        assert arguments[1] in JOBS  # loads every job here, once, before any fork
+        self.pid = os.fork()
+        self.code: int | None = None
+        if self.pid == 0:
+            self._be(arguments)
+
+    def _be(self, arguments: tuple[str, ...]) -> None:
+        code = 1
+        try:
+            with self.told.open("w") as file:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            main(arguments)
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it runs."""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code
+
+    def send(self, number: int) -> None:
+        """Send a signal to the driver alone."""
+        os.kill(self.pid, number)
+
+    def wait(self, seconds: float = 300) -> int:
+        """The exit code, at the latest after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.send(signal.SIGKILL)
+                pytest.fail(f"the run did not end within {seconds} s: {self.told.read_text()}")
+            time.sleep(0.02)
+        assert self.code is not None
+        return self.code
+
+
+def start(out: Path, job: str = "polytropon", *more: str) -> Run:
+    return Run("run", job, "--out", str(out), *TINY, *more)
+
+
+def finish(run: Run, code: int = 0) -> str:
+    found, told = run.wait(), run.told.read_text()
+    run.told.unlink()
+    assert found == code, told
+    return told
+
+
+def wait_for_lines(file: Path, wanted: int, process: Run) -> None:
+    """Until `wanted` lines stand in the file, or the run ends."""
+    while process.poll() is None and (not file.exists() or len(file.read_text().splitlines()) < wanted):
+        time.sleep(0.01)
+
+
+def wait_for(out: Path, wanted: int, process: Run) -> None:
+    """Until `wanted` lines of progress stand in the run folder, or the run ends."""
+    wait_for_lines(out / "progress.jsonl", wanted, process)
+
+
+def descendants(process: Run) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def actors_of(process: Run, kind: str) -> list[psutil.Process]:
+    """The processes below the driver that are Ray actors of the class `kind`."""
+    found = []
+    for child in descendants(process):
+        try:
+            if kind in " ".join(child.cmdline()):
+                found.append(child)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def gone(processes: Sequence[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    return not alive
