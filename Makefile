@@ -38,7 +38,7 @@ demo: venv
 
 test: venv
 	.venv/bin/python -m pytest -q -n $(WORKERS)
-	.venv/bin/python -m pytest -q -m ray -n $(WORKERS) --dist loadfile
+	.venv/bin/python -m pytest -q -m ray -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 	.venv/bin/python -m pytest -q -m "agents and not slow" -n $(WORKERS)
 	.venv/bin/python -m pytest -q -m data -n $(WORKERS)
 
@@ -54,8 +54,9 @@ format: .venv/.checkers
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
+# Those that take minutes. benchmarks.crossfit and benchmarks.babyai_episodes train for an hour or more: run them by name.
 bench: .venv/.benchmarks
-	@set -e; for file in benchmarks/[a-z]*.py; do .venv/bin/python -m "benchmarks.$$(basename $$file .py)"; done
+	@set -e; for name in routing babyai_env babyai_train; do .venv/bin/python -m benchmarks.$$name; done
 
 clean:
 	rm -rf .venv build dist *.egg-info platform/*.egg-info

@@ -1,6 +1,7 @@
 """Time of a training step of Polytropon, plain LoRA and PEFT's Poly over that of the frozen backbone alone.
 
-One process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
+PEFT's models step with torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses. One
+process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
 backbone forward and backward through all activations, without modules and without an optimiser. CPU figures are
 processor time, GPU figures wall time between synchronisations.
 """
@@ -92,7 +93,10 @@ class Case:
 
     def variants(self) -> dict[str, Step]:
         """A step of each, by name."""
-        return {"floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "polyray": self.polyray()}
+        return {
+            "floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "peft_fused": self.peft(fused=True),
+            "polyray": self.polyray(),
+        }  # fmt: skip
 
     def floor(self) -> Step:
         """The frozen backbone, gradients down to its embeddings' outputs."""
@@ -107,14 +111,14 @@ class Case:
         config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=self._shape.rank, target_modules=self._targets())
         return self._stepper(get_peft_model(self._model(), config), {})
 
-    def peft(self) -> Step:
+    def peft(self, fused: bool | None = None) -> Step:
         """PEFT's Poly."""
         config = PolyConfig(
             task_type="SEQ_2_SEQ_LM", r=self._shape.rank, n_tasks=N_TASKS, n_skills=self._shape.skills, n_splits=1,
             target_modules=self._targets(),
         )  # fmt: skip
         model = get_peft_model(self._model(), config)
-        return self._stepper(model, {"task_ids": torch.tensor(self._tasks, device=self._device)})
+        return self._stepper(model, {"task_ids": torch.tensor(self._tasks, device=self._device)}, fused)
 
     def polyray(self) -> Step:
         """The same inventory and routing, noise of its own for every example, in Polyray."""
@@ -147,8 +151,8 @@ class Case:
         t5_names, bart_names = ["q", "k", "v", "o"], ["q_proj", "k_proj", "v_proj", "out_proj"]
         return t5_names if self._build is t5 else bart_names
 
-    def _stepper(self, model: torch.nn.Module, more: dict[str, Any]) -> Step:
-        adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    def _stepper(self, model: torch.nn.Module, more: dict[str, Any], fused: bool | None = None) -> Step:
+        adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, fused=fused)
 
         def step() -> None:
             adam.zero_grad(set_to_none=True)
@@ -197,6 +201,7 @@ def main() -> None:
                 "over_floor": found["polyray"] / found["floor"],
                 "over_lora": found["polyray"] / found["lora"],
                 "over_peft": found["polyray"] / found["peft"],
+                "over_peft_fused": found["polyray"] / found["peft_fused"],
             }
         )
     show(f"Training step on {device.type}", rows, arguments.json)

@@ -17,7 +17,10 @@ from polyray.jobs.table import JOBS
 
 
 class Run:
-    """The command line in a process of its own, forked so that its imports are done already."""
+    """The command line in a process of its own, forked so that its imports are done already.
+
+    A process in which Ray has run cannot be forked: Ray leaves threads behind. Tests that call Ray come after these.
+    """
 
     def __init__(self, *arguments: str) -> None:
         self.told = Path(tempfile.mkstemp(prefix="polyray-test-")[1])

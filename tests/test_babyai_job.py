@@ -112,12 +112,12 @@ def test_skills_are_adapted_to_an_unseen_level_and_the_old_rows_stay(run: Path, 
 @pytest.mark.timeout(600)
 def test_training_goes_on_when_a_runner_is_killed_and_the_report_says_so(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start(out, "modules.kind=dense", "workers.runners=2", "training.frames=25600")
+    process = start(out, "modules.kind=dense", "workers.runners=2", "training.frames=6400")
     wait_for_lines(out / "metrics.jsonl", 3, process)
     actors_of(process, "BatchedRunner")[0].kill()
     finish(process)
     training = json.loads((out / "result.json").read_text())["metrics"]["training"]
-    assert training["frames"] >= 25600
+    assert training["frames"] >= 6400
     assert training["runners"]["lost"] >= 1 and training["runners"]["restarted"] == 1
     page = (out / "report.html").read_text()
     assert "runners that were started again" in page and "rollouts that did not come back" in page

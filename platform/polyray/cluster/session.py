@@ -48,7 +48,10 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=dict(environment))
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise InputError(f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}") from None
+            told = f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
+            if "RAY_AUTH_MODE" not in os.environ:  # Ray shows its token to a named address only when told to
+                told += ". A cluster that wants a token is joined with RAY_AUTH_MODE=token in the environment"
+            raise InputError(f"{told}.") from None
         quieten()  # ray.init has set levels of its own
         try:
             yield
