@@ -38,7 +38,7 @@ demo: venv
 
 test: venv
 	.venv/bin/python -m pytest -q -n $(WORKERS)
-	.venv/bin/python -m pytest -q -m ray -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	.venv/bin/python -m pytest -q -m ray
 	.venv/bin/python -m pytest -q -m "agents and not slow" -n $(WORKERS)
 	.venv/bin/python -m pytest -q -m data -n $(WORKERS)
 

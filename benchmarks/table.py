@@ -21,4 +21,4 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     table = Table(*rows[0], title=title)
     for row in rows:
         table.add_row(*[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()])
-    Console(width=max(Console().width, 140)).print(table)  # wide enough for a line a row, in a file too
+    Console(width=max(Console().width, 200)).print(table)  # wide enough for a line a row, in a file too

@@ -1,11 +1,12 @@
 """The job that trains agents, as a user runs it."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 from ray import tune
-from ray_cases import Run, actors_of, finish, wait_for_lines
+from ray_cases import Run, actors_of, descendants, finish, gone, wait_for_lines
 
 from polyray.config import load_config
 from polyray.errors import InputError
@@ -50,7 +51,7 @@ def test_what_a_space_draws_is_a_config(name: str) -> None:
 
 
 def start(out: Path, *more: str) -> Run:
-    frames = ["modules.ticket_frames=128", "training.frames=512"]
+    frames = ["modules.ticket_frames=128", "training.frames=512", "cloning.episodes=16", "cloning.epochs=3"]
     return Run("run", "babyai", "--out", str(out), *TINY, *frames, *more)
 
 
@@ -73,10 +74,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_run_writes_scores_skills_films_and_a_report(run: Path) -> None:
+def test_a_run_imitates_learns_and_writes_scores_skills_films_and_a_report(run: Path) -> None:
     result = json.loads((run / "result.json").read_text())
     assert set(result["metrics"]["tasks"]) == {"GoToObjS4", "GoToRedBallNoDists"}
     assert result["metrics"]["training"]["frames"] == 512
+    cloning = result["metrics"]["cloning"]
+    assert cloning["losses"][-1] < cloning["losses"][0] and cloning["episodes"] + cloning["failures"] == 32
     phases = [json.loads(line)["phase"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert phases == ["dense"] * 2 + ["training"] * 6
     assert (run / "skills" / "policy.json").exists() and len(list((run / "skills").glob("skill-*"))) == 9
@@ -86,12 +89,17 @@ def test_a_run_writes_scores_skills_films_and_a_report(run: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_killed_run_goes_on_to_the_same_skills(run: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_says_how_to_resume_leaves_nothing_and_goes_on_to_the_same_skills(
+    run: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
     process = start(out)
     wait_for_lines(out / "metrics.jsonl", 5, process)
-    process.send(9)
-    process.wait()
+    children = descendants(process)
+    process.send(signal.SIGINT)
+    told = finish(process, code=130)
+    assert "Resume with: polyray run babyai" in told and "Traceback" not in told
+    assert gone(children), "processes were left running"
     finish(start(out))
     assert weights(out) == weights(run)
 
@@ -112,7 +120,7 @@ def test_skills_are_adapted_to_an_unseen_level_and_the_old_rows_stay(run: Path, 
 @pytest.mark.timeout(600)
 def test_training_goes_on_when_a_runner_is_killed_and_the_report_says_so(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start(out, "modules.kind=dense", "workers.runners=2", "training.frames=6400")
+    process = start(out, "modules.kind=dense", "cloning.episodes=0", "workers.runners=2", "training.frames=6400")
     wait_for_lines(out / "metrics.jsonl", 3, process)
     actors_of(process, "BatchedRunner")[0].kill()
     finish(process)
@@ -121,12 +129,3 @@ def test_training_goes_on_when_a_runner_is_killed_and_the_report_says_so(tmp_pat
     assert training["runners"]["lost"] >= 1 and training["runners"]["restarted"] == 1
     page = (out / "report.html").read_text()
     assert "runners that were started again" in page and "rollouts that did not come back" in page
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_imitation_comes_first_where_it_is_asked_for(tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    finish(start(out, "modules.kind=dense", "cloning.episodes=16", "cloning.epochs=3", "training.frames=64"))
-    cloning = json.loads((out / "result.json").read_text())["metrics"]["cloning"]
-    assert cloning["losses"][-1] < cloning["losses"][0] and cloning["episodes"] + cloning["failures"] == 32

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import ray
 import torch
 from torch import Tensor
 
@@ -131,17 +130,3 @@ def test_a_checkpoint_of_another_policy_is_refused(built: Any, tmp_path: Path) -
         restore(built(agent(options=replace(OPTIONS, hidden=9))), tmp_path / "kept")
     with pytest.raises(InputError, match="holds no checkpoint"):
         restore(built(agent()), tmp_path)
-
-
-def test_a_run_goes_on_when_a_runner_is_killed_and_says_so(built: Any) -> None:
-    trained = built(agent(runners=2))
-    assert trained.train()["frames_now"] == 2 * 4 * 8
-    before = weights(trained)
-    ray.kill(trained.env_runner_group._worker_manager._actors[1], no_restart=False)
-    for _ in range(300):
-        result = trained.train()
-        if result["runners"]["restarted"]:
-            break
-    assert result["runners"] == {"remote": 2, "healthy": 2, "lost": 1, "restarted": 1}
-    assert trained.train()["frames_now"] == 2 * 4 * 8
-    assert any(not torch.equal(before[name], tensor) for name, tensor in weights(trained).items())
