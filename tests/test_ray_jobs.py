@@ -48,14 +48,7 @@ def free_port() -> int:
 def test_compare_reports_every_router_and_its_skills_can_be_scored_and_adapted(
     joined: list[str], tmp_path: Path
 ) -> None:
-    more = [
-        "adapt.steps=4",
-        "adapt.looks=2",
-        "adapt.lr=[0.001]",
-        "training.steps=4",
-        "tasks.planted.samples=2",
-        *joined,
-    ]
+    more = ["training.steps=4", "adapt.steps=4", "adapt.looks=2", "adapt.lr=[0.001]", "tasks.planted.samples=2"]
     told = finish(start(tmp_path / "run", "compare", *joined, *more, "kinds=[hyperformer,polytropon]"))
     assert all(name in told for name in ("HYPERFORMER", "SKILLED"))
     metrics = json.loads((tmp_path / "run" / "result.json").read_text())["metrics"]

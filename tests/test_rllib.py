@@ -1,4 +1,4 @@
-"""Agents on RLlib: one iteration's mathematics, exact resume, and runners that die."""
+"""Agents on RLlib: one iteration's mathematics, and exact resume."""
 
 import os
 import sys
