@@ -39,8 +39,7 @@ demo: venv
 test: venv
 	.venv/bin/python -m pytest -q -n $(WORKERS)
 	.venv/bin/python -m pytest -q -m ray
-	.venv/bin/python -m pytest -q -m "agents and not slow" -n $(WORKERS)
-	.venv/bin/python -m pytest -q -m data -n $(WORKERS)
+	.venv/bin/python -m pytest -q -m "(agents or data) and not slow" -n $(WORKERS)
 
 # The type checker follows folders, not the install's mapping: build/typed/polyray shows it the package as it is imported.
 check: .venv/.checkers
