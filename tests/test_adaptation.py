@@ -87,6 +87,23 @@ def test_every_router_adapts(routing: str) -> None:
     assert fresh or any(not torch.equal(value, before[key]) for key, value in moved.items())
 
 
+def test_the_seed_fixes_dropout_too_and_nobody_elses_draws_change() -> None:
+    found = []
+    for other in (1, 2):
+        trained = model("tiny-encoder")
+        dropouts = [module for module in trained.network.modules() if isinstance(module, torch.nn.Dropout)]
+        assert dropouts
+        for module in dropouts:
+            module.p = 0.3
+        torch.manual_seed(other)
+        before = torch.get_rng_state()
+        found.append(
+            state(adapt(trained, "skills", data(trained.backbone, trained), FEW, Decoding(), torch.ones(3)).model)
+        )
+        assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
+
+
 def test_row_trains_the_row_alone() -> None:
     trained = model("tiny-seq2seq")
     adapted = adapt(trained, "row", data(trained.backbone, trained), FEW, Decoding(), torch.ones(3))

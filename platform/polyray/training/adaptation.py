@@ -78,7 +78,7 @@ def adapt(model: Modular, method: Method, data: FewShotData, few: FewShot, decod
     """Train a copy of the inventory of `model` on the few examples of an unseen task.
 
     The model itself keeps its tensors: the adapted copy takes its place on the backbone until the next call. `row`
-    [skills] is the new task's row where the router is fixed (expert).
+    [skills] is the new task's row where the router is fixed (expert). `few.seed` fixes all that is drawn.
 
     Raises:
         InputError: the method asks for rows to train and the router has none.
@@ -90,8 +90,11 @@ def adapt(model: Modular, method: Method, data: FewShotData, few: FewShot, decod
         if before:
             model.network.load_state_dict(before)
         generator = torch.Generator().manual_seed(few.seed)
-        copy = start(model, method, data.task.name, row, generator)
-        for dev, step, state in _looks(copy, method, data, few, decoding, rate, generator):
+        with torch.random.fork_rng():  # dropout draws from torch's own generators
+            torch.manual_seed(few.seed)
+            copy = start(model, method, data.task.name, row, generator)
+            looks = _looks(copy, method, data, few, decoding, rate, generator)
+        for dev, step, state in looks:
             if best is None or dev > best[0]:
                 best = (dev, rate, step, state)
     if best is None:
