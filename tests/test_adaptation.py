@@ -104,6 +104,20 @@ def test_the_seed_fixes_dropout_too_and_nobody_elses_draws_change() -> None:
     assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
 
 
+def test_answers_are_embedded_without_dropout_whatever_mode_the_network_is_in() -> None:
+    found = []
+    for training in (False, True):
+        backbone = load_backbone("tiny-encoder")
+        for module in backbone.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.3
+        backbone.model.train(training)
+        anchor(backbone, WORDS)
+        assert backbone.model.training == training
+        found.append(backbone.anchors)
+    assert all(torch.equal(found[1][word], vector) for word, vector in found[0].items())
+
+
 def test_row_trains_the_row_alone() -> None:
     trained = model("tiny-seq2seq")
     adapted = adapt(trained, "row", data(trained.backbone, trained), FEW, Decoding(), torch.ones(3))

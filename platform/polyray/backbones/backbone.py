@@ -69,9 +69,12 @@ def anchor(backbone: Backbone, texts: Sequence[str], batch: int = 64) -> None:
     missing = [text for text in dict.fromkeys(texts) if text not in backbone.anchors]
     rows = [backbone.text.encode(text)[: backbone.reach or None] for text in missing]
     device = device_of(backbone.model)
+    training = backbone.model.training
+    backbone.model.eval()  # an answer has one place, which dropout must not move
     for places in longest_first([len(row) for row in rows], batch):
         tokens = padded([rows[place] for place in places], backbone.text.pad)
         mask = tokens.mask.to(device)
         hidden = backbone.model(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
         for place, vector in zip(places, pooled(hidden, mask).cpu(), strict=True):
             backbone.anchors[missing[place]] = vector
+    backbone.model.train(training)

@@ -100,7 +100,7 @@ def adapt(model: Modular, method: Method, data: FewShotData, few: FewShot, decod
     if best is None:
         raise InputError(f"Adaptation needs at least one step, found {few.steps}.")
     copy.load_state_dict(best[3], strict=False)
-    return Adapted(model=copy, dev=best[0], rate=best[1], step=best[2])
+    return Adapted(model=copy.eval(), dev=best[0], rate=best[1], step=best[2])
 
 
 def _looks(
