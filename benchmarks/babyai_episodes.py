@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.table import show
-from polyray.cluster.progress import bars
+from polyray.cluster.progress import bars, last_line
+from polyray.jobs.agent_training import METRICS, lines_of
 
 LEVELS = ("GoToObj", "GoToRedBallGrey", "GoToRedBall", "GoToLocal", "PutNextLocal", "PickupLoc")
 WINDOW, MARKS = 1000, (0.9, 0.95, 0.98, 0.99)
@@ -76,13 +77,6 @@ class Run:
             self._process.terminate()
             self._process.wait()
 
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        """Its metrics so far, those of the search for a lottery ticket included."""
-        file = self.out / "metrics.jsonl"
-        text = file.read_text(encoding="utf-8") if file.exists() else ""
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
 
 def train(runs: Sequence[Run], jobs: int) -> None:
     """All runs, `jobs` at a time, with one progress bar each."""
@@ -96,7 +90,8 @@ def train(runs: Sequence[Run], jobs: int) -> None:
                     running[-1].start()
                 time.sleep(2)
                 for run in running:
-                    for line in run.lines[-1:]:
+                    line: Any = last_line(run.out / METRICS)
+                    if line is not None:
                         told = f"{line['episodes']:,} episodes, success {line['success'] or 0:.3f}"
                         display.update(shown[run.name], completed=line["frames"], told=told)
                 running = [run for run in running if not run.ended()]
@@ -109,7 +104,7 @@ def rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """Of every run the episodes up to each mark, its length, and success in start states that it has not seen."""
     for run in runs:
         result = json.loads((run.out / "result.json").read_text(encoding="utf-8"))["metrics"]
-        lines = [line for line in run.lines if line["phase"] == "training" and "tasks" in line]
+        lines = [line for line in lines_of(run.out) if line["phase"] == "training" and "tasks" in line]
         full = [line for line in lines if min(task["episodes"] for task in line["tasks"].values()) >= WINDOW]
         reached = {
             mark: next((f"{line['episodes']:,}" for line in full if line["success"] >= mark), "-") for mark in MARKS

@@ -3,9 +3,9 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -28,10 +28,10 @@ class Phase:
     name: str
     agent: Agent
     frames: int  # that it ends after, its own
-    goal: float  # success that ends it earlier; 0: none does
-    goal_of: str  # "every" level, or their "mean"
     save_every: int  # iterations
-    before: Mapping[str, Any]  # frames, episodes, lost and restarted of the phases before it
+    goal: float = 0.0  # success that ends it earlier; 0: none does
+    goal_of: Literal["every", "mean"] = "every"  # level
+    before: Mapping[str, Any] = field(default_factory=dict)  # frames, episodes, lost, restarted of the phases before it
 
 
 def train(phase: Phase, out: Path, console: Console) -> tuple[ModularPolicy, dict[str, Any]]:

@@ -44,9 +44,8 @@ def run(config: BabyAIConfig, context: Context) -> Result:
         if needs_ticket(config) and not (out / TICKET).exists():
             agent = _agent(config, levels, held_out, out, START)
             phase = Phase(
-                name=DENSE, agent=agent, frames=config.modules.ticket_frames, goal=0.0, goal_of="every",
-                save_every=config.training.save_every, before={},
-            )  # fmt: skip
+                name=DENSE, agent=agent, frames=config.modules.ticket_frames, save_every=config.training.save_every
+            )
             policy, _ = train(phase, out, console)
             save(rewound(out / START, policy, config.modules.density), out / TICKET, config.training.seed)
         policy, line = train(_main(config, levels, held_out, out), out, console)

@@ -1,6 +1,7 @@
 """A pretrained network, how it reads text, and what training it means."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -54,6 +55,17 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode in the block; after it the mode from before."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
 def longest_first(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Places grouped in runs of `size` by falling length, so that a batch pads little."""
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
@@ -62,19 +74,17 @@ def longest_first(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 @torch.no_grad()
 def anchor(backbone: Backbone, texts: Sequence[str], batch: int = 64) -> None:
-    """Embed the answers that an encoder chooses among, with the network as it is now, and keep them in `anchors`.
+    """Embed the answers that an encoder chooses among, with the network's present weights, and keep them in `anchors`.
 
     Call it before skills are attached: answers stay where the pretrained encoder puts them, inputs learn to come near.
     """
     missing = [text for text in dict.fromkeys(texts) if text not in backbone.anchors]
     rows = [backbone.text.encode(text)[: backbone.reach or None] for text in missing]
     device = device_of(backbone.model)
-    training = backbone.model.training
-    backbone.model.eval()  # an answer has one place, which dropout must not move
     for places in longest_first([len(row) for row in rows], batch):
         tokens = padded([rows[place] for place in places], backbone.text.pad)
         mask = tokens.mask.to(device)
-        hidden = backbone.model(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
+        with evaluating(backbone.model):  # an answer has one place, which dropout must not move
+            hidden = backbone.model(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
         for place, vector in zip(places, pooled(hidden, mask).cpu(), strict=True):
             backbone.anchors[missing[place]] = vector
-    backbone.model.train(training)

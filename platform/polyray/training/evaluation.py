@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyray.backbones.backbone import Backbone, device_of, longest_first
+from polyray.backbones.backbone import Backbone, device_of, evaluating, longest_first
 from polyray.backbones.text import padded
 from polyray.batches import IGNORED, Row, collate
 from polyray.errors import InputError
@@ -35,16 +35,14 @@ def predict(model: Modular, rows: Sequence[Row], decoding: Decoding, max_output:
     Raises:
         InputError: answers are to be ranked and a row has none to choose among.
     """
-    training = model.training
-    model.eval()
     answers = [""] * len(rows)
-    for places in longest_first([len(row.input) for row in rows], decoding.batch):
-        chosen = [rows[place] for place in places]
-        with mixing(model.inventory, model.router(tuple(row.task for row in chosen))):
-            found = _answer(model.backbone, chosen, decoding, max_output)
-        for place, text in zip(places, found, strict=True):
-            answers[place] = text
-    model.train(training)
+    with evaluating(model):
+        for places in longest_first([len(row.input) for row in rows], decoding.batch):
+            chosen = [rows[place] for place in places]
+            with mixing(model.inventory, model.router(tuple(row.task for row in chosen))):
+                found = _answer(model.backbone, chosen, decoding, max_output)
+            for place, text in zip(places, found, strict=True):
+                answers[place] = text
     return answers
 
 
@@ -96,18 +94,16 @@ def rank(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[str]:
 
 
 def _likelihoods(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[float]:
-    training, found = model.training, [0.0] * len(rows)
-    model.eval()
-    for places in longest_first([len(row.input) for row in rows], decoding.batch):
-        chosen = [rows[place] for place in places]
-        batch = collate(model.backbone, chosen).to(device_of(model.network))
-        with mixing(model.inventory, model.router(batch.tasks)):
-            logits = model.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, labels=batch.labels).logits
-        for place, value in zip(
-            places, _mean_likelihood(logits, batch.labels, model.backbone.kind).tolist(), strict=True
-        ):
-            found[place] = value
-    model.train(training)
+    found = [0.0] * len(rows)
+    with evaluating(model):
+        for places in longest_first([len(row.input) for row in rows], decoding.batch):
+            chosen = [rows[place] for place in places]
+            batch = collate(model.backbone, chosen).to(device_of(model.network))
+            with mixing(model.inventory, model.router(batch.tasks)):
+                written = model.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, labels=batch.labels)
+            values = _mean_likelihood(written.logits, batch.labels, model.backbone.kind)
+            for place, value in zip(places, values.tolist(), strict=True):
+                found[place] = value
     return found
 
 
