@@ -60,6 +60,14 @@ def state(of: Modular) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in of.state_dict().items()}
 
 
+def with_dropout(network: torch.nn.Module) -> None:
+    """The tiny backbones have none of their own."""
+    dropouts = [module for module in network.modules() if isinstance(module, torch.nn.Dropout)]
+    assert dropouts
+    for module in dropouts:
+        module.p = 0.3
+
+
 FEW = FewShot(steps=4, batch=4, looks=2, speeds=Speeds(lr=1e-2, warmup=0.1))
 KINDS = sorted(set(ROUTERS) - {"hyperformer", "token_moe"})
 
@@ -91,15 +99,12 @@ def test_the_seed_fixes_dropout_too_and_nobody_elses_draws_change() -> None:
     found = []
     for other in (1, 2):
         trained = model("tiny-encoder")
-        dropouts = [module for module in trained.network.modules() if isinstance(module, torch.nn.Dropout)]
-        assert dropouts
-        for module in dropouts:
-            module.p = 0.3
+        with_dropout(trained.network)
         torch.manual_seed(other)
         before = torch.get_rng_state()
-        found.append(
-            state(adapt(trained, "skills", data(trained.backbone, trained), FEW, Decoding(), torch.ones(3)).model)
-        )
+        adapted = adapt(trained, "skills", data(trained.backbone, trained), FEW, Decoding(), torch.ones(3)).model
+        found.append(state(adapted))
+        assert not adapted.training, "the skill that its mix amounts to would be saved with the router's noise"
         assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(found[1][name], value) for name, value in found[0].items())
 
@@ -108,9 +113,7 @@ def test_answers_are_embedded_without_dropout_whatever_mode_the_network_is_in() 
     found = []
     for training in (False, True):
         backbone = load_backbone("tiny-encoder")
-        for module in backbone.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.3
+        with_dropout(backbone.model)
         backbone.model.train(training)
         anchor(backbone, WORDS)
         assert backbone.model.training == training
