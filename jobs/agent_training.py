@@ -10,12 +10,12 @@ from typing import Any, Literal
 from rich.console import Console
 
 from polyray.cluster.progress import bars
+from polyray.files import write_file, writing
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.rllib_algorithm import algorithm, restore, save
 from polyray.rl.rllib_ppo import ModularPPO
 from polyray.rl.rllib_settings import Agent
 from polyray.routing.allocation import analyse
-from polyray.skill import writing
 
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -137,5 +137,5 @@ def _resume(phase: Phase, trained: ModularPPO, out: Path) -> dict[str, Any] | No
     iteration = 0 if line is None else line["iteration"]
     kept = [x for x in lines_of(out) if x["phase"] != phase.name or x["iteration"] <= iteration]
     if (out / METRICS).exists():
-        (out / METRICS).write_text("".join(json.dumps(x) + "\n" for x in kept), encoding="utf-8")
+        write_file(out / METRICS, "".join(json.dumps(x) + "\n" for x in kept))
     return line

@@ -13,6 +13,7 @@ from polyray.cluster.session import ray_session
 from polyray.cluster.tasks import run_tasks
 from polyray.config import Section
 from polyray.errors import InputError
+from polyray.files import write_file
 from polyray.modules.site import without_skills
 from polyray.tasks import read_all
 from polyray.training.evaluation import answers
@@ -100,5 +101,5 @@ def evaluate_share(piece: Mapping[str, Any]) -> dict[str, Any]:
             for x, text in zip(examples, predictions, strict=True)
             if x.task == name
         ]
-        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_file(folder / f"{name}.jsonl", "".join(lines))
     return {"scores": scores_of(suite.tasks, examples, predictions)}

@@ -1,7 +1,6 @@
 """One few-shot adaptation, as a Ray task does it."""
 
 import json
-import os
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from polyray.files import write_file
 from polyray.modules.site import without_skills
 from polyray.routing import Fixed
 from polyray.tasks import Suite, Task
@@ -57,9 +57,7 @@ def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
         _keep_skill(piece, adapted.model, task, outcome)
     file = result_file(piece)
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False), encoding="utf-8")
-    os.replace(temporary, file)
+    write_file(file, json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False))
     return outcome
 
 

@@ -14,6 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 from polyray.batches import Sampler
 from polyray.cluster.progress import PROGRESS
 from polyray.cluster.train import Worker
+from polyray.files import write_file
 from polyray.routing import HyperFormer, Learned, TokenMoE
 from polyray.routing.allocation import analyse, assignment_accuracy, features, recovery_ami
 from polyray.tasks import Suite
@@ -106,11 +107,11 @@ class Journal:
             metrics["allocation"] = analyse(probabilities).metrics()
             save_file({"probabilities": torch.from_numpy(probabilities)}, self._out / ALLOCATION)
             names = {"tasks": training.model.router.tasks.names, "sites": sites_of(training.model)}
-            (self._out / ALLOCATION_NAMES).write_text(json.dumps(names), encoding="utf-8")
+            write_file(self._out / ALLOCATION_NAMES, json.dumps(names))
             if truth is not None and probabilities.shape[2] > 1:
                 metrics["recovery"] = recovery(probabilities, truth)
         save_inventory(self._out / SKILLS, training.model, self._form, self._origin, {"mean": metrics["mean"]})
-        (self._out / RESULT).write_text(json.dumps(metrics), encoding="utf-8")
+        write_file(self._out / RESULT, json.dumps(metrics))
 
 
 def truth_of(suite: Suite) -> Any:
@@ -152,4 +153,4 @@ def _keep_lines(file: Path, step: int) -> None:
         return
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    file.write_text("".join(kept), encoding="utf-8")
+    write_file(file, "".join(kept))

@@ -2,7 +2,6 @@
 
 import fcntl
 import json
-import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pydantic_core import to_json
 from polyray import __version__
 from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError
+from polyray.files import write_file
 
 Status = Literal["done", "interrupted", "failed"]
 
@@ -61,7 +61,7 @@ class RunFolder:
             self._check()
             if not self._config_file.exists():
                 text = f"{_JOB_LINE}{self.job}\n{dump_config(self.config)}"
-                _replace(self._config_file, text.encode())
+                write_file(self._config_file, text)
             try:
                 yield
             except InputError:
@@ -109,7 +109,7 @@ class RunFolder:
             "versions": versions(),
         }
         text = to_json(result, indent=2, inf_nan_mode="null", fallback=float)
-        _replace(self.path / "result.json", text + b"\n")
+        write_file(self.path / "result.json", text + b"\n")
 
     def write_log(self, text: str) -> None:
         """Add `text` and the time to the log."""
@@ -175,12 +175,6 @@ def versions() -> dict[str, str]:
     """The versions of what decides a run's numbers."""
     installed = {name: version(name) for name in ("torch", "ray", "transformers")}
     return {"polyray": __version__, "python": python_version(), **installed}
-
-
-def _replace(file: Path, content: bytes) -> None:
-    written = file.with_name(f".{file.name}.{os.getpid()}")
-    written.write_bytes(content)
-    written.replace(file)
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,7 @@ LAYERS = {
     "polyray.errors": GROUND,
     "polyray.lookup": GROUND,
     "polyray.config": GROUND,
+    "polyray.files": GROUND,
     "polyray.modules": MATHEMATICS,
     "polyray.routing": MATHEMATICS,
     "polyray.merging": MATHEMATICS,

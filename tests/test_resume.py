@@ -73,6 +73,27 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes]
     return outcome(out), time.monotonic() - started
 
 
+def test_a_process_killed_while_it_writes_its_skills_leaves_no_trace_of_it(
+    unbroken: tuple[dict[str, bytes], float], tmp_path: Path
+) -> None:
+    moved, second = os.replace, tmp_path / "skills" / "skill-1"
+
+    def move_or_die(old: Path, new: Path) -> None:
+        if new == second:
+            os.kill(os.getpid(), signal.SIGKILL)
+        moved(old, new)
+
+    def train_and_die() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "replace", move_or_die)
+            train(payload(tmp_path))
+
+    assert os.waitpid(in_child(train_and_die), 0)[1] == signal.SIGKILL
+    assert list((tmp_path / "skills").glob(".writing-*"))
+    assert os.waitpid(in_child(lambda: train(payload(tmp_path))), 0)[1] == 0
+    assert outcome(tmp_path) == unbroken[0]
+
+
 @pytest.mark.ray  # not for Ray's sake: twenty restarts take a minute
 @pytest.mark.timeout(600)
 def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(

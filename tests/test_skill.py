@@ -10,6 +10,7 @@ from torch import Tensor
 
 import polyray
 from polyray.errors import InputError
+from polyray.files import writing
 from polyray.fingerprint import fingerprint
 from polyray.library import cards, find_skill, verify
 from polyray.skill import (
@@ -24,7 +25,6 @@ from polyray.skill import (
     load_skill,
     save_skill,
     sha256,
-    writing,
 )
 
 BACKBONE = BackboneCard(name="t5-small", revision="main", fingerprint="a" * 64)

@@ -1,14 +1,10 @@
 """A skill on disk: its tensors and a card that says what they belong to."""
 
 import hashlib
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -17,6 +13,7 @@ from torch import Tensor
 
 from polyray import __version__
 from polyray.errors import InputError
+from polyray.files import writing
 
 TENSORS, CARD = "skill.safetensors", "card.json"
 
@@ -75,25 +72,6 @@ def save_skill(skill: Skill, folder: Path) -> None:
         save_file({name: _own(tensor) for name, tensor in skill.tensors.items()}, temporary / TENSORS)
         card = skill.card.model_copy(update={"sha256": {TENSORS: sha256(temporary / TENSORS)}})
         (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into: it takes the place of `folder` if the block ends well, and goes if it fails.
-
-    Its name begins with a dot, so that a library does not see what a killed process left.
-    """
-    temporary = folder.with_name(f".writing-{folder.name}-{uuid4().hex[:8]}")
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        before = temporary.with_name(f"{temporary.name}-before")
-        if folder.exists():
-            os.replace(folder, before)
-        os.replace(temporary, folder)
-        shutil.rmtree(before, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _own(tensor: Tensor) -> Tensor:

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyray.errors import InputError
+from polyray.files import writing
 from polyray.lookup import lookup
 from polyray.modules.options import ModuleOptions
-from polyray.skill import BackboneCard, Card, Skill, writing
+from polyray.skill import BackboneCard, Card, Skill
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 FACTOR = re.compile(r"base_model\.model\.(?P<site>.+)\.lora_(?P<factor>[AB])\.weight")

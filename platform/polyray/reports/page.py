@@ -1,14 +1,13 @@
 """One self-contained HTML page: sections of prose, facts, tables and pictures that open without a network."""
 
-import os
 import re
-import tempfile
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
+from polyray.files import write_file
 from polyray.reports.page_style import STYLE
 
 Cell = str | int | float | None
@@ -110,15 +109,7 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
         OSError: the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page(title, sections))
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    write_file(path, page(title, sections))
 
 
 def page(title: str, sections: Sequence[Section]) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polyray import __version__
 from polyray.errors import InputError
+from polyray.files import writing
 from polyray.fingerprint import fingerprint
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
@@ -21,7 +22,7 @@ from polyray.rl.network import Policy
 from polyray.rl.options import PolicyOptions
 from polyray.rl.policy import Form, ModularPolicy, carriers
 from polyray.routing import ROUTERS, Fixed, Learned, RoutingOptions
-from polyray.skill import BackboneCard, Card, Skill, check_sums, load_skill, read_card, save_skill, sha256, writing
+from polyray.skill import BackboneCard, Card, Skill, check_sums, load_skill, read_card, save_skill, sha256
 
 __all__ = ["bare_state", "load_policy", "save_policy"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyray.skill import writing
+from polyray.files import writing
 
 log = logging.getLogger(__name__)
 SUMS = "sums.json"

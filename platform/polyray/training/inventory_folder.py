@@ -12,6 +12,7 @@ from torch import Tensor
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.errors import InputError
+from polyray.files import writing
 from polyray.modules.kinds import LINEAR
 from polyray.modules.mix import Mix
 from polyray.modules.options import ModuleOptions
@@ -27,7 +28,6 @@ from polyray.skill import (
     read_card,
     save_skill,
     sha256,
-    writing,
 )
 from polyray.training.model import Form, Modular, build
 
