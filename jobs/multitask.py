@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.batches import Batch, Sampler, collate, count_too_long
@@ -78,7 +79,10 @@ def _train(config: PolytroponConfig, training: Training, data: "_Data", journal:
 
 def _spread(config: PolytroponConfig, model: Modular, worker: Worker, training: Training) -> torch.nn.Module:
     if config.training.strategy == "ddp":
-        return worker.wrap(model)
+        wrapped = worker.wrap(model)
+        if isinstance(wrapped, DistributedDataParallel):
+            training.apart = wrapped.no_sync
+        return wrapped
     for layer in blocks(model.network):
         fully_shard(layer)
     training.reduce = worker.average_gradients

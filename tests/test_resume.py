@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from polyray.cluster.train import Worker
 from polyray.config import load_config
 from polyray.jobs.configs import PolytroponConfig
+from polyray.jobs.journal import Journal
 from polyray.jobs.multitask import work
 from polyray.training.checkpoint import latest_checkpoint
 
 KILLS = 20
+CPU = torch.device("cpu")
 TINY = (
     "training.steps=24", "training.batch=4", "training.report_every=4", "training.save_every=4",
     "training.backbone_lr=1e-3", "routing.n_skills=3", "modules.rank=2", "evaluation.max_examples=4",
@@ -35,7 +39,7 @@ def payload(out: Path, *more: str) -> dict[str, Any]:
 
 
 def train(piece: Mapping[str, Any]) -> None:
-    work(piece, _Alone(rank=0, world=1, device=torch.device("cpu")))
+    work(piece, _Alone(rank=0, world=1, device=CPU))
 
 
 class _Alone(Worker):
@@ -116,6 +120,40 @@ def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(
         if killed >= KILLS:
             return
     pytest.fail(f"only {killed} processes could be killed in time")
+
+
+@pytest.mark.ray  # not for Ray's sake: three processes that wait for each other
+def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_stopped(tmp_path: Path) -> None:
+    kept = Journal.save
+
+    def save_and_stop(journal: Journal, *state: Any) -> None:
+        kept(journal, *state)
+        dist.barrier()
+        os._exit(0)
+
+    for name in ("whole", "stopped"):
+        (tmp_path / name).mkdir()
+    train_together(tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "save", save_and_stop)
+        train_together(tmp_path / "stopped")
+    assert len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()) == 1
+    train_together(tmp_path / "stopped")
+    assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+def train_together(out: Path) -> None:
+    """Three processes train as one group, each on its share of every batch."""
+
+    def member(rank: int) -> None:
+        dist.init_process_group("gloo", store=dist.FileStore(str(meeting), 3), rank=rank, world_size=3)
+        more = ("training.steps=8", "training.batch=6", "training.accumulate=2")
+        work(payload(out, *more), _Alone(rank=rank, world=3, device=CPU))
+
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = Path(folder) / "meeting"
+        children = [in_child(lambda rank=rank: member(rank)) for rank in range(3)]  # type: ignore[misc]
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(

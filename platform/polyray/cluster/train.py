@@ -44,10 +44,14 @@ class Worker:
     device: torch.device
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model whose backward() averages gradients over the group (DDP); itself where it is alone."""
+        """The model whose backward() averages gradients over the group (DDP); itself where it is alone.
+
+        DDP orders its buckets anew after a first step, and the order decides how sums of three and more gradients are
+        rounded: a resumed run would not go on exactly. Where DDP looks for unused parameters, it leaves them alone.
+        """
         if self.world == 1:
             return model
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, find_unused_parameters=True)
 
     def mean(self, value: float) -> float:
         """The mean of a number over the group."""

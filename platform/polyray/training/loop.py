@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -37,8 +38,9 @@ class Batches(Protocol):
 class Training:
     """All that a step changes.
 
-    forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. reduce: makes
-    gradients the mean over workers where no wrapper does.
+    forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. apart: a block
+    in which the wrapper leaves gradients to each worker. reduce: makes gradients the mean over workers where no wrapper
+    does.
     """
 
     model: Modular
@@ -48,6 +50,7 @@ class Training:
     noise: torch.Generator
     step: int = 0
     average: Callable[[float], float] = float
+    apart: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
     reduce: Callable[[Sequence[nn.Parameter]], object] = len
 
 
@@ -65,9 +68,10 @@ def fit(
     lost, tokens, since = 0.0, 0, training.step
     while training.step < steps:
         set_rates(training.adam, training.step, steps, speeds.warmup)
-        for _ in range(accumulate):
+        for number in range(accumulate):
             batch = training.batches.draw()
-            loss = _backward(training, batch, accumulate, precision)
+            with contextlib.nullcontext() if number + 1 == accumulate else training.apart():
+                loss = _backward(training, batch, accumulate, precision)
             lost += loss.item() / accumulate
             tokens += batch.n_tokens
         training.reduce(trained(training.adam))
