@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from benchmarks.table import show
+from polyray.memory import keep_freed_memory
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
 from polyray.modules.options import ModuleOptions
@@ -187,6 +188,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    keep_freed_memory()  # as workers of Ray Train do
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cases = [(t5, shape) for shape in shapes()]
     if device.type == "cuda":

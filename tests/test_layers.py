@@ -20,6 +20,7 @@ LAYERS = {
     "polyray.lookup": GROUND,
     "polyray.config": GROUND,
     "polyray.files": GROUND,
+    "polyray.memory": GROUND,
     "polyray.modules": MATHEMATICS,
     "polyray.routing": MATHEMATICS,
     "polyray.merging": MATHEMATICS,

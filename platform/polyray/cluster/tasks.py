@@ -9,6 +9,7 @@ import torch
 from ray.exceptions import RayTaskError
 
 from polyray.errors import InputError, RunError
+from polyray.memory import keep_freed_memory
 
 Piece = Mapping[str, Any]
 
@@ -38,6 +39,7 @@ def run_tasks(
 
 def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:
     torch.set_num_threads(1)
+    keep_freed_memory()
     enter_folder(folder)
     try:
         return work(piece)

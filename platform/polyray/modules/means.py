@@ -41,13 +41,11 @@ class _Means(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
         rows, *parameters = ctx.saved_tensors
-        skills = rows.shape[-1]
-        g_weights = None
-        if ctx.needs_input_grad[0]:
-            g_rows = [torch.mm(g, p.view(skills, -1).mT) for g, p in zip(gs, parameters, strict=True)]
-            g_weights = torch.stack(g_rows).to(ctx.dtype)
-        g_parameters = [
-            torch.mm(rows[site].mT, g).view_as(parameter) if wanted else None
-            for site, (g, parameter, wanted) in enumerate(zip(gs, parameters, ctx.needs_input_grad[1:], strict=True))
-        ]
-        return g_weights, *g_parameters
+        of_weights, *of_parameters = ctx.needs_input_grad
+        g_rows: list[Tensor] = []
+        g_parameters: list[Tensor | None] = []
+        for own, g, parameter, wanted in zip(rows, gs, parameters, of_parameters, strict=True):
+            if of_weights:
+                g_rows.append(torch.mm(g, parameter.view(rows.shape[-1], -1).mT))
+            g_parameters.append(torch.mm(own.mT, g).view_as(parameter) if wanted else None)  # while g is in the cache
+        return torch.stack(g_rows).to(ctx.dtype) if of_weights else None, *g_parameters
