@@ -21,7 +21,7 @@ from polyray.cluster.progress import bars, last_line
 from polyray.jobs.agent_training import METRICS, lines_of
 
 LEVELS = ("GoToObj", "GoToRedBallGrey", "GoToRedBall", "GoToLocal", "PutNextLocal", "PickupLoc")
-WINDOW, MARKS = 1000, (0.9, 0.95, 0.98, 0.99)
+WINDOW, MARKS = 1000, (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 COMMON = (
     "policy.memory=64", "training.lr=5e-4", "training.backbone_lr=5e-4", "training.normalise_advantages=true",
     "training.entropy=0.02", "training.entropy_end=0.02", "evaluation.videos=0", "training.goal_of=mean",

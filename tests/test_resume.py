@@ -7,12 +7,14 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
 
 from polyray.cluster.train import Worker
 from polyray.config import load_config
@@ -140,6 +142,21 @@ def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_st
     assert len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()) == 1
     train_together(tmp_path / "stopped")
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.ray  # three processes, too
+def test_exchanging_gradients_once_a_step_is_learning_from_all_batches_of_all_workers(tmp_path: Path) -> None:
+    for name in ("once", "each"):
+        (tmp_path / name).mkdir()
+    train_together(tmp_path / "once")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DistributedDataParallel, "no_sync", nullcontext)
+        train_together(tmp_path / "each")
+    once, each = (
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("once", "each")
+    )
+    assert len(once) == 2 and once == pytest.approx(each, rel=1e-4)
 
 
 def train_together(out: Path) -> None:
