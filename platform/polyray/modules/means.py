@@ -45,7 +45,7 @@ class _Means(torch.autograd.Function):
         g_rows: list[Tensor] = []
         g_parameters: list[Tensor | None] = []
         for own, g, parameter, wanted in zip(rows, gs, parameters, of_parameters, strict=True):
-            if of_weights:
+            g_parameters.append(torch.mm(own.mT, g).view_as(parameter) if wanted else None)
+            if of_weights:  # right after, while g is in the cache
                 g_rows.append(torch.mm(g, parameter.view(rows.shape[-1], -1).mT))
-            g_parameters.append(torch.mm(own.mT, g).view_as(parameter) if wanted else None)  # while g is in the cache
         return torch.stack(g_rows).to(ctx.dtype) if of_weights else None, *g_parameters
