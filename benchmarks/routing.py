@@ -7,7 +7,9 @@ processor time, GPU figures wall time between synchronisations.
 """
 
 import argparse
+import os
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from torch import Tensor
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from benchmarks.table import show
-from polyray.memory import keep_freed_memory
+from polyray.memory import KEEP_FREED
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
 from polyray.modules.options import ModuleOptions
@@ -187,8 +189,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=11)
     arguments = parser.parse_args()
+    if not KEEP_FREED.items() <= os.environ.items():  # all variants run as Ray's workers do
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks.routing", *sys.argv[1:]], os.environ | KEEP_FREED)
     torch.set_num_threads(1)
-    keep_freed_memory()  # as workers of Ray Train do
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cases = [(t5, shape) for shape in shapes()]
     if device.type == "cuda":

@@ -14,6 +14,7 @@ import ray
 
 from polyray.cluster import reaper
 from polyray.errors import InputError
+from polyray.memory import KEEP_FREED
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -23,7 +24,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 PROCESSES = 8  # that start at a time: Ray's own limit, one a core, lets Ray Train's helpers queue, and warns of them
-WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **ENVIRONMENT}
+WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **KEEP_FREED, **ENVIRONMENT}
 
 
 def quieten() -> None:

@@ -9,7 +9,6 @@ import torch
 from ray.exceptions import RayTaskError
 
 from polyray.errors import InputError, RunError
-from polyray.memory import keep_freed_memory
 
 Piece = Mapping[str, Any]
 
@@ -39,7 +38,6 @@ def run_tasks(
 
 def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:
     torch.set_num_threads(1)
-    keep_freed_memory()
     enter_folder(folder)
     try:
         return work(piece)

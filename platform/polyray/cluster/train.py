@@ -21,7 +21,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polyray.cluster.tasks import enter_folder
 from polyray.errors import InputError, PolyrayError, RunError
-from polyray.memory import keep_freed_memory
 
 PROBLEM = "problem.json"
 
@@ -146,7 +145,6 @@ def _fit(loop: dict[str, Any], group: Group, storage: str) -> None:
 def _enter(config: dict[str, Any]) -> None:
     """The work, on one worker; what the user can mend is written down instead of tried again."""
     torch.set_num_threads(1)  # Ray gives a worker one core unless told otherwise
-    keep_freed_memory()
     logging.getLogger("polyray").setLevel(logging.INFO)
     enter_folder(config["folder"])
     context = ray.train.get_context()
