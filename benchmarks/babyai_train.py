@@ -281,7 +281,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory() as folder, ray_session(None, Path(folder)):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ray_session(None, Path(folder)),
+        redirect_stdout(StringIO()),  # minigrid prints why it begins a level anew
+    ):
         runs: dict[str, Iteration] = {
             "torch-ac": loop(Singles(SINGLES), SINGLE_ROLLOUT, SINGLE_BATCH),
             "rllib": rllib(),
