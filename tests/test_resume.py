@@ -133,8 +133,6 @@ def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_st
         dist.barrier()
         os._exit(0)
 
-    for name in ("whole", "stopped"):
-        (tmp_path / name).mkdir()
     train_together(tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "save", save_and_stop)
@@ -146,8 +144,6 @@ def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_st
 
 @pytest.mark.ray  # three processes, too
 def test_exchanging_gradients_once_a_step_is_learning_from_all_batches_of_all_workers(tmp_path: Path) -> None:
-    for name in ("once", "each"):
-        (tmp_path / name).mkdir()
     train_together(tmp_path / "once")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DistributedDataParallel, "no_sync", nullcontext)
@@ -167,6 +163,7 @@ def train_together(out: Path) -> None:
         more = ("training.steps=8", "training.batch=6", "training.accumulate=2")
         work(payload(out, *more), _Alone(rank=rank, world=3, device=CPU))
 
+    out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
         children = [in_child(lambda rank=rank: member(rank)) for rank in range(3)]  # type: ignore[misc]

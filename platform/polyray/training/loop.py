@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -50,7 +49,7 @@ class Training:
     noise: torch.Generator
     step: int = 0
     average: Callable[[float], float] = float
-    apart: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext
+    apart: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     reduce: Callable[[Sequence[nn.Parameter]], object] = len
 
 
