@@ -92,8 +92,8 @@ class Inventory(nn.Module):
                 self.slot.mixed[self.sites[place]] = mixed
         if self.kind in SHARERS:
             for group in self.shared:
-                for site, mixed in zip(group, SHARERS[self.kind]([self.slot.mixed[s] for s in group]), strict=True):
-                    self.slot.mixed[site] = mixed
+                layers, mixed = [self._layers[0][site] for site in group], [self.slot.mixed[site] for site in group]
+                self.slot.mixed.update(zip(group, SHARERS[self.kind](layers, mixed), strict=True))
         self.slot.rows = mix.rows
 
     def skill(self, index: int) -> SkillTensors:

@@ -21,7 +21,7 @@ MODULES: dict[str, Callable[..., Stack]] = {
 }
 
 SHARERS: dict[str, Callable[..., Any]] = {"lora": share}
-"""Kinds that gain when sites with one input know of each other: a group's `mixed` entries -> the same, linked."""
+"""Kinds that gain when sites with one input run together: a group's layers, `mixed` entries -> the entries, linked."""
 
 LINEAR = frozenset({"lora", "dense", "ia3", "prefix"})
 """Kinds whose mix is one module again: the weighted sum of the tensors."""

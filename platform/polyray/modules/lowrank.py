@@ -1,4 +1,4 @@
-"""A linear layer plus a low-rank update of each row, by the contraction that suits the shapes."""
+"""Linear layers plus a low-rank update of each row, by the contraction that suits the shapes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,72 +9,112 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from polyray.modules.means import mean, mean_gradients
 from polyray.modules.mix import Rows
-
-JOINED_RANK = 24  # above it one wide product is no faster than several narrow ones (measured, docs/performance.md) ...
-FEW_ROWS = 4  # ... but for a handful of rows, where the narrow ones cannot fill a kernel
-
-
-class Sharing:
-    """Sites that read one input (q, k and v of an attention) multiply it by all their `down` factors at once."""
-
-    def __init__(self, downs: Sequence[Tensor]) -> None:
-        self._downs = tuple(downs)
-        self._seen: Tensor | None = None
-        self._ready: dict[int, Tensor] = {}
-
-    def hidden(self, place: int, x: Tensor, arranged: "_Arranged") -> Tensor | None:
-        """x down for the member `place`, [rows, n, rank]; None where a product of its own is cheaper.
-
-        The first member to see an input computes for all; the others find theirs as long as they see the same tensor.
-        """
-        if self._seen is not x:
-            joined_rank = len(self._downs) * self._downs[0].shape[-1]
-            if joined_rank > JOINED_RANK and arranged.x.shape[0] > FEW_ROWS:
-                return None
-            parts = _Join.apply(arranged.x, *[arranged.pick(down) for down in self._downs])
-            self._seen, self._ready = x, dict(enumerate(parts))
-        part = self._ready.pop(place, None)
-        if not self._ready:
-            self._seen = None
-        return part
 
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """One site's mixed factors: down [rows, in, rank], up [rows, rank, out], and whom it shares its input with."""
+    """One weight's mixed factors: down [rows, rank, in] and up [rows, rank, out]."""
 
     down: Tensor
     up: Tensor
-    sharing: Sharing | None = None
-    place: int = 0
+
+
+class Unmixed:
+    """One linear site's factors, mixed where they are used, so that they are still in the cache there.
+
+    down_weights, up_weights: [heads, rows, skills]. down, up: all skills', flat, [heads, skills, rank * in/heads] and
+    [heads, skills, rank * out/heads].
+    """
+
+    def __init__(self, rank: int, down_weights: Tensor, down: Tensor, up_weights: Tensor, up: Tensor) -> None:
+        self.rank = rank
+        self.tensors = (down_weights, down, up_weights, up)
+        self._kept: Factors | None = None
+
+    def factors(self, dtype: torch.dtype) -> Factors:
+        """The mixed factors, kept for the next call: for use without gradients."""
+        if self._kept is None or self._kept.down.dtype != dtype:
+            down_weights, down, up_weights, up = self.tensors
+            with torch.autocast(down.device.type, enabled=False):
+                mixed = mean(down_weights, down, self.rank), mean(up_weights, up, self.rank)
+            self._kept = Factors(mixed[0].to(dtype), mixed[1].to(dtype))
+        return self._kept
+
+
+class Together:
+    """Linear sites that read one input (q, k and v of an attention), run in one step of autograd."""
+
+    def __init__(self, layers: Sequence[nn.Linear], unmixed: Sequence[Unmixed]) -> None:
+        self._layers, self._unmixed = layers, unmixed
+        self._seen: Tensor | None = None
+        self._ready: dict[int, Tensor] = {}
+
+    def output(self, place: int, x: Tensor, rows: Rows) -> Tensor:
+        """That of the member `place`.
+
+        The first member to see an input computes for all; the others find theirs as long as they see the same tensor.
+        """
+        if self._seen is not x:
+            self._seen, self._ready = x, dict(enumerate(low_rank_linear(self._layers, x, self._unmixed, rows)))
+        y = self._ready.pop(place, None)
+        if not self._ready:
+            self._seen = None
+        if y is None:  # a member that sees its input twice
+            (y,) = low_rank_linear(self._layers[place : place + 1], x, self._unmixed[place : place + 1], rows)
+        return y
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A site's place among those with which it runs."""
+
+    together: Together
+    place: int
 
 
 @dataclass(frozen=True, eq=False)
 class _Arranged:
-    """An input [rows, n, in] whose rows match what `pick` makes of factors, and the way back for the output."""
+    """An input [rows, n, in] whose rows match those of factors, or their rows at `index`; and the way back."""
 
     x: Tensor
-    pick: Callable[[Tensor], Tensor]
+    index: Tensor | None
     undo: Callable[[Tensor], Tensor]
 
 
-def low_rank_linear(layer: nn.Linear, x: Tensor, factors: Factors, rows: Rows) -> Tensor:
-    """layer(x) + (x down_row) up_row for each example's row: x [batch, *length, in] -> [batch, *length, out]."""
-    rows = rows.widen(x.shape[0])
+def low_rank_linear(layers: Sequence[nn.Linear], x: Tensor, unmixed: Sequence[Unmixed], rows: Rows) -> list[Tensor]:
+    """layer(x) + (x down_row^T) up_row of several layers: x [batch, *length, in] -> each [batch, *length, out]."""
+    kind = x.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+        with torch.autocast(kind, enabled=False):  # every tensor's type is chosen from here on
+            return _low_rank_linear(layers, x.to(dtype), unmixed, rows)
+    return _low_rank_linear(layers, x, unmixed, rows)
+
+
+def _low_rank_linear(layers: Sequence[nn.Linear], x: Tensor, unmixed: Sequence[Unmixed], rows: Rows) -> list[Tensor]:
+    rank = unmixed[0].rank
+    arranged = _arrange(x, rows.widen(x.shape[0]), rank)
+    members: list[Tensor | None] = []
+    outputs: Sequence[Tensor] = []
+    for layer, site in zip(layers, unmixed, strict=True):
+        weight, bias = _as(x.dtype, layer)
+        if torch.is_grad_enabled():
+            members += (weight, bias, *site.tensors)
+        else:
+            outputs = [*outputs, _without_gradients(arranged, weight, bias, site.factors(x.dtype))]
+    if members:
+        outputs = _LowRank.apply(arranged.x, arranged.index, rank, *members)
+    return [arranged.undo(y) for y in outputs]
+
+
+def _as(dtype: torch.dtype, layer: nn.Linear) -> tuple[Tensor, Tensor | None]:
     weight: Tensor = layer.weight
     bias: Tensor | None = layer.bias
-    down, up, given = factors.down, factors.up, x
-    if torch.is_autocast_enabled(x.device.type):
-        dtype = torch.get_autocast_dtype(x.device.type)
-        given, weight, up = x.to(dtype), weight.to(dtype), up.to(dtype)
-        bias = None if bias is None else bias.to(dtype)
-    arranged = _arrange(given, rows, down.shape[-1])
-    hidden = None if factors.sharing is None else factors.sharing.hidden(factors.place, x, arranged)
-    if hidden is None:
-        own = arranged.pick(down.to(given.dtype))
-        return arranged.undo(_LowRank.apply(arranged.x, weight, bias, own, arranged.pick(up)))
-    return arranged.undo(_Raise.apply(arranged.x, weight, bias, hidden, arranged.pick(up)))
+    if weight.dtype == dtype:
+        return weight, bias
+    return weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 def _arrange(x: Tensor, rows: Rows, rank: int) -> _Arranged:
@@ -83,87 +123,106 @@ def _arrange(x: Tensor, rows: Rows, rank: int) -> _Arranged:
     wide = x.shape[-1]
     lead = x.shape[:-1]
     if rows.in_blocks:
-        return _Arranged(x.reshape(rows.n_rows, -1, wide), _same, lambda y: y.view(*lead, -1))
+        return _Arranged(x.reshape(rows.n_rows, -1, wide), None, lambda y: y.view(*lead, -1))
     if lead[1:].numel() <= rank:
         together = rows.gather(x)  # [rows, most, *length, in]
         shape = together.shape[:-1]
-        return _Arranged(together.reshape(rows.n_rows, -1, wide), _same, lambda y: rows.scatter(y.view(*shape, -1)))
-    index = rows.index
-    return _Arranged(
-        x.reshape(lead[0], -1, wide), lambda part: part.index_select(0, index), lambda y: y.view(*lead, -1)
-    )
+        return _Arranged(together.reshape(rows.n_rows, -1, wide), None, lambda y: rows.scatter(y.view(*shape, -1)))
+    return _Arranged(x.reshape(lead[0], -1, wide), rows.index, lambda y: y.view(*lead, -1))
 
 
-def _same(part: Tensor) -> Tensor:
-    return part
+def _without_gradients(arranged: _Arranged, weight: Tensor, bias: Tensor | None, factors: Factors) -> Tensor:
+    down, up = _pick(factors.down, arranged.index), _pick(factors.up, arranged.index)
+    return functional.linear(arranged.x, weight, bias).baddbmm_(torch.bmm(arranged.x, down.mT), up)
+
+
+def _pick(factor: Tensor, index: Tensor | None) -> Tensor:
+    return factor if index is None else factor.index_select(0, index)
 
 
 class _LowRank(torch.autograd.Function):
-    """W x + b + (x down) up in place: one pass less over the output, and over the input's gradient, than autograd's."""
+    """Of each member W x + b + (x down^T) up, its skills mixed right before and differentiated right after their use.
+
+    All in place: one pass less over the outputs, and over the input's gradient, than autograd's. A member is (weight,
+    bias, down_weights, downs, up_weights, ups).
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor) -> Tensor:
-        hidden = torch.bmm(x, down)  # [rows, n, rank]
-        ctx.save_for_backward(x, weight, down, up, hidden)
-        ctx.has_bias = bias is not None
-        return functional.linear(x, weight, bias).baddbmm_(hidden, up)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, down, up, hidden = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        g_hidden = torch.bmm(g, up.mT)
-        g_x = torch.matmul(g, weight).baddbmm_(g_hidden, down.mT) if wanted[0] else None
-        g_weight, g_bias = _base_gradients(g, x, wanted[1], ctx.has_bias and wanted[2])
-        g_down = torch.bmm(x.mT, g_hidden) if wanted[3] else None
-        g_up = torch.bmm(hidden.mT, g) if wanted[4] else None
-        return g_x, g_weight, g_bias, g_down, g_up
-
-
-class _Raise(torch.autograd.Function):
-    """W x + b + hidden up in place."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, hidden: Tensor, up: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight, up, hidden)
-        ctx.has_bias = bias is not None
-        return functional.linear(x, weight, bias).baddbmm_(hidden, up)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, up, hidden = ctx.saved_tensors
-        wanted = ctx.needs_input_grad
-        g_x = torch.matmul(g, weight) if wanted[0] else None
-        g_weight, g_bias = _base_gradients(g, x, wanted[1], ctx.has_bias and wanted[2])
-        g_hidden = torch.bmm(g, up.mT) if wanted[3] else None
-        g_up = torch.bmm(hidden.mT, g) if wanted[4] else None
-        return g_x, g_weight, g_bias, g_hidden, g_up
-
-
-class _Join(torch.autograd.Function):
-    """x [rows, n, in] times several factors [rows, in, rank] in one product -> several [rows, n, rank]."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, *downs: Tensor) -> tuple[Tensor, ...]:
-        joined = torch.cat(downs, -1).to(x.dtype)
-        ctx.save_for_backward(x, joined)
-        ctx.dtype = downs[0].dtype
-        parts: tuple[Tensor, ...] = torch.bmm(x, joined).split(downs[0].shape[-1], -1)
-        return parts
+    def forward(ctx: Any, x: Tensor, index: Tensor | None, rank: int, *members: Tensor) -> tuple[Tensor, ...]:
+        outputs: list[Tensor] = []
+        kept: list[Tensor] = []
+        for first in range(0, len(members), 6):
+            weight, bias, down_weights, downs, up_weights, ups = members[first : first + 6]
+            down = _mixed(down_weights, downs, x, index, rank)
+            hidden = torch.bmm(x, down.mT)  # [rows, n, rank]
+            y = functional.linear(x, weight, bias)
+            up = _mixed(up_weights, ups, x, index, rank)
+            outputs.append(y.baddbmm_(hidden, up))
+            kept += (hidden, down, up)
+        ctx.save_for_backward(x, index, *members, *kept)
+        ctx.n = len(members)
+        return tuple(outputs)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gs: Tensor) -> tuple[Tensor | None, ...]:
-        x, joined = ctx.saved_tensors
-        g = torch.cat(gs, -1)
-        g_x = torch.bmm(g, joined.mT) if ctx.needs_input_grad[0] else None
-        if not any(ctx.needs_input_grad[1:]):
-            return g_x, *[None] * len(gs)
-        g_joined = torch.bmm(x.mT, g).to(ctx.dtype)
-        return g_x, *g_joined.split(gs[0].shape[-1], -1)
+        if torch.is_autocast_enabled(gs[0].device.type):
+            with torch.autocast(gs[0].device.type, enabled=False):
+                return _gradients(ctx, gs)
+        return _gradients(ctx, gs)
 
 
-def _base_gradients(g: Tensor, x: Tensor, weight: bool, bias: bool) -> tuple[Tensor | None, Tensor | None]:
-    return (g.flatten(0, 1).mT @ x.flatten(0, 1) if weight else None), (g.sum((0, 1)) if bias else None)
+def _mixed(weights: Tensor, skills: Tensor, x: Tensor, index: Tensor | None, rank: int) -> Tensor:
+    mixed = mean(weights, skills, rank)
+    if mixed.dtype != x.dtype:
+        mixed = mixed.to(x.dtype)
+    return mixed if index is None else mixed.index_select(0, index)
+
+
+def _gradients(ctx: Any, gs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
+    x, index, *saved = ctx.saved_tensors
+    of_x, _, _, *wanted = ctx.needs_input_grad
+    g_x: Tensor | None = None
+    found: list[Tensor | None] = []
+    for first, g in zip(range(0, ctx.n, 6), gs, strict=True):
+        weight, _, down_weights, downs, up_weights, ups = saved[first : first + 6]
+        of_weight, of_bias, of_down_weights, of_downs, of_up_weights, of_ups = wanted[first : first + 6]
+        hidden, down, up = saved[ctx.n + first // 2 : ctx.n + first // 2 + 3]
+        g_hidden = torch.bmm(g, up.mT)
+        of_up = _mean_gradients(up_weights, ups, index, of_up_weights, of_ups, (hidden, g))
+        if of_x:
+            g_x = torch.matmul(g, weight) if g_x is None else _add_product(g_x, g, weight)
+            g_x.baddbmm_(g_hidden, down)
+        of_down = _mean_gradients(down_weights, downs, index, of_down_weights, of_downs, (g_hidden, x))
+        found += (
+            g.flatten(0, 1).mT @ x.flatten(0, 1) if of_weight else None,
+            g.sum((0, 1)) if of_bias else None,
+            *of_down,
+            *of_up,
+        )
+    return g_x, None, None, *found
+
+
+def _add_product(total: Tensor, g: Tensor, weight: Tensor) -> Tensor:
+    total.view(-1, total.shape[-1]).addmm_(g.reshape(-1, g.shape[-1]), weight)
+    return total
+
+
+def _mean_gradients(
+    weights: Tensor,
+    skills: Tensor,
+    index: Tensor | None,
+    of_weights: bool,
+    of_skills: bool,
+    product: tuple[Tensor, Tensor],
+) -> tuple[Tensor | None, Tensor | None]:
+    """Those of `mean` from the gradient left^T right of each row's factor: [rows, n, rank] and [rows, n, width]."""
+    if not (of_weights or of_skills):
+        return None, None
+    left, right = product
+    g = torch.bmm(left.mT, right)
+    if index is not None:
+        g = g.new_zeros(weights.shape[1], *g.shape[1:]).index_add_(0, index, g)
+    if g.dtype != skills.dtype:
+        g = g.to(skills.dtype)
+    return mean_gradients(weights, skills, g, of_weights, of_skills)

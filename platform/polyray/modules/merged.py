@@ -62,9 +62,9 @@ class Merger:
 
     def _low_rank(self, stack: LoraStack, sites: list[str], weights: Tensor) -> dict[str, Tensor]:
         found = {}
-        for site, mixed in zip(sites, stack.mixed(weights), strict=True):
+        for site, factors in zip(sites, stack.factors(weights), strict=True):
             layer = self._layers[site]
-            updates = stack.updates(layer, mixed)
+            updates = stack.updates(layer, factors)
             found.update({f"{site}.{name}": total(layer.get_parameter(name), updates, name) for name in updates})
         return found
 
