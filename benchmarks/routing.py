@@ -1,7 +1,8 @@
 """Time of a training step of Polytropon, plain LoRA and PEFT's Poly over that of the frozen backbone alone.
 
-PEFT's models step with torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses. One
-process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
+PEFT's models step with torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses.
+Polyray steps a second time without oneDNN, which it takes on AMD's processors for the products of layers with modules.
+One process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
 backbone forward and backward through all activations, without modules and without an optimiser. CPU figures are
 processor time, GPU figures wall time between synchronisations.
 """
@@ -98,7 +99,7 @@ class Case:
         """A step of each, by name."""
         return {
             "floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "peft_fused": self.peft(fused=True),
-            "polyray": self.polyray(),
+            "polyray": self.polyray(), "polyray_mkl": without_onednn(self.polyray()),
         }  # fmt: skip
 
     def floor(self) -> Step:
@@ -165,6 +166,19 @@ class Case:
         return step
 
 
+def without_onednn(step: Step) -> Step:
+    """The step with the products that torch itself would choose."""
+
+    def plain() -> None:
+        torch.backends.mkldnn.enabled = False
+        try:
+            step()
+        finally:
+            torch.backends.mkldnn.enabled = True
+
+    return plain
+
+
 def measure(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, float]:
     """Median milliseconds of each variant, taken in turn."""
     times: dict[str, list[float]] = {name: [] for name in steps}
@@ -207,6 +221,7 @@ def main() -> None:
                 "over_lora": found["polyray"] / found["lora"],
                 "over_peft": found["polyray"] / found["peft"],
                 "over_peft_fused": found["polyray"] / found["peft_fused"],
+                "over_peft_mkl": found["polyray_mkl"] / found["peft"],
             }
         )
     show(f"Training step on {device.type}", rows, arguments.json)

@@ -70,7 +70,7 @@ def test_logits_and_gradients_equal_those_of_peft_poly(n_splits: int, tasks: lis
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-5, atol=1e-5)
     for site, layer in layers.items():
         stack, place = inventory.home[site]
-        down, up = (getattr(inventory.stacks[stack], name)["weight"][place].grad for name in ("down", "up"))
+        down, up = (getattr(inventory.stacks[stack], name)["weight"].grad[place] for name in ("down", "up"))
         down_there, up_there = layer.poly_lora_A["default"].grad, layer.poly_lora_B["default"].grad
         found = down.unflatten(2, (down_there.shape[-1], -1)).mT, up.view(up_there.shape)
         for own, wanted in zip(found, (down_there, up_there), strict=True):

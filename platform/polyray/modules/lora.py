@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, cast
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.errors import InputError
+from polyray.modules.gathered import apart
 from polyray.modules.layers import Updates, matrices, run_layer
 from polyray.modules.lowrank import Factors, Member, Together, Unmixed, low_rank_linear
 from polyray.modules.means import mean
@@ -19,8 +21,8 @@ from polyray.modules.options import ModuleOptions
 class LoraStack(nn.Module):
     """LoRA for alike sites and all skills (Hu et al. 2021; mixed as Ponti et al. 2023, Eq. 6).
 
-    For each weight [out, in] of the layer: at each site down [heads, skills, rank * in/heads] and
-    up [heads, skills, rank * out/heads], flat for `mean`. The factors are mixed apart, as every reference does:
+    For each weight [out, in] of the layer: down [sites, heads, skills, rank * in/heads] and
+    up [sites, heads, skills, rank * out/heads], flat for `mean`. The factors are mixed apart, as every reference does:
     W + (alpha / rank) (sum_s w_s down_s^T) (sum_s w_s up_s). `parts`, and so files, hold down^T, as references do.
     """
 
@@ -34,20 +36,17 @@ class LoraStack(nn.Module):
         heads = options.n_splits
         if options.rank < 1:
             raise InputError(f"modules.rank is {options.rank}; it must be at least 1.")
-        self.down, self.up = nn.ModuleDict(), nn.ModuleDict()
+        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
         for name, (wide_out, wide_in) in self.matrices.items():
             if wide_in % heads or wide_out % heads:
                 raise InputError(
                     f"modules.n_splits={heads} does not divide a layer of {wide_in} to {wide_out} features."
                 )
-            drawn = (heads, n_skills, wide_in // heads, options.rank)
+            drawn = torch.empty(len(layers), heads, n_skills, wide_in // heads, options.rank)
             bound = 1 / math.sqrt(3 * wide_in)  # gain(leaky_relu, sqrt 5) / sqrt(in), as McGill-NLP/polytropon draws it
-            self.down[name] = nn.ParameterList(
-                torch.empty(drawn).uniform_(-bound, bound, generator=generator).mT.flatten(2) for _ in layers
-            )
-            self.up[name] = nn.ParameterList(
-                torch.zeros(heads, n_skills, options.rank * wide_out // heads) for _ in layers
-            )
+            drawn.uniform_(-bound, bound, generator=generator)
+            self.down[name] = nn.Parameter(drawn.mT.flatten(3))
+            self.up[name] = nn.Parameter(torch.zeros(len(layers), heads, n_skills, options.rank * wide_out // heads))
 
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [heads, skills, ...]: `down.NAME` and `up.NAME` for each weight."""
@@ -57,35 +56,37 @@ class LoraStack(nn.Module):
             found[f"up.{name}"] = self._factor(self.up, name, site)
         return found
 
-    def _factor(self, factors: nn.ModuleDict, name: str, site: int) -> Tensor:
+    def _factor(self, factors: nn.ParameterDict, name: str, site: int) -> Tensor:
         """[heads, skills, rank, in or out/heads]."""
-        flat = cast(Tensor, cast(nn.ParameterList, factors[name])[site])
+        flat: Tensor = factors[name][site]
         return flat.view(*flat.shape[:2], self.options.rank, -1)
 
     def mixed(self, weights: Tensor) -> list[Unmixed] | list[list[Factors]]:
         """For each site its factors: weights [sites, heads, rows, skills]. Linear layers mix them when they run."""
         if not self.linear:
             return self.factors(weights)
-        return [Unmixed(self.options.rank, *tensors) for tensors in self._unmixed("weight", weights)]
+        (downs, of_downs), (ups, of_ups) = apart(self.down["weight"]), apart(self.up["weight"])
+        tensors = zip(*self._weights(weights), downs, ups, strict=True)
+        return [
+            Unmixed(self.options.rank, (of_down, down, of_up, up), (of_downs, of_ups), site)
+            for site, (of_down, of_up, down, up) in enumerate(tensors)
+        ]
 
     def factors(self, weights: Tensor) -> list[list[Factors]]:
         """For each site and weight of the layer its mixed factors."""
-        rank = self.options.rank
-        columns = [
-            [
-                Factors(mean(down_weights, down, rank), mean(up_weights, up, rank))
-                for down_weights, down, up_weights, up in self._unmixed(name, weights)
-            ]
-            for name in self.matrices
-        ]
+        rank, (of_down, of_up) = self.options.rank, self._weights(weights)
+        columns = []
+        for name in self.matrices:
+            downs = map(mean, of_down, self.down[name].unbind(0), repeat(rank))
+            ups = map(mean, of_up, self.up[name].unbind(0), repeat(rank))
+            columns.append([Factors(down, up) for down, up in zip(downs, ups, strict=True)])
         return [list(site) for site in zip(*columns, strict=True)]
 
-    def _unmixed(self, name: str, weights: Tensor) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """For each site the weights of `down`, which carry the update's scale, `down`, the weights of `up`, `up`."""
-        downs, ups = cast(nn.ParameterList, self.down[name]), cast(nn.ParameterList, self.up[name])
+    def _weights(self, weights: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Each site's weights of `down`, which carry the update's scale, and of `up`."""
+        dtype = next(self.parameters()).dtype
         scaled = weights * (self.options.alpha / self.options.rank)
-        of_down, of_up = (part.to(downs[0].dtype).unbind(0) for part in (scaled, weights))
-        return list(zip(of_down, downs, of_up, ups, strict=True))
+        return scaled.to(dtype).unbind(0), weights.to(dtype).unbind(0)
 
     def run(
         self,

@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn import functional
 
+from polyray.modules.gathered import Gathered
 from polyray.modules.means import mean, mean_gradients
 from polyray.modules.mix import Rows
+from polyray.modules.product import rows_times
+
+Tensors = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +27,12 @@ class Factors:
 class Unmixed:
     """One linear site's factors, mixed where they are used, so that they are still in the cache there.
 
-    down_weights, up_weights: [heads, rows, skills]. down, up: all skills', flat, [heads, skills, rank * in/heads] and
-    [heads, skills, rank * out/heads].
+    tensors: the weights of down [heads, rows, skills], all skills' down, flat [heads, skills, rank * in/heads], and the
+    same of up. gathered: where the gradients of down and up go, to the place `site`.
     """
 
-    def __init__(self, rank: int, down_weights: Tensor, down: Tensor, up_weights: Tensor, up: Tensor) -> None:
-        self.rank = rank
-        self.tensors = (down_weights, down, up_weights, up)
+    def __init__(self, rank: int, tensors: Tensors, gathered: tuple[Gathered, Gathered], site: int) -> None:
+        self.rank, self.tensors, self.gathered, self.site = rank, tensors, gathered, site
         self._kept: Factors | None = None
 
     def factors(self, dtype: torch.dtype) -> Factors:
@@ -105,7 +107,7 @@ def _low_rank_linear(layers: Sequence[nn.Linear], x: Tensor, unmixed: Sequence[U
         else:
             outputs = [*outputs, _without_gradients(arranged, weight, bias, site.factors(x.dtype))]
     if members:
-        outputs = _LowRank.apply(arranged.x, arranged.index, rank, *members)
+        outputs = _LowRank.apply(arranged.x, arranged.index, unmixed, *members)
     return [arranged.undo(y) for y in outputs]
 
 
@@ -133,7 +135,7 @@ def _arrange(x: Tensor, rows: Rows, rank: int) -> _Arranged:
 
 def _without_gradients(arranged: _Arranged, weight: Tensor, bias: Tensor | None, factors: Factors) -> Tensor:
     down, up = _pick(factors.down, arranged.index), _pick(factors.up, arranged.index)
-    return functional.linear(arranged.x, weight, bias).baddbmm_(torch.bmm(arranged.x, down.mT), up)
+    return rows_times(arranged.x, weight, bias).baddbmm_(torch.bmm(arranged.x, down.mT), up)
 
 
 def _pick(factor: Tensor, index: Tensor | None) -> Tensor:
@@ -148,19 +150,22 @@ class _LowRank(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor | None, rank: int, *members: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, x: Tensor, index: Tensor | None, unmixed: Sequence[Unmixed], *members: Tensor
+    ) -> tuple[Tensor, ...]:
+        rank = unmixed[0].rank
         outputs: list[Tensor] = []
         kept: list[Tensor] = []
         for first in range(0, len(members), 6):
             weight, bias, down_weights, downs, up_weights, ups = members[first : first + 6]
             down = _mixed(down_weights, downs, x, index, rank)
             hidden = torch.bmm(x, down.mT)  # [rows, n, rank]
-            y = functional.linear(x, weight, bias)
+            y = rows_times(x, weight, bias)
             up = _mixed(up_weights, ups, x, index, rank)
             outputs.append(y.baddbmm_(hidden, up))
             kept += (hidden, down, up)
         ctx.save_for_backward(x, index, *members, *kept)
-        ctx.n = len(members)
+        ctx.n, ctx.unmixed = len(members), unmixed
         return tuple(outputs)
 
     @staticmethod
@@ -184,16 +189,18 @@ def _gradients(ctx: Any, gs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
     of_x, _, _, *wanted = ctx.needs_input_grad
     g_x: Tensor | None = None
     found: list[Tensor | None] = []
-    for first, g in zip(range(0, ctx.n, 6), gs, strict=True):
+    for first, g, site in zip(range(0, ctx.n, 6), gs, ctx.unmixed, strict=True):
         weight, _, down_weights, downs, up_weights, ups = saved[first : first + 6]
         of_weight, of_bias, of_down_weights, of_downs, of_up_weights, of_ups = wanted[first : first + 6]
         hidden, down, up = saved[ctx.n + first // 2 : ctx.n + first // 2 + 3]
         g_hidden = torch.bmm(g, up.mT)
-        of_up = _mean_gradients(up_weights, ups, index, of_up_weights, of_ups, (hidden, g))
+        into = site.gathered[1].piece(site.site) if of_ups else None
+        of_up = _mean_gradients(up_weights, ups, index, of_up_weights, of_ups, (hidden, g), into)
         if of_x:
-            g_x = torch.matmul(g, weight) if g_x is None else _add_product(g_x, g, weight)
+            g_x = rows_times(g, weight.mT) if g_x is None else g_x.add_(rows_times(g, weight.mT))
             g_x.baddbmm_(g_hidden, down)
-        of_down = _mean_gradients(down_weights, downs, index, of_down_weights, of_downs, (g_hidden, x))
+        into = site.gathered[0].piece(site.site) if of_downs else None
+        of_down = _mean_gradients(down_weights, downs, index, of_down_weights, of_downs, (g_hidden, x), into)
         found += (
             g.flatten(0, 1).mT @ x.flatten(0, 1) if of_weight else None,
             g.sum((0, 1)) if of_bias else None,
@@ -203,11 +210,6 @@ def _gradients(ctx: Any, gs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
     return g_x, None, None, *found
 
 
-def _add_product(total: Tensor, g: Tensor, weight: Tensor) -> Tensor:
-    total.view(-1, total.shape[-1]).addmm_(g.reshape(-1, g.shape[-1]), weight)
-    return total
-
-
 def _mean_gradients(
     weights: Tensor,
     skills: Tensor,
@@ -215,6 +217,7 @@ def _mean_gradients(
     of_weights: bool,
     of_skills: bool,
     product: tuple[Tensor, Tensor],
+    into: Tensor | None,
 ) -> tuple[Tensor | None, Tensor | None]:
     """Those of `mean` from the gradient left^T right of each row's factor: [rows, n, rank] and [rows, n, width]."""
     if not (of_weights or of_skills):
@@ -225,4 +228,4 @@ def _mean_gradients(
         g = g.new_zeros(weights.shape[1], *g.shape[1:]).index_add_(0, index, g)
     if g.dtype != skills.dtype:
         g = g.to(skills.dtype)
-    return mean_gradients(weights, skills, g, of_weights, of_skills)
+    return mean_gradients(weights, skills, g, of_weights, of_skills, into)
