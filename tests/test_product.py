@@ -12,7 +12,7 @@ from polyray.modules.options import ModuleOptions
 from polyray.modules.product import rows_times
 from polyray.modules.site import mixing
 
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+needs_onednn = pytest.mark.skipif(product.ONEDNN is None, reason="torch was built without oneDNN")
 
 
 @pytest.fixture
@@ -53,6 +53,13 @@ def test_onednn_reads_rows_that_lie_apart(x: Tensor) -> None:
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_types_of_number_stay_where_they_were(dtype: torch.dtype) -> None:
     x, weight = torch.randn(40, 24, dtype=dtype), torch.randn(10, 24, dtype=dtype)
+    assert torch.equal(rows_times(x, weight), functional.linear(x, weight))
+
+
+@pytest.mark.usefixtures("onednn")
+def test_a_build_without_onednn_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(product, "ONEDNN", None)
+    x, weight = torch.randn(40, 24), torch.randn(10, 24)
     assert torch.equal(rows_times(x, weight), functional.linear(x, weight))
 
 
