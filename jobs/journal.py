@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
 from polyray.batches import Sampler
@@ -105,7 +105,7 @@ class Journal:
         probabilities = allocation_of(training.model)
         if probabilities is not None:
             metrics["allocation"] = analyse(probabilities).metrics()
-            save_file({"probabilities": torch.from_numpy(probabilities)}, self._out / ALLOCATION)
+            write_file(self._out / ALLOCATION, save({"probabilities": torch.from_numpy(probabilities)}))
             names = {"tasks": training.model.router.tasks.names, "sites": sites_of(training.model)}
             write_file(self._out / ALLOCATION_NAMES, json.dumps(names))
             if truth is not None and probabilities.shape[2] > 1:
