@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import ray
@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
+STARTS, LATE = 3, "timed out during startup"  # Ray's processes have 30 s, too few on a machine that is busy otherwise
 PROCESSES = 8  # that start at a time: Ray's own limit, one a core, lets Ray Train's helpers queue, and warns of them
 WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **KEEP_FREED, **ENVIRONMENT}
 
@@ -61,7 +62,26 @@ def ray_session(address: str | None, logs: Path) -> Iterator[None]:
         return
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
     os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
-    home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
+    with _started(logs, environment):
+        yield
+
+
+def _started(logs: Path, environment: Mapping[str, object]) -> ExitStack:
+    """A cluster of our own, until the stack is left."""
+    for left in reversed(range(STARTS)):
+        home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
+        cluster = ExitStack()
+        try:
+            cluster.enter_context(_cluster(home, logs, environment))
+            return cluster
+        except Exception as error:  # Ray has no other class for it
+            if not left or LATE not in str(error):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+@contextmanager
+def _cluster(home: Path, logs: Path, environment: Mapping[str, object]) -> Iterator[None]:
     with _reaped(home):
         try:
             ray.init(
