@@ -39,9 +39,9 @@ class Unmixed:
         """The mixed factors, kept for the next call: for use without gradients."""
         if self._kept is None or self._kept.down.dtype != dtype:
             down_weights, down, up_weights, up = self.tensors
-            with torch.autocast(down.device.type, enabled=False):
-                mixed = mean(down_weights, down, self.rank), mean(up_weights, up, self.rank)
-            self._kept = Factors(mixed[0].to(dtype), mixed[1].to(dtype))
+            self._kept = Factors(
+                mean(down_weights, down, self.rank).to(dtype), mean(up_weights, up, self.rank).to(dtype)
+            )
         return self._kept
 
 
@@ -96,18 +96,16 @@ def low_rank_linear(layers: Sequence[nn.Linear], x: Tensor, unmixed: Sequence[Un
 
 
 def _low_rank_linear(layers: Sequence[nn.Linear], x: Tensor, unmixed: Sequence[Unmixed], rows: Rows) -> list[Tensor]:
-    rank = unmixed[0].rank
-    arranged = _arrange(x, rows.widen(x.shape[0]), rank)
-    members: list[Tensor | None] = []
-    outputs: Sequence[Tensor] = []
-    for layer, site in zip(layers, unmixed, strict=True):
-        weight, bias = _as(x.dtype, layer)
-        if torch.is_grad_enabled():
-            members += (weight, bias, *site.tensors)
-        else:
-            outputs = [*outputs, _without_gradients(arranged, weight, bias, site.factors(x.dtype))]
-    if members:
+    arranged = _arrange(x, rows.widen(x.shape[0]), unmixed[0].rank)
+    bases = [_as(x.dtype, layer) for layer in layers]
+    if torch.is_grad_enabled():
+        members = [tensor for base, site in zip(bases, unmixed, strict=True) for tensor in (*base, *site.tensors)]
         outputs = _LowRank.apply(arranged.x, arranged.index, unmixed, *members)
+    else:
+        outputs = [
+            _without_gradients(arranged, *base, site.factors(x.dtype))
+            for base, site in zip(bases, unmixed, strict=True)
+        ]
     return [arranged.undo(y) for y in outputs]
 
 
@@ -181,7 +179,7 @@ def _mixed(weights: Tensor, skills: Tensor, x: Tensor, index: Tensor | None, ran
     mixed = mean(weights, skills, rank)
     if mixed.dtype != x.dtype:
         mixed = mixed.to(x.dtype)
-    return mixed if index is None else mixed.index_select(0, index)
+    return _pick(mixed, index)
 
 
 def _gradients(ctx: Any, gs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
