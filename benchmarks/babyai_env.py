@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.table import show
-from polyray.envs.batched.engine import Starts
-from polyray.envs.batched.state import State, copy_rows, empty
+from polyray.envs.engine.engine import Starts
+from polyray.envs.engine.state import State, copy_rows, empty
 from polyray.envs.levels import LEVELS, Level
 from polyray.envs.sources import SeededStarts
 from polyray.envs.vector import BabyAIVectorEnv

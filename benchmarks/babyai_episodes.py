@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.table import show
-from polyray.cluster.progress import bars, last_line
-from polyray.jobs.agent_training import METRICS, lines_of
+from polyray.cluster.rllib.training import METRICS, lines_of
+from polyray.progress import bars, last_line
 
 LEVELS = ("GoToObj", "GoToRedBallGrey", "GoToRedBall", "GoToLocal", "PutNextLocal", "PickupLoc")
 WINDOW, MARKS = 1000, (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)

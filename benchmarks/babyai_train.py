@@ -31,19 +31,19 @@ from ray.tune.registry import register_env
 from torch import Tensor
 
 from benchmarks.table import show
+from polyray.cluster.rllib.algorithm import algorithm
 from polyray.cluster.session import ray_session
-from polyray.envs.batched.engine import Engine
+from polyray.envs.engine.engine import Engine
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import LENGTH, VOCABULARY, encode
 from polyray.envs.starts import starts_for
 from polyray.modules.options import ModuleOptions
 from polyray.rl.network import Policy
 from polyray.rl.options import SMALL
+from polyray.rl.player import draw
 from polyray.rl.policy import Frames
 from polyray.rl.ppo import Coefficients, Experience, gae, ppo_loss
-from polyray.rl.rllib_algorithm import algorithm
-from polyray.rl.rllib_player import draw
-from polyray.rl.rllib_settings import Agent, Places, PPOSettings, Recipe
+from polyray.rl.settings import Agent, Places, PPOSettings, Recipe
 from polyray.routing import RoutingOptions
 
 LEVEL = LEVELS["GoToLocal"]

@@ -5,7 +5,7 @@ Importing this package registers every level with gymnasium as "polyray/BabyAI-<
 
 import gymnasium
 
-from .levels import LEVELS
+from polyray.envs.levels import LEVELS
 
 for _level in LEVELS.values():
     if f"polyray/{_level.env_id}" not in gymnasium.registry:

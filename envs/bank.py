@@ -8,14 +8,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from polyray.envs.bank_files import read_shard
+from polyray.envs.bank_workers import Order, Workers
+from polyray.envs.engine.state import ROW, WALL, State
+from polyray.envs.generation.starts import NOTHING
+from polyray.envs.generation.stream import entropy_of
+from polyray.envs.levels import Level
 from polyray.errors import InputError, RunError
-
-from .bank_files import read_shard
-from .bank_workers import Order, Workers
-from .batched.generate import NOTHING
-from .batched.generate_stream import entropy_of
-from .batched.state import ROW, WALL, State
-from .levels import Level
 
 WAIT = 0.05  # seconds between two looks for a shard
 ROUND, FIRST, LAST, SERVED, REJECTED = range(5)  # of a level's place

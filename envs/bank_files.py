@@ -11,14 +11,13 @@ import numpy as np
 from minigrid.envs.babyai.core.roomgrid_level import RoomGridLevel
 from numpy.typing import NDArray
 
+from polyray.envs.engine.capture import capture
+from polyray.envs.engine.observe import VIEW
+from polyray.envs.engine.state import ROW, State, empty
+from polyray.envs.fingerprints import fingerprints
+from polyray.envs.generation.stream import entropy_of
+from polyray.envs.levels import Level
 from polyray.errors import InputError
-
-from .batched.capture import capture
-from .batched.generate_stream import entropy_of
-from .batched.observe import VIEW
-from .batched.state import ROW, State, empty
-from .fingerprints import fingerprints
-from .levels import Level
 
 SHARD_SIZE = 512  # start states in a shard
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .bank_files import SHARD_SIZE, shard_path, shard_seeds, write_shard
-from .levels import Level
+from polyray.envs.bank_files import SHARD_SIZE, shard_path, shard_seeds, write_shard
+from polyray.envs.levels import Level
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,12 @@ import numpy as np
 from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
 from numpy.typing import NDArray
 
+from polyray.envs.fingerprints import fingerprints
+from polyray.envs.generation.starts import NOTHING
+from polyray.envs.missions import encode
+from polyray.envs.single import BabyAIEnv, Observation
+from polyray.envs.world import World
 from polyray.errors import InputError
-
-from .batched.generate import NOTHING
-from .fingerprints import fingerprints
-from .missions import encode
-from .single import BabyAIEnv, Observation
-from .world import World
 
 PLAN_LIMIT = 200  # subgoals; the bot's plans have a few dozen, and now and then grow for ever (UnlockToUnlock)
 

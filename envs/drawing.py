@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .batched.state import State
-from .levels import Level
-from .world import World
+from polyray.envs.engine.state import State
+from polyray.envs.levels import Level
+from polyray.envs.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

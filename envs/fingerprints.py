@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .batched.compiled import entry, part
-from .batched.state import FIRST_OBJECT, WALL, State
+from polyray.envs.engine.compiled import entry, part
+from polyray.envs.engine.state import FIRST_OBJECT, WALL, State
 
 _SHIFT = np.uint64(32)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)  # rounds of "rrmxmx": Evensen 2018

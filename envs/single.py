@@ -8,17 +8,16 @@ from gymnasium import spaces
 from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
 from numpy.typing import NDArray
 
+from polyray.envs.drawing import Drawing, draw_world
+from polyray.envs.engine.actions import N_ACTIONS
+from polyray.envs.engine.engine import Engine
+from polyray.envs.engine.state import State, copy_rows
+from polyray.envs.levels import LEVELS
+from polyray.envs.missions import decode
+from polyray.envs.sources import MinigridStarts
+from polyray.envs.world import World
 from polyray.errors import InputError
 from polyray.lookup import lookup
-
-from .batched.actions import N_ACTIONS
-from .batched.engine import Engine
-from .batched.state import State, copy_rows
-from .drawing import Drawing, draw_world
-from .levels import LEVELS
-from .missions import decode
-from .sources import MinigridStarts
-from .world import World
 
 Observation = dict[str, Any]
 
@@ -151,5 +150,5 @@ def _given_start(options: dict[str, Any]) -> State | None:
         raise InputError(f'reset knows the option "start" alone, not {unknown[0]!r}.')
     start = options.get("start")
     if start is not None and not isinstance(start, State):
-        raise InputError(f'The option "start" is a polyray.envs.batched.state.State, not a {type(start).__name__}.')
+        raise InputError(f'The option "start" is a polyray.envs.engine.state.State, not a {type(start).__name__}.')
     return start

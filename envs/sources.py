@@ -10,12 +10,12 @@ from gymnasium.utils.seeding import np_random
 from minigrid.envs.babyai.core.roomgrid_level import RoomGridLevel
 from numpy.typing import NDArray
 
-from .batched.capture import capture
-from .batched.generate import NOTHING, generate_rows, stacked
-from .batched.generate_draft import N_DRAFT
-from .batched.generate_stream import N_STREAM, stream_of
-from .batched.state import State
-from .levels import Level
+from polyray.envs.engine.capture import capture
+from polyray.envs.engine.state import State
+from polyray.envs.generation.draft import N_DRAFT
+from polyray.envs.generation.starts import NOTHING, generate_rows, stacked
+from polyray.envs.generation.stream import N_STREAM, stream_of
+from polyray.envs.levels import Level
 
 
 class MinigridStarts:

@@ -7,17 +7,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from polyray.envs.bank import Bank
+from polyray.envs.bank_files import captured, environment
+from polyray.envs.bank_workers import Order
+from polyray.envs.engine.state import State, copy_rows, empty
+from polyray.envs.fingerprints import fingerprints
+from polyray.envs.generation.families import recipe_of
+from polyray.envs.generation.starts import NOTHING, NativeStarts
+from polyray.envs.generation.stream import entropy_of
+from polyray.envs.levels import Level
 from polyray.errors import InputError
-
-from .bank import Bank
-from .bank_files import captured, environment
-from .bank_workers import Order
-from .batched.generate import NOTHING, NativeStarts
-from .batched.generate_families import recipe_of
-from .batched.generate_stream import entropy_of
-from .batched.state import State, copy_rows, empty
-from .fingerprints import fingerprints
-from .levels import Level
 
 SHARE = 4  # every fourth start state may be held out, by its fingerprint
 DRAWS = 20_000  # start states without one that may be held out, after which a level has too few

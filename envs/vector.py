@@ -10,16 +10,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from polyray.envs.drawing import Drawing, draw
+from polyray.envs.engine.actions import N_ACTIONS
+from polyray.envs.engine.engine import Engine, Starts
+from polyray.envs.engine.state import State
+from polyray.envs.levels import levels_of
+from polyray.envs.missions import LENGTH, VOCABULARY
+from polyray.envs.sources import SeededStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
-
-from .batched.actions import N_ACTIONS
-from .batched.engine import Engine, Starts
-from .batched.state import State
-from .drawing import Drawing, draw
-from .levels import levels_of
-from .missions import LENGTH, VOCABULARY
-from .sources import SeededStarts
 
 Arrays = dict[str, NDArray[Any]]
 Infos = dict[str, Any]
@@ -43,7 +42,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
     resets go on as minigrid's do: the batch is `gymnasium.vector.SyncVectorEnv` over `num_envs` single environments.
     `starts` names another source of start states, whose own seed then decides (`polyray.envs.starts.starts_for`, which
     keeps to training levels or to held-out ones, or any object with the method `fill` of
-    `polyray.envs.batched.engine.Starts`).
+    `polyray.envs.engine.engine.Starts`).
 
     With `copy` what `reset` and `step` return is the caller's; without, observations are views that the next call
     overwrites (and "direction" is uint8), which saves a few microseconds. `render_mode="rgb_array"` makes `render`

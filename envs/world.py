@@ -16,7 +16,7 @@ from minigrid.envs.babyai.core.verifier import (
 )
 from minigrid.minigrid_env import MiniGridEnv
 
-from .batched.state import (
+from polyray.envs.engine.state import (
     AND,
     BEFORE,
     EMPTY,
@@ -32,8 +32,8 @@ from .batched.state import (
     SINGLE,
     State,
 )
-from .levels import Level
-from .missions import decode
+from polyray.envs.levels import Level
+from polyray.envs.missions import decode
 
 
 class World(MiniGridEnv):

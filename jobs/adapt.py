@@ -8,17 +8,16 @@ from typing import Any
 
 from rich.table import Table
 
-from polyray.cluster.progress import bars
 from polyray.cluster.session import ray_session
 from polyray.cluster.tasks import run_tasks
 from polyray.errors import InputError
-from polyray.training.inventory_folder import load_inventory
-
-from .configs import AdaptConfig
-from .data import part, suite_of
-from .fewshot import adapt_one, result_file
-from .job import Context, Result
-from .report import write_adaptation
+from polyray.jobs.configs import AdaptConfig
+from polyray.progress import bars
+from polyray.reports.sections.language import write_adaptation
+from polyray.runs.job import Context, Result
+from polyray.skills.inventory import load_inventory
+from polyray.training.data import part, suite_of
+from polyray.training.fewshot import adapt_one, result_file
 
 
 def run(config: AdaptConfig, context: Context) -> Result:

@@ -5,11 +5,10 @@ from typing import Literal
 from pydantic import Field
 
 from polyray.config import Section
+from polyray.jobs.sections import RoutingSection
 from polyray.modules.options import ModuleOptions
 from polyray.rl.options import PRESETS, PolicyOptions
-from polyray.rl.rllib_settings import Places, PPOSettings
-
-from .sections import RoutingSection
+from polyray.rl.settings import Places, PPOSettings
 
 
 class PolicySection(Section):

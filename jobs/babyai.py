@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from polyray.cluster.progress import bars
+from polyray.cluster.rllib.training import Phase, last_line, lines_of, train
 from polyray.cluster.session import ray_session
 from polyray.envs.fingerprints import fingerprints
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.envs.starts import evaluation_starts, starts_for
 from polyray.errors import InputError
+from polyray.jobs.agent_sections import BabyAIConfig
 from polyray.lookup import lookup
+from polyray.progress import bars
+from polyray.reports.sections.agents import write_agent
+from polyray.rl.evaluation import film, score
+from polyray.rl.imitation import START, TICKET, first_policy, imitate, needs_ticket, parameters_of, rewound, save
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.policy_folder import load_policy
-from polyray.rl.rllib_settings import Agent, Recipe
+from polyray.rl.settings import Agent, Recipe
 from polyray.routing import ROUTERS
-
-from .agent_report import write_agent
-from .agent_scores import film, score
-from .agent_sections import BabyAIConfig
-from .agent_start import START, TICKET, first_policy, imitate, needs_ticket, parameters_of, rewound, save
-from .agent_training import Phase, last_line, lines_of, train
-from .job import Context, Result
+from polyray.runs.job import Context, Result
 
 SKILLS = "skills"
 DENSE, MAIN = "dense", "training"

@@ -8,17 +8,16 @@ from typing import Any
 from pydantic import Field
 from rich.table import Table
 
-from polyray.cluster.progress import follow
 from polyray.cluster.session import ray_session
 from polyray.config import load_config
-
-from . import adapt, polytropon
-from .configs import AdaptConfig, AdaptSection, PolytroponConfig
-from .data import part, suite_of
-from .job import Context, Result
-from .journal import RESULT, SKILLS
-from .report import NAMES, ordered, write_comparison
-from .sections import ModulesSection, RoutingSection, TrainingSection
+from polyray.jobs import adapt, polytropon
+from polyray.jobs.configs import AdaptConfig, AdaptSection, PolytroponConfig
+from polyray.jobs.sections import ModulesSection, RoutingSection, TrainingSection
+from polyray.progress import follow
+from polyray.reports.sections.language import NAMES, ordered, write_comparison
+from polyray.runs.job import Context, Result
+from polyray.runs.journal import RESULT, SKILLS
+from polyray.training.data import part, suite_of
 
 
 class Config(PolytroponConfig):

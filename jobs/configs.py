@@ -5,11 +5,17 @@ from typing import Literal
 from pydantic import Field
 
 from polyray.config import Section
+from polyray.jobs.sections import (
+    EvaluationSection,
+    ModulesSection,
+    RoutingSection,
+    TextSection,
+    TrainingSection,
+    WorkersSection,
+)
 from polyray.training.adaptation import FewShot
-from polyray.training.optimizers import Speeds
-
-from .data import SuiteConfig
-from .sections import EvaluationSection, ModulesSection, RoutingSection, TextSection, TrainingSection, WorkersSection
+from polyray.training.data import SuiteConfig
+from polyray.training.optimizers import OptimizerOptions
 
 
 class PolytroponConfig(SuiteConfig):
@@ -66,7 +72,7 @@ class AdaptSection(Section):
 
     def few_shot(self) -> FewShot:
         """As the library takes it."""
-        speeds = Speeds(
+        speeds = OptimizerOptions(
             lr=self.lr[0], routing_lr=self.routing_lr, weight_decay=self.weight_decay, warmup=self.warmup,
             clip=self.clip, beta2=self.beta2,
         )  # fmt: skip

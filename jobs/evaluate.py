@@ -8,22 +8,21 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
-from polyray.cluster.progress import bars
 from polyray.cluster.session import ray_session
 from polyray.cluster.tasks import run_tasks
 from polyray.config import Section
 from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.jobs.sections import EvaluationSection, TextSection
 from polyray.modules.site import without_skills
+from polyray.progress import bars
+from polyray.reports.sections.language import write_scores
+from polyray.runs.job import Context, Result
+from polyray.skills.inventory import load_inventory
 from polyray.tasks import read_all
+from polyray.training.data import SuiteConfig, encoded, held, mean_score, suite_of
 from polyray.training.evaluation import answers
 from polyray.training.evaluation import score as scores_of
-from polyray.training.inventory_folder import load_inventory
-
-from .data import SuiteConfig, encoded, held, mean_score, suite_of
-from .job import Context, Result
-from .report import write_scores
-from .sections import EvaluationSection, TextSection
 
 
 class ScoreSection(Section):

@@ -3,22 +3,21 @@
 import json
 from pathlib import Path
 
-from polyray.cluster.progress import follow
 from polyray.cluster.session import ray_session
 from polyray.cluster.train import Group, TrainingRun
 from polyray.errors import InputError
+from polyray.jobs.configs import PolytroponConfig
 from polyray.lookup import lookup
 from polyray.modules.kinds import MODULES
+from polyray.progress import follow
+from polyray.reports.sections.language import write_training
 from polyray.routing import ROUTERS
+from polyray.runs.job import Context, Result
+from polyray.runs.journal import RESULT, SKILLS
 from polyray.tasks import Suite, read_all
+from polyray.training.data import part, suite_of
 
-from .configs import PolytroponConfig
-from .data import part, suite_of
-from .job import Context, Result
-from .journal import RESULT, SKILLS
-from .report import write_training
-
-WORK = "polyray.jobs.multitask:work"
+WORK = "polyray.training.multitask:work"
 
 
 def run(config: PolytroponConfig, context: Context) -> Result:

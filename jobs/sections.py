@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from polyray.batches import Lengths
 from polyray.config import Section
 from polyray.modules.options import ModuleOptions
+from polyray.objectives.batches import Lengths
 from polyray.routing import RoutingOptions
 from polyray.routing.prior import IbpOptions
 from polyray.training.evaluation import Decoding
-from polyray.training.optimizers import Speeds
+from polyray.training.optimizers import OptimizerOptions
 
 
 class TextSection(Section):
@@ -132,9 +132,9 @@ class TrainingSection(Section):
     save_every: int = Field(500, ge=1)
     """Steps between two checkpoints; one more at the end."""
 
-    def speeds(self) -> Speeds:
+    def speeds(self) -> OptimizerOptions:
         """As the library takes it."""
-        return Speeds(
+        return OptimizerOptions(
             lr=self.lr, routing_lr=self.routing_lr, backbone_lr=self.backbone_lr, weight_decay=self.weight_decay,
             warmup=self.warmup, clip=self.clip, beta2=self.beta2,
         )  # fmt: skip

@@ -1,9 +1,9 @@
 """The jobs by name."""
 
-from . import adapt, babyai, compare, evaluate, polytropon
-from .agent_sections import BabyAIConfig
-from .configs import AdaptConfig, PolytroponConfig
-from .job import Job
+from polyray.jobs import adapt, babyai, compare, evaluate, polytropon
+from polyray.jobs.agent_sections import BabyAIConfig
+from polyray.jobs.configs import AdaptConfig, PolytroponConfig
+from polyray.runs.job import Job
 
 JOBS: dict[str, Job] = {
     "polytropon": Job(

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from test_resume import TINY
 
-from polyray.cli import main
+from polyray.cli.app import main
 from polyray.jobs.table import JOBS
 
 

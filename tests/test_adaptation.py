@@ -8,17 +8,17 @@ import torch
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.backbones.backbone import anchor
-from polyray.batches import IGNORED, Lengths, collate, encode
 from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.modules.site import mixing, without_skills
+from polyray.objectives.batches import IGNORED, Lengths, collate, encode
 from polyray.routing import ROUTERS, RoutingOptions
 from polyray.routing.prior import IbpOptions
 from polyray.tasks import Example, Task
 from polyray.training.adaptation import METHODS, FewShot, FewShotData, adapt
 from polyray.training.evaluation import Decoding, answers, rank, score
 from polyray.training.model import Form, Modular, build, objective
-from polyray.training.optimizers import Speeds
+from polyray.training.optimizers import OptimizerOptions
 
 KNOWN, NEW = ("colour", "size"), "shape"
 WORDS = ("red", "blue", "green")
@@ -68,7 +68,7 @@ def with_dropout(network: torch.nn.Module) -> None:
         module.p = 0.3
 
 
-FEW = FewShot(steps=4, batch=4, looks=2, speeds=Speeds(lr=1e-2, warmup=0.1))
+FEW = FewShot(steps=4, batch=4, looks=2, speeds=OptimizerOptions(lr=1e-2, warmup=0.1))
 KINDS = sorted(set(ROUTERS) - {"hyperformer", "token_moe"})
 
 
@@ -135,7 +135,7 @@ def test_row_trains_the_row_alone() -> None:
 def test_average_starts_from_the_mean_of_the_skills() -> None:
     trained = model("tiny-seq2seq")
     skills = [trained.inventory.skill(number) for number in range(3)]
-    few = FewShot(steps=1, batch=2, looks=1, speeds=Speeds(lr=1e-12, warmup=0.0, weight_decay=0.0))
+    few = FewShot(steps=1, batch=2, looks=1, speeds=OptimizerOptions(lr=1e-12, warmup=0.0, weight_decay=0.0))
     adapted = adapt(trained, "average", data(trained.backbone, trained), few, Decoding(), torch.ones(3))
     for name, value in adapted.model.inventory.skill(0).items():
         torch.testing.assert_close(value, torch.stack([skill[name] for skill in skills]).mean(0))

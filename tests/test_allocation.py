@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from polyray.errors import InputError
-from polyray.routing.allocation import (
+from polyray.analysis.allocation import (
     LINKAGES,
     analyse,
     assignment_accuracy,
@@ -17,6 +16,7 @@ from polyray.routing.allocation import (
     recovery_ami,
     subsets,
 )
+from polyray.errors import InputError
 
 TRUTH = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 1], [1, 1, 0], [1, 1, 0]], dtype=float)
 

@@ -16,9 +16,9 @@ from minigrid.envs.babyai.goto import GoToObj
 from polyray.envs.bank import Bank
 from polyray.envs.bank_files import captured, environment, read_shard, shard_seeds
 from polyray.envs.bank_workers import Order
-from polyray.envs.batched.generate import NativeStarts
-from polyray.envs.batched.state import State, empty
+from polyray.envs.engine.state import State, empty
 from polyray.envs.fingerprints import fingerprints
+from polyray.envs.generation.starts import NativeStarts
 from polyray.envs.levels import LEVELS, SUITES
 from polyray.envs.starts import SHARE, MixedStarts, evaluation_starts, starts_for
 from polyray.errors import InputError

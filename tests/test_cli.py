@@ -12,11 +12,11 @@ import torch
 import yaml
 
 from polyray import __version__
-from polyray.cli import TABLES, main
+from polyray.cli.app import TABLES, main
 from polyray.config import Section, load_config
-from polyray.jobs.job import Context, Job, Result
 from polyray.jobs.table import JOBS
-from polyray.skill import BackboneCard, Card, Skill, save_skill
+from polyray.runs.job import Context, Job, Result
+from polyray.skills.skill import BackboneCard, Card, Skill, save_skill
 
 
 class Config(Section):

@@ -42,7 +42,7 @@ def _output(net: Twice, inventory: Inventory) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(BATCH, 3, 5, generator=generator, dtype=torch.float64).requires_grad_()
     weights = torch.rand(2, 1, 2, SKILLS, generator=generator, dtype=torch.float64).requires_grad_()
-    inventory.put_in_force(Mix(weights, ROWS))
+    inventory.set_mix(Mix(weights, ROWS))
     return net(x), x, weights
 
 

@@ -10,10 +10,10 @@ from gymnasium.utils.seeding import np_random
 from scipy.stats import chi2_contingency
 
 from polyray.envs.bank_files import captured, environment
-from polyray.envs.batched.generate import NATIVE, NOTHING, NativeStarts, generate_rows, stacked
-from polyray.envs.batched.generate_draft import N_DRAFT
-from polyray.envs.batched.generate_stream import below, stream_of, uniform
-from polyray.envs.batched.state import FIRST_OBJECT, LOOK_DOOR, ROW, State, empty
+from polyray.envs.engine.state import FIRST_OBJECT, LOOK_DOOR, ROW, State, empty
+from polyray.envs.generation.draft import N_DRAFT
+from polyray.envs.generation.starts import NATIVE, NOTHING, NativeStarts, generate_rows, stacked
+from polyray.envs.generation.stream import below, stream_of, uniform
 from polyray.envs.levels import LEVELS, SUITES, Level
 from polyray.envs.missions import decode
 

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BertConfig, T5Config
 
 from polyray.errors import InputError
-from polyray.interchange.peft import CONFIG, WEIGHTS, export_peft, import_peft
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
-from polyray.skill import BackboneCard, Card, Skill
+from polyray.skills.peft import CONFIG, WEIGHTS, export_peft, import_peft
+from polyray.skills.skill import BackboneCard, Card, Skill
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks
@@ -111,7 +111,7 @@ def test_an_imported_adapter_gives_peft_s_logits(
     options = ModuleOptions(rank=int(skill.card.options["rank"]), alpha=skill.card.options["alpha"])
     inventory = attach(backbone, skill.card.sites, "lora", 1, options, generator)
     assert set(inventory.sites) == set(skill.card.sites)
-    inventory.put_on(0, skill.tensors)
+    inventory.load_skill(0, skill.tensors)
     with mixing(inventory, torch.ones(4, 1)):
         ours = _logits(backbone)
     theirs = _logits(model)

@@ -70,7 +70,7 @@ def test_a_one_hot_mix_equals_that_skill_alone(kind: str, layer: str) -> None:
     alone_net, alone = net_with(kind, layer, n_skills=1)
     x = LAYERS[layer].inputs(BATCH, seed(4))
     for index in range(SKILLS):
-        alone.put_on(0, inventory.skill(index))
+        alone.load_skill(0, inventory.skill(index))
         with mixing(inventory, torch.eye(SKILLS, dtype=torch.float64)[[index] * BATCH]):
             mixed = net(x)
         with mixing(alone, torch.ones(BATCH, 1, dtype=torch.float64)):
@@ -103,7 +103,7 @@ def test_take_off_save_put_on_is_bitwise_equal(kind: str, layer: str, tmp_path: 
     other_net, other = net_with(kind, layer, fresh=True)
     for index, tensors in enumerate(taken):
         save_file(tensors, tmp_path / f"{index}.safetensors")
-        other.put_on(index, load_file(tmp_path / f"{index}.safetensors"))
+        other.load_skill(index, load_file(tmp_path / f"{index}.safetensors"))
         put = other.skill(index)
         assert set(put) == set(tensors)
         assert all(torch.equal(put[name], tensors[name]) for name in tensors)

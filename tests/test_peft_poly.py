@@ -57,7 +57,7 @@ def test_logits_and_gradients_equal_those_of_peft_poly(n_splits: int, tasks: lis
         for site, layer in layers.items():
             factors[f"{site}/down.weight"] = layer.poly_lora_A["default"][:, skill]
             factors[f"{site}/up.weight"] = layer.poly_lora_B["default"][:, skill]
-        inventory.put_on(skill, factors)
+        inventory.load_skill(skill, factors)
     logits = torch.stack([layer.poly_router["default"].module_logits for layer in layers.values()])
     cells = logits.view(len(layers), TASKS, n_splits, SKILLS).transpose(1, 2).sigmoid().detach()
     kept = sorted(set(tasks))

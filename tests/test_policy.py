@@ -25,7 +25,7 @@ from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.rl import frames as frames_module
 from polyray.rl.policy import Frames, Policy, build_policy, parameter_groups
-from polyray.routing import Fixed, Learned, RoutingOptions
+from polyray.routing import FixedRouter, LearnedRouter, RoutingOptions
 
 
 @dataclass(frozen=True)
@@ -201,4 +201,4 @@ def test_the_same_seed_builds_the_same_policy_and_copies_are_their_own() -> None
 
 
 def test_routers_are_of_the_kinds_that_saving_knows() -> None:
-    assert {type(policy_of("dense", routing).router) for routing in ROUTINGS} == {Learned, Fixed}
+    assert {type(policy_of("dense", routing).router) for routing in ROUTINGS} == {LearnedRouter, FixedRouter}

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from polyray.analysis.allocation import analyse, features, hierarchy, subsets
 from polyray.reports import (
     Details,
     Facts,
@@ -32,7 +33,6 @@ from polyray.reports import (
 )
 from polyray.reports.figure import shortened
 from polyray.reports.page import Part
-from polyray.routing.allocation import analyse, features, hierarchy, subsets
 
 NAMES = ["_hidden", "$a$_b", "<script>x</script>", "glue & cola", 'a "quoted" onload="x"', "plain", "under_score"]
 CELLS = np.random.default_rng(3).random((4, 7, 5))

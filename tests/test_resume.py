@@ -19,9 +19,9 @@ from torch.nn.parallel import DistributedDataParallel
 from polyray.cluster.train import Worker
 from polyray.config import load_config
 from polyray.jobs.configs import PolytroponConfig
-from polyray.jobs.journal import Journal
-from polyray.jobs.multitask import work
+from polyray.runs.journal import Journal
 from polyray.training.checkpoint import latest_checkpoint
+from polyray.training.multitask import work
 
 KILLS = 20
 CPU = torch.device("cpu")

@@ -12,6 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from polyray.cluster.rllib.algorithm import algorithm, restore, save
+from polyray.cluster.rllib.module import NO_NOISE, noise_seed
+from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.cluster.session import ray_session
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
@@ -19,10 +22,7 @@ from polyray.envs.starts import ResumableStarts, starts_for
 from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.rl.policy import PolicyOptions
-from polyray.rl.rllib_algorithm import algorithm, restore, save
-from polyray.rl.rllib_module import NO_NOISE, noise_seed
-from polyray.rl.rllib_ppo import ModularPPO
-from polyray.rl.rllib_settings import Agent, Places, PPOSettings, Recipe
+from polyray.rl.settings import Agent, Places, PPOSettings, Recipe
 from polyray.routing import RoutingOptions
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]

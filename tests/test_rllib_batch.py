@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from polyray.errors import InputError
-from polyray.rl.rllib_batch import Episodes, Rollout, blocks_of, joined, minibatches, n_minibatches, sequences, shares
-from polyray.rl.rllib_figures import Tally
-from polyray.rl.rllib_player import draw
-from polyray.rl.rllib_settings import Places, PPOSettings, environments_per_runner
+from polyray.rl.player import draw
+from polyray.rl.rollout import Episodes, Rollout, blocks_of, joined, minibatches, n_minibatches, sequences, shares
+from polyray.rl.settings import Places, PPOSettings, environments_per_runner
+from polyray.rl.tally import Tally
 
 
 def none() -> Episodes:

@@ -7,9 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from polyray.rl.player import Player
 from polyray.rl.policy import Frames, Outputs
-from polyray.rl.rllib_batch import Rollout
-from polyray.rl.rllib_player import Player
+from polyray.rl.rollout import Rollout
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_rllib import agent, built, cluster, weights
 
-from polyray.rl.rllib_algorithm import restore, save
+from polyray.cluster.rllib.algorithm import restore, save
 
 __all__ = ["built", "cluster"]  # fixtures
 

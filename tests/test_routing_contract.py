@@ -10,7 +10,7 @@ from torch import Tensor
 from polyray.errors import InputError
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, TokenMix
-from polyray.routing import ROUTERS, Fixed, HyperFormer, Learned, Router, RoutingOptions, TokenMoE
+from polyray.routing import ROUTERS, FixedRouter, HyperFormer, LearnedRouter, Router, RoutingOptions, TokenMoE
 
 TASKS = ("agnews", "cola", "mnli", "sst2")
 ALLOCATION = {"agnews": (0,), "cola": (1, 2), "mnli": (0, 2), "sst2": (1,)}
@@ -18,9 +18,9 @@ LAYOUT = Layout(sites=("a.q", "a.v", "b.q"), widths=(6, 6, 4), n_heads=2)
 LEARNED = ("polytropon", "soft", "hard")
 NORMALISED = [name for name in ROUTERS if name not in ("hyperformer", "token_moe")]
 NEW: dict[type, Callable[[Any, str], None]] = {
-    Learned: lambda router, name: router.add_task(name, _seed(9)),
+    LearnedRouter: lambda router, name: router.add_task(name, _seed(9)),
     HyperFormer: lambda router, name: router.add_task(name, _seed(9)),
-    Fixed: lambda router, name: router.add_task(name, torch.ones(router.n_skills)),
+    FixedRouter: lambda router, name: router.add_task(name, torch.ones(router.n_skills)),
     TokenMoE: lambda router, name: router.add_task(name),
 }
 every_router = pytest.mark.parametrize("name", ROUTERS)
@@ -82,7 +82,7 @@ def test_a_seed_fixes_the_start_and_the_noise(name: str) -> None:
     tasks = ["mnli", "cola", "mnli"]
     drawn = [_weights(router.train()(tasks, _seed(2))) for router in (one, same, other)]
     assert torch.equal(drawn[0], drawn[1])
-    if not isinstance(one, Fixed):
+    if not isinstance(one, FixedRouter):
         assert not torch.equal(drawn[0], drawn[2])
     if name in LEARNED:
         assert not torch.equal(drawn[0], _weights(one(tasks, _seed(3))))

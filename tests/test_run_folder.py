@@ -17,8 +17,8 @@ from rich.console import Console
 
 from polyray.config import Section, load_config
 from polyray.errors import InputError, Interrupted, RunError
-from polyray.jobs.job import Context, Job, Result, run_job
-from polyray.jobs.run_folder import RunFolder, new_run_folder
+from polyray.runs.folder import RunFolder, new_run_folder
+from polyray.runs.job import Context, Job, Result, run_job
 
 
 class Config(Section):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from polyray.envs.batched.state import copy_rows, empty
 from polyray.envs.drawing import Drawing
+from polyray.envs.engine.state import copy_rows, empty
 from polyray.envs.levels import LEVELS
 from polyray.envs.single import BabyAIEnv
 from polyray.errors import InputError
@@ -114,7 +114,7 @@ def test_wrong_input_is_answered_with_what_would_be_right() -> None:
     env = BabyAIEnv("GoToObjS4")
     with pytest.raises(InputError, match=r"the option \"start\" alone, not 'begin'"):
         env.reset(options={"begin": 1})
-    with pytest.raises(InputError, match=r"is a polyray.envs.batched.state.State, not a int"):
+    with pytest.raises(InputError, match=r"is a polyray.envs.engine.state.State, not a int"):
         env.reset(options={"start": 1})
     env.reset(seed=0)
     with pytest.raises(InputError, match="no action 7; actions are numbered from 0 to 6"):

@@ -11,9 +11,9 @@ from torch import Tensor
 import polyray
 from polyray.errors import InputError
 from polyray.files import writing
-from polyray.fingerprint import fingerprint
-from polyray.library import cards, find_skill, verify
-from polyray.skill import (
+from polyray.skills.fingerprint import fingerprint
+from polyray.skills.library import cards, find_skill, verify
+from polyray.skills.skill import (
     CARD,
     TENSORS,
     BackboneCard,

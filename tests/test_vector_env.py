@@ -9,7 +9,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
-from polyray.envs.batched.state import State, copy_rows
+from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import decode
 from polyray.envs.single import BabyAIEnv

@@ -7,7 +7,7 @@ drawn from it is an override of a job's config.
 from collections.abc import Callable
 from typing import Any
 
-from .ppo import ppo
+from polyray.tune_spaces.ppo import ppo
 
 SPACES: dict[str, Callable[[], dict[str, Any]]] = {"ppo": ppo}
 

@@ -1,6 +1,6 @@
 """`python -m polyray` is the command `polyray`."""
 
-from polyray.cli import main
+from polyray.cli.app import main
 
 if __name__ == "__main__":
     main()

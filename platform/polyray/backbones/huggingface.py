@@ -21,8 +21,8 @@ from polyray.backbones.backbone import Backbone, Kind
 from polyray.backbones.text import ByteText, PretrainedText
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
-from polyray.fingerprint import fingerprint
 from polyray.lookup import suggestion
+from polyray.skills.fingerprint import fingerprint
 
 BACKBONES: dict[str, str] = {
     **{name: f"{kind}, seeded, byte-level, no download" for name, (kind, _) in TINY.items()},

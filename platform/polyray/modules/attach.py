@@ -68,7 +68,7 @@ class Inventory(nn.Module):
         """Heads of multi-head routing."""
         return self.options.n_splits
 
-    def put_in_force(self, mix: Mix | TokenMix | Tensor) -> None:
+    def set_mix(self, mix: Mix | TokenMix | Tensor) -> None:
         """Let the sites use `mix` until the block of `mixing` ends.
 
         Raises:
@@ -88,7 +88,7 @@ class Inventory(nn.Module):
         weights = mix.weights.expand(len(self.sites), self.n_heads, -1, -1)
         for stack, places in zip(self.stacks, self.places, strict=True):
             own = weights if len(places) == len(self.sites) else weights[places]
-            for place, mixed in zip(places, cast(Stack, stack).mixed(own), strict=True):
+            for place, mixed in zip(places, cast(Stack, stack).prepare(own), strict=True):
                 self.slot.mixed[self.sites[place]] = mixed
         if self.kind in SHARERS:
             for group in self.shared:
@@ -124,7 +124,7 @@ class Inventory(nn.Module):
                 tensors[f"{site}/{name}"] = mean.view(tensor.shape[0], *tensor.shape[2:])
         return tensors
 
-    def put_on(self, index: int, tensors: Mapping[str, Tensor]) -> None:
+    def load_skill(self, index: int, tensors: Mapping[str, Tensor]) -> None:
         """Overwrite one skill with tensors that `skill` gave.
 
         Raises:
@@ -150,7 +150,7 @@ class Inventory(nn.Module):
         """An inventory of the same form on the same sites with newly drawn skills, not yet on the backbone."""
         return Inventory(self._layers[0], self.kind, n_skills, self.options, generator, self.shared)
 
-    def sit_on(self, backbone: nn.Module) -> None:
+    def install(self, backbone: nn.Module) -> None:
         """Let the sites of `backbone` use this inventory in place of the one that they had, if any."""
         for name, layer in self._layers[0].items():
             stack, place = self.home[name]
@@ -181,7 +181,7 @@ def attach(
         raise InputError(f"Site {taken[0]!r} carries skills already: detach them first.")
     shared = _shared(layers, shared_inputs)
     inventory = Inventory(layers, kind, n_skills, options, generator, shared)
-    inventory.sit_on(backbone)
+    inventory.install(backbone)
     return inventory
 
 

@@ -42,7 +42,7 @@ class BottleneckStack(nn.Module):
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: weights, down, down_bias, up and up_bias for `_compose`.
 
         The adapters of all skills lie side by side, [features, skills * rank], and every row uses all of them; where

@@ -38,7 +38,7 @@ class DenseStack(nn.Module):
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site and parameter: [rows, *shape]."""
         parts: list[list[Tensor]] = [[] for _ in range(weights.shape[0])]
         for change in self.change.values():

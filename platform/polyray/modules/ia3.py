@@ -32,7 +32,7 @@ class Ia3Stack(nn.Module):
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: [rows, features]."""
         delta = torch.bmm(weights[:, 0].to(self.delta.dtype), self.delta[:, 0])
         return [(rows,) for rows in delta.unbind(0)]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.errors import InputError
-from polyray.modules.gathered import apart
+from polyray.modules.fast.gathered import apart
+from polyray.modules.fast.lowrank import Factors, FusedLinears, LazyFactors, Member, low_rank_linear
+from polyray.modules.fast.means import mean
 from polyray.modules.layers import Updates, matrices, run_layer
-from polyray.modules.lowrank import Factors, Member, Together, Unmixed, low_rank_linear
-from polyray.modules.means import mean
 from polyray.modules.mix import Rows
 from polyray.modules.options import ModuleOptions
 
@@ -61,14 +61,14 @@ class LoraStack(nn.Module):
         flat: Tensor = factors[name][site]
         return flat.view(*flat.shape[:2], self.options.rank, -1)
 
-    def mixed(self, weights: Tensor) -> list[Unmixed] | list[list[Factors]]:
+    def prepare(self, weights: Tensor) -> list[LazyFactors] | list[list[Factors]]:
         """For each site its factors: weights [sites, heads, rows, skills]. Linear layers mix them when they run."""
         if not self.linear:
             return self.factors(weights)
         (downs, of_downs), (ups, of_ups) = apart(self.down["weight"]), apart(self.up["weight"])
         tensors = zip(*self._weights(weights), downs, ups, strict=True)
         return [
-            Unmixed(self.options.rank, (of_down, down, of_up, up), (of_downs, of_ups), site)
+            LazyFactors(self.options.rank, (of_down, down, of_up, up), (of_downs, of_ups), site)
             for site, (of_down, of_up, down, up) in enumerate(tensors)
         ]
 
@@ -91,7 +91,7 @@ class LoraStack(nn.Module):
     def run(
         self,
         layer: nn.Module,
-        mixed: "Unmixed | Member | list[Factors]",
+        mixed: "LazyFactors | Member | list[Factors]",
         rows: Rows,
         inputs: tuple[Any, ...],
         named: dict[str, Any],
@@ -129,7 +129,7 @@ class LoraStack(nn.Module):
         return y
 
 
-def share(layers: Sequence[nn.Linear], mixed: Sequence[Unmixed]) -> list[Member]:
+def share(layers: Sequence[nn.Linear], mixed: Sequence[LazyFactors]) -> list[Member]:
     """The entries of linear sites that read one input, told of each other."""
-    together = Together(layers, mixed)
+    together = FusedLinears(layers, mixed)
     return [Member(together, place) for place in range(len(layers))]

@@ -46,7 +46,7 @@ class PrefixStack(nn.Module):
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: keys and values, [rows, heads, length, head width] each."""
         shape = self.keys.shape[3:]
         weights = weights[:, 0].to(self.keys.dtype)

@@ -18,7 +18,7 @@ class Stack(Protocol):
     def parts(self, site: int) -> dict[str, Tensor]:
         """The parameters and buffers of one site, each [heads, skills, ...]; writing into them changes the module."""
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """What each site needs for the rows of a mix: weights [sites, heads, rows, skills] -> one entry per site."""
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -84,7 +84,7 @@ class Mixable(Protocol):
 
     slot: Slot
 
-    def put_in_force(self, mix: Mix | TokenMix | Tensor) -> None:
+    def set_mix(self, mix: Mix | TokenMix | Tensor) -> None:
         """Fill the slot."""
 
 
@@ -104,7 +104,7 @@ def mixing(inventory: Mixable, mix: Mix | TokenMix | Tensor | None = None) -> It
     inventory.slot.opened = True
     try:
         if mix is not None:
-            inventory.put_in_force(mix)
+            inventory.set_mix(mix)
         yield inventory.slot
     finally:
         inventory.slot.clear()

@@ -60,7 +60,7 @@ class SparseStack(nn.Module):
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
 
-    def mixed(self, weights: Tensor) -> list[Mixed]:
+    def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site and matrix: [rows, *shape]."""
         parts: list[list[Tensor]] = [[] for _ in range(weights.shape[0])]
         for name, shape in self.shapes.items():

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
+from polyray.analysis.allocation import Analysis
 from polyray.reports.figure import name_rows, row_panels, shortened
-from polyray.routing.allocation import Analysis
 
 SITE_LABELS = 48
 

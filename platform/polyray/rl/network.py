@@ -99,7 +99,7 @@ class Policy(nn.Module):
         return self.run(frames, self.tables(own), rows)
 
     def tables(self, weights: Weights) -> Tables:
-        """What follows from the weights [rows or 1, ...] of `polyray.modules.merged`."""
+        """What follows from the weights [rows or 1, ...] of `polyray.modules.fast.merged`."""
         options = self.options
         rows = max(len(weight) for weight in weights.values())
         tiles = tile_vectors(weights["tiles.weight"])

@@ -10,20 +10,20 @@ from torch import Tensor, nn
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.fast.merged import Merger
 from polyray.modules.layers import LAYERS
 from polyray.modules.layout import Layout
-from polyray.modules.merged import Merger
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import ModuleOptions
-from polyray.rl.folded import Folded
+from polyray.rl.acting import ActingPolicy
 from polyray.rl.frames import Frames, Outputs
 from polyray.rl.network import Policy
 from polyray.rl.options import PAPER, PRESETS, SMALL, PolicyOptions
-from polyray.routing import ROUTERS, Fixed, Learned, Router, RoutingOptions
+from polyray.routing import ROUTERS, FixedRouter, LearnedRouter, Router, RoutingOptions
 from polyray.routing.names import distinct
 
 __all__ = [
-    "PAPER", "PRESETS", "SMALL", "Folded", "Form", "Frames", "ModularPolicy", "Outputs", "Policy", "PolicyOptions",
+    "PAPER", "PRESETS", "SMALL", "ActingPolicy", "Form", "Frames", "ModularPolicy", "Outputs", "Policy", "PolicyOptions",
     "build_policy", "carriers", "parameter_groups",
 ]  # fmt: skip
 
@@ -50,12 +50,12 @@ class ModularPolicy(nn.Module):
     generators seeded alike give rollout and update the same mix. In evaluation mode nothing is drawn.
     """
 
-    def __init__(self, form: Form, network: Policy, inventory: Inventory, router: Learned | Fixed) -> None:
+    def __init__(self, form: Form, network: Policy, inventory: Inventory, router: LearnedRouter | FixedRouter) -> None:
         super().__init__()
         self.form, self.network, self.router = form, network, router
-        self.put_on(inventory)
+        self.set_inventory(inventory)
 
-    def put_on(self, inventory: Inventory) -> None:
+    def set_inventory(self, inventory: Inventory) -> None:
         """Let `inventory`, which sits on the network, be the policy's."""
         self.inventory = inventory
         self._merged = Merger(self.network, inventory)
@@ -80,19 +80,19 @@ class ModularPolicy(nn.Module):
 
     def _alike(self) -> list[int]:
         """For every task the first one with the same mixture: levels that share all skills share their weights."""
-        if not isinstance(self.router, Fixed):
+        if not isinstance(self.router, FixedRouter):
             return list(range(len(self.router.tasks)))
         rows = [tuple(row) for row in self.router.table.tolist()]
         return [rows.index(row) for row in rows]
 
     @torch.no_grad()
-    def folded(self, noise: torch.Generator | None = None) -> Folded:
+    def folded(self, noise: torch.Generator | None = None) -> ActingPolicy:
         """The policy with its weights merged once, for rollouts: right until a parameter changes, and free of merging.
 
         What it says equals what the policy says with a generator in the same state, up to rounding.
         """
         mix = self._mix(range(len(self.router.tasks)), noise)
-        return Folded(self.network, self.network.tables(self._merged(mix.weights)), mix.rows)
+        return ActingPolicy(self.network, self.network.tables(self._merged(mix.weights)), mix.rows)
 
     def add_level(
         self,
@@ -110,7 +110,7 @@ class ModularPolicy(nn.Module):
         Raises:
             InputError: the name is taken, or an expert router gets no row.
         """
-        if isinstance(self.router, Learned):
+        if isinstance(self.router, LearnedRouter):
             self.router.add_task(name, generator, init, like)
             return
         self.router.add_task(name, self._fixed_row(name) if row is None else row)
@@ -130,9 +130,9 @@ class ModularPolicy(nn.Module):
         parameter = next(old.parameters())
         new = old.fresh(n_skills, generator).to(device=parameter.device, dtype=parameter.dtype)
         for index in range(old.n_skills):
-            new.put_on(index, old.skill(index))
-        new.sit_on(self.network)
-        self.put_on(new)
+            new.load_skill(index, old.skill(index))
+        new.install(self.network)
+        self.set_inventory(new)
 
 
 def carriers(network: nn.Module) -> tuple[str, ...]:
@@ -176,15 +176,15 @@ def build_policy(
     return ModularPolicy(form, network, inventory, _by_task(router, form))
 
 
-def _by_task(router: Router, form: Form) -> Learned | Fixed:
+def _by_task(router: Router, form: Form) -> LearnedRouter | FixedRouter:
     """`router`, if it gives every task one mix.
 
     Raises:
         InputError: it does not.
     """
-    if not isinstance(router, Learned | Fixed):
+    if not isinstance(router, LearnedRouter | FixedRouter):
         raise InputError(f"Agents route by level: routing.kind={form.routing} has no row of weights for a level.")
-    if isinstance(router, Learned) and form.router.sample == "example":
+    if isinstance(router, LearnedRouter) and form.router.sample == "example":
         raise InputError(
             "Agents draw one mix for every level and forward pass, so that rollout and update agree: "
             "routing.sample must be 'task' or 'none', found 'example'."
@@ -192,7 +192,7 @@ def _by_task(router: Router, form: Form) -> Learned | Fixed:
     return router
 
 
-class Speeds(Protocol):
+class OptimizerOptions(Protocol):
     """Learning rates, as `polyray.training.optimizers.Speeds` and a job's settings have them."""
 
     @property
@@ -208,7 +208,7 @@ class Speeds(Protocol):
         """Of all else; 0: it is frozen."""
 
 
-def parameter_groups(policy: ModularPolicy, speeds: Speeds) -> list[dict[str, Any]]:
+def parameter_groups(policy: ModularPolicy, speeds: OptimizerOptions) -> list[dict[str, Any]]:
     """Groups for an optimiser, "name" and "lr" each, without weight decay: skills, routing, backbone.
 
     The backbone is frozen where its rate is 0; a group without parameters is left out. Polytropon's agents are trained

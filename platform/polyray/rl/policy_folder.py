@@ -13,7 +13,6 @@ from torch import Tensor
 from polyray import __version__
 from polyray.errors import InputError
 from polyray.files import writing
-from polyray.fingerprint import fingerprint
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
 from polyray.modules.options import ModuleOptions
@@ -21,8 +20,9 @@ from polyray.modules.site import Site
 from polyray.rl.network import Policy
 from polyray.rl.options import PolicyOptions
 from polyray.rl.policy import Form, ModularPolicy, carriers
-from polyray.routing import ROUTERS, Fixed, Learned, RoutingOptions
-from polyray.skill import BackboneCard, Card, Skill, check_sums, load_skill, read_card, save_skill, sha256
+from polyray.routing import ROUTERS, FixedRouter, LearnedRouter, RoutingOptions
+from polyray.skills.fingerprint import fingerprint
+from polyray.skills.skill import BackboneCard, Card, Skill, check_sums, load_skill, read_card, save_skill, sha256
 
 __all__ = ["bare_state", "load_policy", "save_policy"]
 
@@ -102,7 +102,7 @@ def load_policy(folder: Path, words: Sequence[str]) -> ModularPolicy:
     router = _router(form, about.tasks, layout, load_file(folder / ROUTER))
     inventory = attach(network, layout.sites, form.module, len(about.skills), form.modules, generator)
     for index, name in enumerate(about.skills):
-        inventory.put_on(index, load_skill(folder / name).tensors)
+        inventory.load_skill(index, load_skill(folder / name).tensors)
     return ModularPolicy(form, network, inventory, router).eval()
 
 
@@ -116,13 +116,15 @@ def bare_state(network: Policy) -> dict[str, Tensor]:
     return _contiguous(dict(sorted(state.items())))
 
 
-def _router(form: Form, tasks: Sequence[str], layout: Layout, state: Mapping[str, Tensor]) -> Learned | Fixed:
+def _router(
+    form: Form, tasks: Sequence[str], layout: Layout, state: Mapping[str, Tensor]
+) -> LearnedRouter | FixedRouter:
     """Fixed tables may have grown with new levels, so theirs is taken as it was saved."""
     if "table" in state:
-        return Fixed(tasks, state["table"], is_private=form.routing == "private")
+        return FixedRouter(tasks, state["table"], is_private=form.routing == "private")
     router = ROUTERS[form.routing](tasks, layout, form.router, torch.Generator().manual_seed(0))
     router.load_state_dict(state)
-    assert isinstance(router, Learned)
+    assert isinstance(router, LearnedRouter)
     return router
 
 

@@ -47,8 +47,8 @@ def to_sparse(
                 places = largest(now[own] - first[own], k)
                 stack.set_support(place, skill, name, places)
                 stack.values[name][place, 0, skill] = first[own].flatten()[places]
-    new.sit_on(copy.network)
-    copy.put_on(new)
+    new.install(copy.network)
+    copy.set_inventory(new)
     copy.form = replace(copy.form, module="sparse", modules=options)
     return copy
 

@@ -12,7 +12,7 @@ from polyray.routing.names import TaskNames, distinct
 from polyray.routing.options import RoutingOptions
 
 
-class Fixed(nn.Module):
+class FixedRouter(nn.Module):
     """A given table of tasks x skills, each row normalised (Ponti et al. 2023, section 2.4).
 
     table [tasks, skills], non-negative, no row all zero; not trained, saved with the router. is_private: every task has
@@ -64,23 +64,23 @@ class Fixed(nn.Module):
         self.table = torch.cat([wider, row[None].to(wider)])
 
 
-def shared(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
+def shared(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
     """One skill for all tasks."""
-    return Fixed(tasks, torch.ones(len(tasks), 1))
+    return FixedRouter(tasks, torch.ones(len(tasks), 1))
 
 
-def private(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
+def private(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
     """One skill for each task."""
-    return Fixed(tasks, torch.eye(len(tasks)), is_private=True)
+    return FixedRouter(tasks, torch.eye(len(tasks)), is_private=True)
 
 
-def expert(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> Fixed:
+def expert(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
     """The skills that `options.allocation` names for each task.
 
     Raises:
         InputError: a task has no entry there, or an entry names no skill or a negative one.
     """
-    return Fixed(tasks, expert_table(tasks, options.allocation))
+    return FixedRouter(tasks, expert_table(tasks, options.allocation))
 
 
 def expert_table(tasks: Sequence[str], allocation: Mapping[str, Sequence[int]]) -> Tensor:

@@ -16,7 +16,7 @@ Noise = Callable[[Tensor], Tensor]
 Weigh = Callable[[Tensor, Noise | None, RoutingOptions], Tensor]
 
 
-class Learned(nn.Module):
+class LearnedRouter(nn.Module):
     """Rows of logits, drawn from U(-1e-3, 1e-3), that `weigh` turns into weights over skills.
 
     logits [sites or 1, heads, tasks, skills].

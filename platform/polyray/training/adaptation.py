@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from polyray.backbones.backbone import device_of
-from polyray.batches import Batch, Row, Sampler, collate
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
 from polyray.modules.layout import Layout
-from polyray.routing import Fixed, HyperFormer, Learned, Router, TokenMoE
+from polyray.objectives.batches import Batch, Row, Sampler, collate
+from polyray.routing import FixedRouter, HyperFormer, LearnedRouter, Router, TokenMoE
 from polyray.tasks.task import Example, Task
 from polyray.training.evaluation import Decoding, answers
 from polyray.training.loop import Training, fit
 from polyray.training.model import Modular
-from polyray.training.optimizers import Speeds, optimizer
+from polyray.training.optimizers import OptimizerOptions, optimizer
 
 Method = Literal["skills", "row", "average", "fresh", "full"]
 METHODS: dict[str, str] = {
@@ -35,7 +35,7 @@ class FewShot:
 
     steps: int = 1000
     batch: int = 8
-    speeds: Speeds = Speeds(warmup=0.1)
+    speeds: OptimizerOptions = OptimizerOptions(warmup=0.1)
     rates: tuple[float, ...] = ()  # rates of the skills to try; the development set chooses; empty: speeds.lr
     looks: int = 10  # how often the development set is looked at
     seed: int = 0
@@ -129,20 +129,20 @@ def _looks(
 def start(model: Modular, method: Method, task: str, row: Tensor, generator: torch.Generator) -> Modular:
     """A copy of the inventory and a router that knows only `task`, both as `method` wants them, on the backbone."""
     old, router = model.inventory, model.router
-    if method == "row" and isinstance(router, Fixed):
+    if method == "row" and isinstance(router, FixedRouter):
         raise InputError("adapt.method=row trains a row of the allocation, and this inventory's is fixed.")
-    if method == "full" or (isinstance(router, Fixed) and router.is_private and method in ("skills", "fresh")):
+    if method == "full" or (isinstance(router, FixedRouter) and router.is_private and method in ("skills", "fresh")):
         inventory, new = old.fresh(1, generator), _single(task)
     elif method == "average":
         inventory, new = old.fresh(1, generator), _single(task)
-        inventory.put_on(0, average(old))
+        inventory.load_skill(0, average(old))
     else:
         inventory = old.fresh(old.n_skills, generator)
         if method != "fresh":
             inventory.load_state_dict(old.state_dict())
         new = router_for(router, old, task, row, generator, keep=method != "fresh")
     device = device_of(model.network)
-    inventory.to(device).sit_on(model.network)
+    inventory.to(device).install(model.network)
     return Modular(model.backbone, inventory, new.to(device), model.prior)
 
 
@@ -165,7 +165,7 @@ def average(inventory: Inventory) -> Mapping[str, Tensor]:
 
 
 def _single(task: str) -> Router:
-    return Fixed([task], torch.ones(1, 1))
+    return FixedRouter([task], torch.ones(1, 1))
 
 
 def router_for(
@@ -173,10 +173,10 @@ def router_for(
 ) -> Router:
     """A router of the same kind that knows only `task`; `keep` its task-independent parameters."""
     layout = Layout(sites=inventory.sites, widths=inventory.widths, n_heads=inventory.n_heads)
-    if isinstance(router, Fixed):
-        return Fixed([task], row[None])
-    if isinstance(router, Learned):
-        return Learned(router.weigh, [task], layout, router.options, generator)
+    if isinstance(router, FixedRouter):
+        return FixedRouter([task], row[None])
+    if isinstance(router, LearnedRouter):
+        return LearnedRouter(router.weigh, [task], layout, router.options, generator)
     if isinstance(router, TokenMoE):
         moe = TokenMoE([task], layout, router.options, generator)
         if keep:

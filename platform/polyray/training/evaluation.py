@@ -10,9 +10,9 @@ from torch.nn import functional
 
 from polyray.backbones.backbone import Backbone, device_of, evaluating, longest_first
 from polyray.backbones.text import padded
-from polyray.batches import IGNORED, Row, collate
 from polyray.errors import InputError
 from polyray.modules.site import mixing
+from polyray.objectives.batches import IGNORED, Row, collate
 from polyray.tasks.task import Example, Task
 from polyray.training.model import Modular, scores
 

@@ -8,10 +8,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from polyray.batches import Batch
 from polyray.modules.site import mixing
+from polyray.objectives.batches import Batch
 from polyray.training.model import Modular
-from polyray.training.optimizers import Speeds, set_rates, trained
+from polyray.training.optimizers import OptimizerOptions, set_rates, trained
 
 Precision = Literal["fp32", "bf16"]
 
@@ -54,7 +54,13 @@ class Training:
 
 
 def fit(
-    training: Training, speeds: Speeds, steps: int, *, every: int, accumulate: int = 1, precision: Precision = "fp32"
+    training: Training,
+    speeds: OptimizerOptions,
+    steps: int,
+    *,
+    every: int,
+    accumulate: int = 1,
+    precision: Precision = "fp32",
 ) -> Iterator[Report]:
     """Train until `steps` steps are done, and say every `every` steps, and at the end, how it goes.
 

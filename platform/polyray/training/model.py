@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.backbones.backbone import Backbone, pooled
-from polyray.batches import IGNORED, Batch
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.layout import Layout
 from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import SHARED_INPUTS, site_patterns
-from polyray.routing import ROUTERS, Learned, Router, RoutingOptions
+from polyray.objectives.batches import IGNORED, Batch
+from polyray.routing import ROUTERS, LearnedRouter, Router, RoutingOptions
 from polyray.routing.prior import IbpOptions, ibp_log_prior
 
 SHARPNESS = 20.0  # cosines are multiplied by it before the softmax, as sentence-transformers does
@@ -46,9 +46,9 @@ class Modular(nn.Module):
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Call it inside `mixing(model.inventory)`, and `backward()` too; the router's noise comes from `generator`."""
-        self.inventory.put_in_force(self.router(batch.tasks, generator))
+        self.inventory.set_mix(self.router(batch.tasks, generator))
         loss = objective(self.backbone, batch)
-        if self.prior.coefficient and isinstance(self.router, Learned):
+        if self.prior.coefficient and isinstance(self.router, LearnedRouter):
             loss = loss - self.prior.coefficient * ibp_log_prior(self.router.logits, self.prior)
         return loss
 

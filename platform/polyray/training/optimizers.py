@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from polyray.routing import Learned
+from polyray.routing import LearnedRouter
 from polyray.training.model import Modular
 
 
 @dataclass(frozen=True, kw_only=True)
-class Speeds:
+class OptimizerOptions:
     """Learning rates and what goes with them."""
 
     lr: float = 1e-3  # skills
@@ -23,13 +23,13 @@ class Speeds:
     beta2: float = 0.999  # Adam's memory of squared gradients; short runs want a shorter one
 
 
-def optimizer(model: Modular, speeds: Speeds) -> torch.optim.AdamW:
+def optimizer(model: Modular, speeds: OptimizerOptions) -> torch.optim.AdamW:
     """AdamW over skills, routing and, where it has a learning rate, the backbone; all else is frozen."""
     own = {id(p) for p in (*model.inventory.parameters(), *model.router.parameters())}
     base = [p for p in model.network.parameters() if id(p) not in own]
     for parameter in base:
         parameter.requires_grad_(speeds.backbone_lr > 0)
-    fast = isinstance(model.router, Learned)
+    fast = isinstance(model.router, LearnedRouter)
     groups = [
         _group(list(model.inventory.parameters()), speeds.lr, speeds.weight_decay, "skills"),
         _group(list(model.router.parameters()), speeds.routing_lr if fast else speeds.lr, 0.0, "routing"),

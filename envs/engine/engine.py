@@ -1,0 +1,65 @@
+"""Many BabyAI environments stepped together by compiled code."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyray.envs.engine.kernels import observe_starts, step_all
+from polyray.envs.engine.observe import VIEW
+from polyray.envs.engine.state import State, empty
+from polyray.envs.levels import Level
+
+
+class Starts(Protocol):
+    """Where start states come from."""
+
+    def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
+        """Overwrites these rows with fresh start states, row rows[i] with one of the level number tasks[i]."""
+
+
+class Engine:
+    """n environments over the given levels; `tasks` [n] is the level of each, fixed.
+
+    `image` [n, 7, 7, 3] is as minigrid gives it (type, colour, state; the first index is x), `direction` [n] and
+    `mission` [n, LENGTH] are views of `state`; `reset` and `step` update all three in place. An environment must be
+    reset before its first step; one whose episode has ended goes on until it is reset.
+
+    Raises:
+        ValueError: there is no level, or a task is not the number of one.
+    """
+
+    def __init__(self, levels: Sequence[Level], tasks: NDArray[np.int64], starts: Starts) -> None:
+        if not levels or len(tasks) == 0 or not (0 <= tasks.min() and tasks.max() < len(levels)):
+            raise ValueError(f"Engine: the tasks must be numbers of the {len(levels)} levels.")
+        self.n = len(tasks)
+        self.levels = tuple(levels)
+        self.tasks = np.array(tasks, np.int64)
+        self.state = empty(self.n, max(level.height for level in levels), max(level.width for level in levels))
+        self.state.task[:] = self.tasks
+        self.image = np.zeros((self.n, VIEW, VIEW, 3), np.uint8)
+        self.direction = self.state.direction
+        self.mission = self.state.mission
+        self._starts = starts
+
+    def reset(self, rows: NDArray[np.int64] | None = None) -> None:
+        """Gives these environments (all, if None) fresh start states."""
+        chosen = np.arange(self.n) if rows is None else np.asarray(rows, np.int64)
+        self._starts.fill(self.state, chosen, self.tasks[chosen])
+        observe_starts(self.state, chosen, self.image)
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Every environment does its action: the rewards, which are terminated, which truncated, each [n]; resets none.
+
+        The reward is minigrid's: 1 - 0.9 steps / limit on success, else 0.
+
+        Raises:
+            ValueError: there is not one action for each environment, or one is not between 0 and 6.
+        """
+        if actions.shape != (self.n,):
+            raise ValueError(f"Engine.step: {self.n} actions are wanted, not an array of shape {actions.shape}.")
+        reward = np.empty(self.n, np.float32)
+        terminated, truncated = np.empty(self.n, np.bool_), np.empty(self.n, np.bool_)
+        step_all(self.state, np.asarray(actions, np.int64), self.image, reward, terminated, truncated)
+        return reward, terminated, truncated

@@ -1,0 +1,126 @@
+"""The dynamics: `MiniGridEnv.step` and `RoomGridLevel.step` of minigrid for all environments in one compiled call."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyray.envs.engine.actions import DROP, FORWARD, LEFT, N_ACTIONS, PICKUP, RIGHT, TOGGLE
+from polyray.envs.engine.compiled import entry, part
+from polyray.envs.engine.observe import observe, observe_start
+from polyray.envs.engine.state import (
+    CLOSED,
+    EMPTY,
+    FIRST_OBJECT,
+    LOCKED,
+    LOOK_BOX,
+    LOOK_DOOR,
+    LOOK_KEY,
+    NOWHERE,
+    OPEN,
+    State,
+)
+from polyray.envs.engine.verify import CONTINUE, SUCCESS, look_again, verify
+
+
+@entry
+def step_all(
+    state: State,
+    actions: NDArray[np.int64],
+    image: NDArray[np.uint8],
+    reward: NDArray[np.float32],
+    terminated: NDArray[np.bool_],
+    truncated: NDArray[np.bool_],
+) -> None:
+    """One step of every environment; writes the observations and what came of the actions [N].
+
+    Raises:
+        ValueError: an action is not between 0 and 6; nothing was changed.
+    """
+    for n in range(len(actions)):
+        if not 0 <= actions[n] < N_ACTIONS:
+            raise ValueError("step: an action is not between 0 and 6")
+    for n in range(len(actions)):
+        world, grid = state.rows[n], state.grid[n]
+        outcome = _step(world, grid, actions[n])
+        terminated[n] = outcome != CONTINUE
+        truncated[n] = world.steps >= world.limit
+        reward[n] = 1 - 0.9 * (world.steps / world.limit) if outcome == SUCCESS else 0.0
+        observe(world, grid, image[n])
+
+
+@entry
+def observe_starts(state: State, rows: NDArray[np.int64], image: NDArray[np.uint8]) -> None:
+    """Writes the first observation of these environments."""
+    for n in rows:
+        observe_start(state.rows[n], state.grid[n], image[n])
+
+
+@part
+def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
+    world.steps += 1
+    if action == LEFT:
+        world.direction = (world.direction + 3) & 3
+    elif action == RIGHT:
+        world.direction = (world.direction + 1) & 3
+    direction = world.direction
+    ahead_x, ahead_y = int(direction == 0) - int(direction == 2), int(direction == 1) - int(direction == 3)
+    x, y = np.int64(world.x) + ahead_x, np.int64(world.y) + ahead_y
+    if action == FORWARD and _can_enter(world, np.int64(grid[y, x])):
+        world.x, world.y = x, y
+        x, y = x + ahead_x, y + ahead_y
+    elif action == PICKUP:
+        _pick_up(world, grid, x, y)
+    elif action == DROP:
+        _drop(world, grid, x, y)
+        look_again(world)
+    elif action == TOGGLE:
+        _toggle(world, grid, x, y)
+    return verify(world, action, (x, y, np.int64(grid[y, x])))
+
+
+@part
+def _can_enter(world: np.record, number: np.int64) -> bool:
+    if number < FIRST_OBJECT:
+        return bool(number == EMPTY)
+    return bool(world.looks[number, 0] == LOOK_DOOR and world.looks[number, 2] == OPEN)
+
+
+@part
+def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
+    number = grid[y, x]
+    if number < FIRST_OBJECT or world.looks[number, 0] == LOOK_DOOR or world.carried != EMPTY:
+        return
+    world.carried, grid[y, x] = number, EMPTY
+    world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
+
+
+@part
+def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
+    number = world.carried
+    if number == EMPTY or grid[y, x] != EMPTY:
+        return
+    world.carried, grid[y, x] = EMPTY, number
+    world.place[number, 0], world.place[number, 1] = x, y
+
+
+@part
+def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
+    number = grid[y, x]
+    if number < FIRST_OBJECT:
+        return
+    if world.looks[number, 0] == LOOK_BOX:
+        content = world.contents[number]
+        grid[y, x] = content
+        world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
+        if content != EMPTY:
+            world.place[content, 0], world.place[content, 1] = x, y
+    elif world.looks[number, 0] == LOOK_DOOR:
+        _toggle_door(world, world.looks[number])
+
+
+@part
+def _toggle_door(world: np.record, door: NDArray[np.uint8]) -> None:
+    key = world.looks[world.carried]
+    if door[2] != LOCKED:
+        door[2] = CLOSED if door[2] == OPEN else OPEN
+    elif key[0] == LOOK_KEY and key[1] == door[1]:
+        door[2] = OPEN

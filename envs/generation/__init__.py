@@ -1,0 +1,1 @@
+"""Compiled level generation that draws what minigrid draws."""

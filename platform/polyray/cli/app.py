@@ -1,0 +1,143 @@
+"""The command `polyray`."""
+
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from polyray import __version__
+from polyray.cli import skills as cli_skills
+from polyray.config import describe_config, load_config
+from polyray.errors import PolyrayError
+from polyray.lookup import lookup
+
+# Where each table is. They are imported by name, when a command asks for one, because torch, transformers and Ray take
+# seconds to import, and help and a mistyped command should not wait for them.
+TABLES: dict[str, tuple[str, str]] = {
+    "jobs": ("polyray.jobs.table", "JOBS"),
+    "tasks": ("polyray.tasks", "TASKS"),
+    "backbones": ("polyray.backbones", "BACKBONES"),
+    "modules": ("polyray.modules.kinds", "MODULES"),
+    "routers": ("polyray.routing", "ROUTERS"),
+    "metrics": ("polyray.metrics", "METRICS"),
+    "levels": ("polyray.envs.levels", "ABOUT"),
+    "spaces": ("polyray.tune_spaces", "SPACES"),
+}
+
+app = typer.Typer(
+    name="polyray",
+    help="Train, route, evaluate and share skills: small modules on a pretrained backbone.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(cli_skills.app, name="skills")
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line with `arguments` (None: the process's own) and end the process with its exit code.
+
+    0: done, 1: the run failed, 2: the input was wrong, 130: interrupted.
+    """
+    try:
+        app(args=arguments, prog_name="polyray")
+    except PolyrayError as error:
+        typer.echo(f"polyray: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"polyray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def polyray(
+    version: Annotated[  # its callback acts before any command begins
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Train, route, evaluate and share skills: small modules on a pretrained backbone."""
+
+
+@app.command()
+def run(
+    job: JobName,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[section.key=value]...", help="Fields to set, after those of the file."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML with the job's config; `polyray describe JOB` prints one.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Run folder (default: runs/JOB-TIME); one with an unfinished run is resumed."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join (default: a local one for this run alone).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a job and write its folder."""
+    entry = lookup(_table("jobs"), job, "job")
+    settings = load_config(entry.config, config, overrides or ())
+    folder = out if out is not None else import_module("polyray.runs.folder").new_run_folder(job)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
+        import_module("polyray.runs.job").run_job(job, entry, settings, folder, address, Console(stderr=as_json))
+    if as_json:
+        typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+
+
+@app.command("list")
+def list_entries(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"One of: {', '.join(TABLES)}.")],
+    as_json: AsJson = False,
+) -> None:
+    """List what a config can name, or the jobs."""
+    lookup(TABLES, table, "table")
+    entries = {name: _about(entry) for name, entry in _table(table).items()}
+    if as_json:
+        typer.echo(json.dumps(entries, indent=2, ensure_ascii=False))
+        return
+    width = max(map(len, entries), default=0)
+    for name, about in entries.items():
+        typer.echo(f"{name:{width}}  {about}".rstrip())
+
+
+@app.command()
+def describe(job: JobName) -> None:
+    """Print a job's config with all its defaults as commented YAML, ready to edit."""
+    entry = lookup(_table("jobs"), job, "job")
+    typer.echo(
+        f"# {entry.about}\n# Run it: polyray run {job} --config THIS_FILE\n{describe_config(entry.config)}", nl=False
+    )
+
+
+def _table(name: str) -> Mapping[str, Any]:
+    module, attribute = TABLES[name]
+    table: Mapping[str, Any] = vars(import_module(module))[attribute]
+    return table
+
+
+def _about(entry: Any) -> str:
+    """One line on an entry of any table: its own text, or the first line of its documentation."""
+    if isinstance(entry, str):
+        return entry
+    if isinstance(entry, partial):  # "this class, with that function": the function tells the entries apart
+        return _about(entry.args[0] if entry.args else entry.func)
+    about = vars(entry).get("about") if not inspect.isroutine(entry) and not inspect.isclass(entry) else None
+    return about if isinstance(about, str) else (inspect.getdoc(entry) or "").partition("\n")[0]

@@ -1,0 +1,1 @@
+"""The modular policy on RLlib: module, learner, runner, algorithm."""

@@ -1,0 +1,127 @@
+"""PPO's Learner for sequences: gradients through time, two speeds, minibatches with every task in them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
+from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+from polyray.cluster.rllib.module import NO_NOISE, noise_seed
+from polyray.errors import RunError
+from polyray.rl.policy import ModularPolicy, parameter_groups
+from polyray.rl.ppo import Coefficients, Experience, ppo_loss
+from polyray.rl.rollout import blocks_of, minibatches, n_minibatches
+from polyray.routing import LearnedRouter
+from polyray.routing.prior import ibp_log_prior
+
+LOSSES = ("total", "policy", "value", "entropy", "kl", "clipped", "explained", "grad_norm", "ibp_log_prior")
+ITERATION = "iteration"  # among the timesteps of an update: which iteration's noise and order it uses
+
+
+class ModularLearner(PPOTorchLearner):
+    """Learns from rows of frames that come sorted by task, equally many of each.
+
+    RLlib's minibatch iterator, which converts, slices and concatenates step by step, gives way to one that picks rows
+    out of tensors; everything else is RLlib's, so that several learners and their gradients' mean work as ever.
+    """
+
+    config: Any
+    module: Any
+
+    def build(self) -> None:
+        """Build module and optimiser, with as many threads as the settings say."""
+        self.settings = self.config.agent.settings
+        torch.set_num_threads(self.settings.threads)
+        self._logged: defaultdict[str, list[Tensor]] = defaultdict(list)
+        super().build()
+
+    @property
+    def policy(self) -> ModularPolicy:
+        """The policy that learns."""
+        found: ModularPolicy = self.module[DEFAULT_MODULE_ID].unwrapped().policy
+        return found
+
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        """One Adam, whose groups (skills, routing, backbone) have rates of their own: one norm clips them all."""
+        groups = parameter_groups(self.policy, self.settings.speeds)
+        adam = torch.optim.Adam(groups, eps=self.settings.adam_eps, fused=True)
+        trained = [parameter for group in adam.param_groups for parameter in group["params"]]
+        self.register_optimizer(module_id=module_id, optimizer=adam, params=trained)
+
+    def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Set what follows from how far the training is: noise, order of rows, coefficient of the entropy."""
+        super().before_gradient_based_update(timesteps=timesteps)
+        shared = self.settings.routing_noise == "shared"
+        seed = noise_seed(self.config.agent.seed, timesteps[ITERATION])
+        self._noise = seed if shared else NO_NOISE
+        self._order = torch.Generator().manual_seed(seed)
+        frames = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
+        self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=frames)
+        self._logged.clear()
+
+    def _create_iterator_if_necessary(self, *, training_data: Any, **kwargs: Any) -> Iterable[MultiAgentBatch]:
+        return self._minibatches(training_data.batch.policy_batches[DEFAULT_MODULE_ID])
+
+    def _minibatches(self, rows: Mapping[str, Any]) -> Iterator[MultiAgentBatch]:
+        """Every epoch's minibatches: all rows once, equally many of every task in each."""
+        blocks = blocks_of(torch.tensor(rows["task"]))
+        owned = {name: np.require(array, requirements=["C", "W"]) for name, array in rows.items()}  # not Ray's
+        tensors = {name: torch.from_numpy(array).to(self._device) for name, array in owned.items()}
+        recurrence = tensors["actions"].shape[1]
+        n = n_minibatches(blocks, recurrence, self.settings.batch)
+        for _ in range(self.settings.epochs):
+            for chosen in minibatches(blocks, n, self._order):
+                places = chosen.to(self._device)
+                batch = {name: tensor.index_select(0, places) for name, tensor in tensors.items()}
+                batch["noise"] = torch.full((len(chosen),), self._noise)
+                yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(batch)}, len(chosen) * recurrence)
+
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
+    ) -> Tensor:
+        """PPO's clipped loss, minus the allocation's log prior where it has a coefficient."""
+        settings = self.settings
+        entropy = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
+        losses = ppo_loss(
+            fwd_out[Columns.ACTION_DIST_INPUTS], fwd_out[Columns.VF_PREDS],
+            Experience(**{field.name: batch[field.name] for field in fields(Experience)}),
+            Coefficients(clip=settings.clip, value=settings.value_coefficient, entropy=float(entropy)),
+        )  # fmt: skip
+        total: Tensor = losses.total
+        router = self.policy.router
+        if settings.ibp.coefficient and isinstance(router, LearnedRouter):
+            prior = ibp_log_prior(router.logits, settings.ibp)
+            total = total - settings.ibp.coefficient * prior
+            self._note(ibp_log_prior=prior)
+        self._note(**{**losses._asdict(), "total": total})
+        return total
+
+    def postprocess_gradients(self, gradients_dict: dict[Any, Tensor]) -> dict[Any, Tensor]:
+        """Scale all gradients together so that their norm is at most `max_grad_norm`.
+
+        Raises:
+            RunError: the norm is no number.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(list(gradients_dict), self.settings.max_grad_norm)
+        if not torch.isfinite(norm):
+            raise RunError("The gradient is not finite: lower the learning rates or the reward scale.")
+        self._note(grad_norm=norm)
+        return gradients_dict
+
+    def after_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
+        """Log every loss as its mean over the update's minibatches."""
+        super().after_gradient_based_update(timesteps=timesteps)
+        for name, values in self._logged.items():
+            self.metrics.log_value((DEFAULT_MODULE_ID, name), torch.stack(values).mean().item(), window=1)
+
+    def _note(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self._logged[name].append(value.detach())

@@ -1,0 +1,1 @@
+"""Fast kernels, each held equal to a plain version by a test."""

@@ -1,0 +1,1 @@
+"""Objectives: how a task is put to a network."""

@@ -1,0 +1,114 @@
+"""How an agent does: episodes from start states that training has not seen, and films of some."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from polyray.envs.engine.engine import Engine
+from polyray.envs.engine.state import State, copy_rows
+from polyray.envs.levels import Level
+from polyray.envs.missions import encode
+from polyray.envs.single import BabyAIEnv
+from polyray.envs.starts import evaluation_starts
+from polyray.envs.video import episode_frames, record
+from polyray.rl.player import draw
+from polyray.rl.policy import ActingPolicy, Frames, ModularPolicy
+
+FILMS = "videos"
+FILM_SEED = 3_000_000_000  # of the first film of a level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """What n episodes came to: success [n], reward [n], length [n] in steps."""
+
+    success: NDArray[np.bool_]
+    reward: NDArray[np.float32]
+    length: NDArray[np.int64]
+
+
+class _Given:
+    """Start states that are there already, each for the environment of its number."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
+        copy_rows(self._state, rows, state, rows)
+
+
+def score(policy: ModularPolicy, levels: Sequence[Level], episodes: int, seed: int, sample: bool) -> dict[str, Any]:
+    """Of each level, and as "mean" over levels: success, return and length of `episodes` unseen episodes.
+
+    The likeliest action is taken, or with `sample` one that is drawn; the routing draws nothing.
+    """
+    found = {}
+    for level in levels:
+        states = evaluation_starts([level], episodes, seed)
+        own = play(policy, level, states, torch.Generator().manual_seed(seed) if sample else None)
+        found[level.name] = {
+            "success": float(own.success.mean()),
+            "return": float(own.reward.mean()),
+            "length": float(own.length.mean()),
+        }
+    return found
+
+
+@torch.no_grad()
+def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Generator | None) -> Scores:
+    """One episode from each of `states`, all start states of `level`; actions are drawn from `generator`, if any."""
+    n = len(states.rows)
+    engine = Engine([level], np.zeros(n, np.int64), _Given(states))
+    engine.reset()
+    act = _eval(policy)
+    row = policy.router.tasks.rows([level.name])[0]
+    memory = (torch.zeros(n, policy.form.options.memory),) * 2
+    reward, length = np.zeros(n, np.float32), np.zeros(n, np.int64)
+    alive, fresh = np.ones(n, np.bool_), torch.ones(n, 1, dtype=torch.bool)
+    while alive.any():
+        outputs = act(_frames(engine.image, engine.mission, fresh, row, memory))
+        memory, fresh = outputs.memory, torch.zeros(n, 1, dtype=torch.bool)
+        logits = outputs.logits[:, 0]
+        actions = logits.argmax(-1) if generator is None else draw(logits, generator)[0]
+        rewards, terminated, truncated = engine.step(actions.numpy())
+        reward[alive] += rewards[alive]
+        length[alive] += 1
+        alive &= ~(terminated | truncated)
+    return Scores(success=reward > 0, reward=reward, length=length)
+
+
+def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
+    """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
+    env = BabyAIEnv(level.name, render_mode="rgb_array")
+    act, row = _eval(policy), policy.router.tasks.rows([level.name])[0]
+    memory = (torch.zeros(1, policy.form.options.memory),) * 2
+    fresh = torch.ones(1, 1, dtype=torch.bool)
+
+    def choose(observation: dict[str, Any]) -> int:
+        nonlocal memory, fresh
+        mission = encode(observation["mission"])[None]
+        outputs = act(_frames(observation["image"][None], mission, fresh, row, memory))
+        memory, fresh = outputs.memory, torch.zeros(1, 1, dtype=torch.bool)
+        return int(draw(outputs.logits[:, 0], generator)[0])
+
+    seed = FILM_SEED + number
+    generator = torch.Generator().manual_seed(seed)
+    frames = episode_frames(env, choose, seed)
+    env.reset(seed=seed)
+    return record(frames, out / FILMS / f"{level.name}-{number}.gif", caption=env.mission)
+
+
+def _eval(policy: ModularPolicy) -> ActingPolicy:
+    return policy.eval().folded()
+
+
+def _frames(image: NDArray[np.uint8], mission: NDArray[np.uint8], fresh: torch.Tensor, row: int, memory: Any) -> Frames:
+    return Frames(
+        image=torch.from_numpy(np.ascontiguousarray(image))[:, None], mission=torch.from_numpy(mission)[:, None],
+        fresh=fresh, task=torch.full((len(image),), row), memory=memory,
+    )  # fmt: skip

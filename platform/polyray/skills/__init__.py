@@ -1,0 +1,1 @@
+"""Skills on disk: tensors, cards, libraries, interchange with PEFT."""
