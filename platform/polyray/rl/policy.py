@@ -23,8 +23,8 @@ from polyray.routing import ROUTERS, FixedRouter, LearnedRouter, Router, Routing
 from polyray.routing.names import distinct
 
 __all__ = [
-    "PAPER", "PRESETS", "SMALL", "ActingPolicy", "Form", "Frames", "ModularPolicy", "Outputs", "Policy", "PolicyOptions",
-    "build_policy", "carriers", "parameter_groups",
+    "PAPER", "PRESETS", "SMALL", "ActingPolicy", "Form", "Frames", "ModularPolicy", "Outputs", "Policy",
+    "PolicyOptions", "build_policy", "carriers", "parameter_groups",
 ]  # fmt: skip
 
 MODULE_KINDS = ("dense", "sparse", "lora")

@@ -28,4 +28,4 @@ ROUTERS: dict[str, Callable[[Sequence[str], Layout, RoutingOptions, torch.Genera
     "token_moe": TokenMoE,
 }
 
-__all__ = ["ROUTERS", "Fixed", "HyperFormer", "Learned", "Router", "RoutingOptions", "TokenMoE"]
+__all__ = ["ROUTERS", "FixedRouter", "HyperFormer", "LearnedRouter", "Router", "RoutingOptions", "TokenMoE"]

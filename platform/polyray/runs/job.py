@@ -11,7 +11,6 @@ from rich.console import Console
 
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
-
 from polyray.runs.folder import RunFolder
 
 

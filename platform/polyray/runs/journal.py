@@ -11,21 +11,20 @@ import torch
 from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
-from polyray.objectives.batches import Sampler
-from polyray.progress import PROGRESS
+from polyray.analysis.allocation import analyse, assignment_accuracy, features, recovery_ami
 from polyray.cluster.train import Worker
 from polyray.files import write_file
+from polyray.jobs.configs import PolytroponConfig
+from polyray.objectives.batches import Sampler
+from polyray.progress import PROGRESS
 from polyray.routing import HyperFormer, LearnedRouter, TokenMoE
-from polyray.analysis.allocation import analyse, assignment_accuracy, features, recovery_ami
+from polyray.skills.inventory import Provenance, load_inventory, save_inventory
 from polyray.tasks import Suite
 from polyray.training.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
-from polyray.skills.inventory import Provenance, load_inventory, save_inventory
+from polyray.training.data import mean_score, part
 from polyray.training.loop import Report, Training
 from polyray.training.model import Form, Modular
 from polyray.training.optimizers import adam_tensors, load_adam
-
-from polyray.jobs.configs import PolytroponConfig
-from polyray.training.data import mean_score, part
 
 SKILLS = "skills"
 METRICS = "metrics.jsonl"

@@ -45,7 +45,9 @@ class Provenance:
     seed: int
 
     @classmethod
-    def of(cls, backbone: Backbone, suite: str, tasks: Sequence[str], data: Mapping[str, str], seed: int) -> "Provenance":
+    def of(
+        cls, backbone: Backbone, suite: str, tasks: Sequence[str], data: Mapping[str, str], seed: int
+    ) -> "Provenance":
         """The origin of skills that are trained on `tasks`; data: the fingerprint of each task's examples."""
         card = BackboneCard(name=backbone.name, revision=backbone.revision, fingerprint=backbone.fingerprint)
         return cls(backbone=card, suite=suite, tasks=tuple(tasks), data=dict(data), seed=seed)
