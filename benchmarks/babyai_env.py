@@ -24,8 +24,8 @@ from benchmarks.table import show
 from polyray.envs.engine.engine import Starts
 from polyray.envs.engine.state import State, copy_rows, empty
 from polyray.envs.levels import LEVELS, Level
-from polyray.envs.sources import SeededStarts
-from polyray.envs.vector import BabyAIVectorEnv
+from polyray.envs.minigrid.vector import BabyAIVectorEnv
+from polyray.envs.starts.seeded import SeededStarts
 
 CASES = (
     *(("GoToLocal", 16), ("GoToLocal", 64), ("GoToLocal", 256)),

@@ -36,7 +36,7 @@ from polyray.cluster.session import ray_session
 from polyray.envs.engine.engine import Engine
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import LENGTH, VOCABULARY, encode
-from polyray.envs.starts import starts_for
+from polyray.envs.starts.resumable import starts_for
 from polyray.modules.options import ModuleOptions
 from polyray.rl.network import Policy
 from polyray.rl.options import SMALL

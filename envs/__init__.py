@@ -11,7 +11,7 @@ for _level in LEVELS.values():
     if f"polyray/{_level.env_id}" not in gymnasium.registry:
         gymnasium.register(
             id=f"polyray/{_level.env_id}",
-            entry_point="polyray.envs.single:BabyAIEnv",
-            vector_entry_point="polyray.envs.vector:BabyAIVectorEnv",
+            entry_point="polyray.envs.minigrid.single:BabyAIEnv",
+            vector_entry_point="polyray.envs.minigrid.vector:BabyAIVectorEnv",
             kwargs={"level": _level.name},
         )

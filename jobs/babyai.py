@@ -1,6 +1,7 @@
 """Agents with an inventory of skills on several BabyAI levels at once (Ponti et al. 2023, section 3)."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from rich.table import Table
 
 from polyray.cluster.rllib.training import Phase, last_line, lines_of, train
 from polyray.cluster.session import ray_session
-from polyray.envs.fingerprints import fingerprints
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
-from polyray.envs.starts import evaluation_starts, starts_for
+from polyray.envs.starts.evaluation import evaluation_starts
+from polyray.envs.starts.fingerprints import fingerprints
+from polyray.envs.starts.resumable import ResumableStarts, starts_for
 from polyray.errors import InputError
 from polyray.jobs.agent_sections import BabyAIConfig
 from polyray.lookup import lookup
@@ -103,13 +105,13 @@ def _agent(
     """What is trained, from the policy in the folder `start` of the run."""
     return Agent(
         settings=config.settings(), recipe=Recipe.of(load_policy(out / start, VOCABULARY), out / start), levels=levels,
-        starts=partial(_starts, folder=out / "levels", held_out=held_out), seed=config.training.seed,
+        starts=partial(_starts, held_out=held_out), seed=config.training.seed,
         places=config.workers.places(),
     )  # fmt: skip
 
 
-def _starts(levels: Any, seed: int, *, folder: Path, held_out: Any) -> Any:
-    return starts_for(levels, seed=seed, folder=folder, held_out=held_out)
+def _starts(levels: Sequence[Level], seed: int, *, held_out: NDArray[np.uint64]) -> ResumableStarts:
+    return starts_for(levels, seed=seed, held_out=held_out)
 
 
 def _held_out(config: BabyAIConfig, levels: tuple[Level, ...]) -> NDArray[np.uint64]:

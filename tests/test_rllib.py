@@ -18,7 +18,7 @@ from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.cluster.session import ray_session
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
-from polyray.envs.starts import ResumableStarts, starts_for
+from polyray.envs.starts.resumable import ResumableStarts, starts_for
 from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.rl.policy import PolicyOptions

@@ -1,1 +1,1 @@
-"""The batched BabyAI environments: state arrays and the compiled functions that step them."""
+"""The batched BabyAI engine: state arrays, and the compiled functions that step and observe them."""

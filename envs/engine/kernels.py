@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyray.envs.engine.actions import DROP, FORWARD, LEFT, N_ACTIONS, PICKUP, RIGHT, TOGGLE
-from polyray.envs.engine.compiled import entry, part
+from polyray.envs.engine.compilation import compiled, compiled_entry
 from polyray.envs.engine.observe import observe, observe_start
 from polyray.envs.engine.state import (
     CLOSED,
@@ -21,7 +21,7 @@ from polyray.envs.engine.state import (
 from polyray.envs.engine.verify import CONTINUE, SUCCESS, look_again, verify
 
 
-@entry
+@compiled_entry
 def step_all(
     state: State,
     actions: NDArray[np.int64],
@@ -47,14 +47,14 @@ def step_all(
         observe(world, grid, image[n])
 
 
-@entry
+@compiled_entry
 def observe_starts(state: State, rows: NDArray[np.int64], image: NDArray[np.uint8]) -> None:
     """Writes the first observation of these environments."""
     for n in rows:
         observe_start(state.rows[n], state.grid[n], image[n])
 
 
-@part
+@compiled
 def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
     world.steps += 1
     if action == LEFT:
@@ -77,14 +77,14 @@ def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
     return verify(world, action, (x, y, np.int64(grid[y, x])))
 
 
-@part
+@compiled
 def _can_enter(world: np.record, number: np.int64) -> bool:
     if number < FIRST_OBJECT:
         return bool(number == EMPTY)
     return bool(world.looks[number, 0] == LOOK_DOOR and world.looks[number, 2] == OPEN)
 
 
-@part
+@compiled
 def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = grid[y, x]
     if number < FIRST_OBJECT or world.looks[number, 0] == LOOK_DOOR or world.carried != EMPTY:
@@ -93,7 +93,7 @@ def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64
     world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
 
 
-@part
+@compiled
 def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = world.carried
     if number == EMPTY or grid[y, x] != EMPTY:
@@ -102,7 +102,7 @@ def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -
     world.place[number, 0], world.place[number, 1] = x, y
 
 
-@part
+@compiled
 def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -> None:
     number = grid[y, x]
     if number < FIRST_OBJECT:
@@ -117,7 +117,7 @@ def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64)
         _toggle_door(world, world.looks[number])
 
 
-@part
+@compiled
 def _toggle_door(world: np.record, door: NDArray[np.uint8]) -> None:
     key = world.looks[world.carried]
     if door[2] != LOCKED:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import EMPTY, FIRST_OBJECT, LOOK_DOOR, NOWHERE, OPEN, WALL
 
 VIEW = 7  # tiles along each side of the view; the agent is in the middle of its last row, looking at its first
@@ -29,7 +29,7 @@ def _light() -> NDArray[np.int16]:
 LIGHT = _light()
 
 
-@part
+@compiled
 def see_through(world: np.record, number: np.int64) -> bool:
     """Whether light passes the object with this number: all but walls and doors that are not open."""
     if number < FIRST_OBJECT:
@@ -37,7 +37,7 @@ def see_through(world: np.record, number: np.int64) -> bool:
     return bool(world.looks[number, 0] != LOOK_DOOR or world.looks[number, 2] == OPEN)
 
 
-@part
+@compiled
 def observe(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
     """Draws what the agent sees into image [7, 7, 3]: type, colour, state; 0 where it sees nothing."""
     direction = world.direction
@@ -60,7 +60,7 @@ def observe(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8])
         image[MIDDLE, LAST, channel] = world.looks[world.carried, channel]
 
 
-@part
+@compiled
 def _row(grid: NDArray[np.uint8], x: np.int64, y: np.int64, ahead_x: int, ahead_y: int) -> np.uint64:
     """The numbers of the 7 objects in one row of the view around x, y, a byte for each; walls off the grid."""
     numbers = np.uint64(0)
@@ -71,7 +71,7 @@ def _row(grid: NDArray[np.uint8], x: np.int64, y: np.int64, ahead_x: int, ahead_
     return numbers
 
 
-@part
+@compiled
 def observe_start(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
     """What minigrid shows after a reset: as `observe`, but an object carried from the start is still in its place.
 

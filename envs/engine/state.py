@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import entry
+from polyray.envs.engine.compilation import compiled_entry
 from polyray.envs.missions import LENGTH
 
 N_OBJECTS = 64  # numbers of objects, 0 and 1 included
@@ -66,6 +66,10 @@ class State(NamedTuple):
 
     # Compiled code takes row n by `world = state.rows[n]` and its fields as `world.looks[number, 0]`: a pointer to pass
     # around. (Passing a State on, or its arrays, counts references at every call: twenty times slower.)
+
+    def at(self, rows: NDArray[np.int64] | list[int]) -> "State":
+        """A copy of these rows."""
+        return State(grid=self.grid[rows], rows=self.rows[rows])
 
     @property
     def x(self) -> NDArray[np.uint8]:
@@ -180,7 +184,7 @@ def empty(n: int, height: int, width: int) -> State:
     return State(grid=np.full((n, height, width), WALL, np.uint8), rows=rows)
 
 
-@entry
+@compiled_entry
 def copy_rows(source: State, rows: NDArray[np.int64], target: State, into: NDArray[np.int64]) -> None:
     """Overwrites row into[i] of `target` with row rows[i] of `source`, but for `task`, which stays the target's.
 

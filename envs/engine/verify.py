@@ -3,7 +3,7 @@
 import numpy as np
 
 from polyray.envs.engine.actions import DROP, PICKUP, TOGGLE
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import (
     AFTER,
     AND,
@@ -24,13 +24,13 @@ Front = tuple[np.int64, np.int64, np.int64]  # x, y and the number of what is th
 CONTINUE, SUCCESS, FAILURE = range(3)
 
 
-@part
+@compiled
 def has(objects: np.uint64, number: np.int64) -> bool:
     """Whether the set holds the object with this number."""
     return bool((objects >> np.uint64(number)) & np.uint64(1))
 
 
-@part
+@compiled
 def look_again(world: np.record) -> None:
     """After a drop action the instruction learns where its objects are (`RoomGridLevel.update_objs_poss`)."""
     for number in range(FIRST_OBJECT, N_OBJECTS):
@@ -40,7 +40,7 @@ def look_again(world: np.record) -> None:
         world.known[world.carried] = NOWHERE
 
 
-@part
+@compiled
 def verify(world: np.record, action: np.int64, front: Front) -> int:
     """What the action just done makes of the instruction: CONTINUE, SUCCESS or FAILURE.
 
@@ -61,7 +61,7 @@ def verify(world: np.record, action: np.int64, front: Front) -> int:
     return _clause(world, 2 - first, action, front)
 
 
-@part
+@compiled
 def _clause(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
     """One leaf, or two of which each has to succeed once; the failure of one of two is ignored, as in `AndInstr`."""
     if world.kind[leaf + 1] == NO_ACTION:
@@ -72,7 +72,7 @@ def _clause(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
     return SUCCESS if world.done[leaf] and world.done[leaf + 1] else CONTINUE
 
 
-@part
+@compiled
 def _leaf(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
     kind = world.kind[leaf]
     if kind == GO_TO:
@@ -91,7 +91,7 @@ def _leaf(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
     return SUCCESS if _near(world, world.fixed[leaf], x, y, 1) else CONTINUE
 
 
-@part
+@compiled
 def _near(world: np.record, objects: np.uint64, x: np.int64, y: np.int64, distance: int) -> bool:
     """Whether one of the objects is known to be so many steps (left, right, up, down) from x, y."""
     number = FIRST_OBJECT
@@ -106,7 +106,7 @@ def _near(world: np.record, objects: np.uint64, x: np.int64, y: np.int64, distan
     return False
 
 
-@part
+@compiled
 def _open(world: np.record, leaf: int, front: np.int64) -> int:
     if front < FIRST_OBJECT or world.looks[front, 0] != LOOK_DOOR:
         return CONTINUE
@@ -115,7 +115,7 @@ def _open(world: np.record, leaf: int, front: np.int64) -> int:
     return FAILURE if world.strict[leaf] else CONTINUE
 
 
-@part
+@compiled
 def _pick_up(world: np.record, leaf: int, held: np.int64) -> int:
     carried = world.carried
     if carried == EMPTY:

@@ -1,1 +1,1 @@
-"""Compiled level generation that draws what minigrid draws."""
+"""Compiled level generation, which draws the random numbers that minigrid draws."""

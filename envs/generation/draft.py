@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import (
     BLUE,
     CLOSED,
@@ -67,7 +67,7 @@ STEPS = np.array([1, STRIDE, -1, -STRIDE])  # from a cell to the next one, by si
 TRIES = 1001  # cells that minigrid tries before it begins the level anew
 
 
-@part
+@compiled
 def begin(draft: Draft) -> None:
     """Empty rooms with places for doors; the agent in the middle, facing right (RoomGrid._gen_grid)."""
     wall, n_rows, n_columns = draft[SIZE] - 1, draft[ROWS], draft[COLUMNS]
@@ -89,26 +89,26 @@ def begin(draft: Draft) -> None:
     draft[NEXT] = FIRST_OBJECT
 
 
-@part
+@compiled
 def corner_of(draft: Draft, room: int) -> int:
     """The cell in the upper left corner of a room, which is part of its walls."""
     return int((room // draft[COLUMNS] * STRIDE + room % draft[COLUMNS]) * (draft[SIZE] - 1))
 
 
-@part
+@compiled
 def beyond(draft: Draft, room: int, side: int) -> int:
     """The room on that side of a room."""
     step = 1 if side % 2 == 0 else draft[COLUMNS]
     return room + step if side < 2 else room - step
 
 
-@part
+@compiled
 def distance(a: int, b: int) -> int:
     """How many steps two cells are apart."""
     return abs(a // STRIDE - b // STRIDE) + abs(a % STRIDE - b % STRIDE)
 
 
-@part
+@compiled
 def find_place(draft: Draft, room: int) -> int:
     """An empty cell of a room, neither the agent's nor beside it; 0 if none was found (place_obj)."""
     corner = corner_of(draft, room)
@@ -120,7 +120,7 @@ def find_place(draft: Draft, room: int) -> int:
     return 0
 
 
-@part
+@compiled
 def add_agent(draft: Draft, column: int, row: int) -> bool:
     """Puts the agent into a room, not in front of a thing (RoomGrid.place_agent)."""
     column = below(draft, draft[COLUMNS]) if column == ANY else column
@@ -135,7 +135,7 @@ def add_agent(draft: Draft, column: int, row: int) -> bool:
             return True
 
 
-@part
+@compiled
 def add_thing(draft: Draft, kind: int, colour: int, place: int) -> int:
     """The number of a new thing; with place 0 it is not on the grid."""
     number = draft[NEXT]
@@ -146,7 +146,7 @@ def add_thing(draft: Draft, kind: int, colour: int, place: int) -> int:
     return int(number)
 
 
-@part
+@compiled
 def add_object(draft: Draft, column: int, row: int, kind: int, colour: int) -> int:
     """The number of a new key, ball or box in a room (RoomGrid.add_object); 0: no place was found."""
     kind = KINDS[below(draft, len(KINDS))] if kind == ANY else kind
@@ -159,7 +159,7 @@ def add_object(draft: Draft, column: int, row: int, kind: int, colour: int) -> i
     return number
 
 
-@part
+@compiled
 def add_door(draft: Draft, column: int, row: int, side: int, colour: int, locked: int) -> int:
     """The number of a new door of a room (RoomGrid.add_door); `side`, `colour` and `locked` may be ANY."""
     room = row * draft[COLUMNS] + column

@@ -6,7 +6,7 @@ numbered as in state.State: clause a has 0 and 1, clause b 2 and 3.
 
 import numpy as np
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import FIRST_OBJECT, LOCKED, LOOK_DOOR, LOOK_KEY, N_LEAVES, NO_ACTION, PUT_NEXT
 from polyray.envs.generation.draft import (
     ANY,
@@ -42,7 +42,7 @@ SECOND = KIND_B - KIND_A
 ONE = np.uint64(1)
 
 
-@part
+@compiled
 def say(draft: Draft, leaf: int, verb: int, kind: int, colour: int) -> None:
     """Leaf number `leaf` asks for `verb` with what has this kind and colour (ANY: not said)."""
     draft[VERB + leaf], draft[STRICT + leaf] = verb, 0
@@ -50,7 +50,7 @@ def say(draft: Draft, leaf: int, verb: int, kind: int, colour: int) -> None:
     draft[KIND_B + leaf], draft[COLOUR_B + leaf], draft[SIDE_B + leaf] = ANY, ANY, ANY
 
 
-@part
+@compiled
 def inside(draft: Draft, place: int, room: int) -> bool:
     """Whether a cell is in a room or in its walls (pos_inside)."""
     x = place % STRIDE - corner_of(draft, room) % STRIDE
@@ -58,7 +58,7 @@ def inside(draft: Draft, place: int, room: int) -> bool:
     return bool(0 <= x < draft[SIZE] and 0 <= y < draft[SIZE])
 
 
-@part
+@compiled
 def on_side(draft: Draft, place: int, side: int) -> bool:
     """Whether a cell of the agent's room is on that side of the agent."""
     if not inside(draft, place, room_at(draft, draft[AT])):
@@ -71,7 +71,7 @@ def on_side(draft: Draft, place: int, side: int) -> bool:
     return bool((x > 0) == (side == FRONT) and x != 0)
 
 
-@part
+@compiled
 def meant(draft: Draft, description: int) -> np.uint64:
     """The things on the grid that a description means, as bits (find_matching_objs).
 
@@ -88,7 +88,7 @@ def meant(draft: Draft, description: int) -> np.uint64:
     return found
 
 
-@part
+@compiled
 def acceptable(draft: Draft) -> bool:
     """Whether minigrid would keep this instruction (validate_instrs)."""
     for leaf in range(N_LEAVES):
@@ -99,7 +99,7 @@ def acceptable(draft: Draft) -> bool:
     return True
 
 
-@part
+@compiled
 def together(draft: Draft, moved: np.uint64, fixed: np.uint64) -> bool:
     """Whether two sets of things share one, or one of each are next to each other."""
     if moved & fixed:
@@ -112,7 +112,7 @@ def together(draft: Draft, moved: np.uint64, fixed: np.uint64) -> bool:
     return False
 
 
-@part
+@compiled
 def needs_key(draft: Draft, leaf: int) -> bool:
     """Whether a leaf speaks of a key that opens a locked door."""
     for thing in range(FIRST_OBJECT, draft[NEXT]):
@@ -124,7 +124,7 @@ def needs_key(draft: Draft, leaf: int) -> bool:
     return False
 
 
-@part
+@compiled
 def step_limit(draft: Draft) -> int:
     """The level's own limit, or the tiles of all rooms for every walk that the instruction needs (num_navs_needed)."""
     if draft[LIMIT] > 0:

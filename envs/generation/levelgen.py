@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import (
     AFTER,
     AND,
@@ -44,7 +44,7 @@ ACTIONS = np.array([GO_TO, PICK_UP, OPEN_DOOR, PUT_NEXT])  # in minigrid's order
 DESCRIPTIONS = 101  # descriptions that minigrid tries before it begins the level anew
 
 
-@part
+@compiled
 def instruct(draft: Draft) -> bool:
     """A random instruction (rand_instr): one action, two, or up to two before or after up to two others."""
     form = below(draft, draft[N_FORMS])  # action, and, sequence
@@ -60,7 +60,7 @@ def instruct(draft: Draft) -> bool:
     return True
 
 
-@part
+@compiled
 def act(draft: Draft, leaf: int) -> bool:
     """A random action with random things."""
     verb = draft[ACTION] if draft[ACTION] > 0 else ACTIONS[below(draft, len(ACTIONS))]
@@ -73,7 +73,7 @@ def act(draft: Draft, leaf: int) -> bool:
     return True
 
 
-@part
+@compiled
 def describe(draft: Draft, description: int, kind: int, n_kinds: int) -> bool:
     """A description of something there is (rand_obj): one of `n_kinds` from `kind` (box, ball, key, door) on."""
     for _ in range(DESCRIPTIONS):
@@ -88,7 +88,7 @@ def describe(draft: Draft, description: int, kind: int, n_kinds: int) -> bool:
     return False
 
 
-@part
+@compiled
 def some_outside(draft: Draft, objects: np.uint64) -> bool:
     """Whether one of these things is neither in the locked room nor in its walls."""
     cellar = draft[CELLAR_ROW] * draft[COLUMNS] + draft[CELLAR_COLUMN]

@@ -5,7 +5,7 @@ As in generate_draft, every function is one of minigrid's, draw by draw (RoomGri
 
 import numpy as np
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import EMPTY, FIRST_OBJECT, LOOK_DOOR, OPEN, WALL
 from polyray.envs.generation.draft import (
     ANY,
@@ -42,7 +42,7 @@ from polyray.envs.generation.stream import below
 CONNECTIONS = 5001  # doors that minigrid tries before it begins the level anew
 
 
-@part
+@compiled
 def add_distractors(draft: Draft, column: int, row: int, n: int, unique: int) -> bool:
     """n keys, balls and boxes in that room or (ANY) anywhere, if `unique` none like another (add_distractors)."""
     draft[LATEST] = draft[NEXT]
@@ -61,7 +61,7 @@ def add_distractors(draft: Draft, column: int, row: int, n: int, unique: int) ->
     return True
 
 
-@part
+@compiled
 def remove_wall(draft: Draft, column: int, row: int, side: int) -> None:
     """No wall between a room and its neighbour to the right (0) or above (3) (remove_wall)."""
     room, size = row * draft[COLUMNS] + column, draft[SIZE]
@@ -71,7 +71,7 @@ def remove_wall(draft: Draft, column: int, row: int, side: int) -> None:
     draft[DOOR + SIDES * room + side] = draft[DOOR + SIDES * beyond(draft, room, side) + (side + 2) % 4] = GONE
 
 
-@part
+@compiled
 def connect_all(draft: Draft, without: int) -> bool:
     """Doors, closed but not locked, until every room can be reached; none of the colour `without` (connect_all)."""
     reached = rooms_reached(draft)
@@ -89,7 +89,7 @@ def connect_all(draft: Draft, without: int) -> bool:
     return False
 
 
-@part
+@compiled
 def another_colour(draft: Draft, without: int) -> int:
     """A random colour, not `without` unless that is ANY."""
     place = below(draft, len(COLOURS) if without == ANY else len(COLOURS) - 1)
@@ -99,14 +99,14 @@ def another_colour(draft: Draft, without: int) -> int:
     return int(COLOURS[place])
 
 
-@part
+@compiled
 def room_at(draft: Draft, place: int) -> int:
     """The room that minigrid says a cell is in (room_from_pos): a wall between two rooms is in the later one."""
     wall = draft[SIZE] - 1
     return int(place // STRIDE // wall * draft[COLUMNS] + place % STRIDE // wall)
 
 
-@part
+@compiled
 def rooms_reached(draft: Draft) -> int:
     """How many rooms doors and removed walls connect with the agent's."""
     n_rooms = draft[ROWS] * draft[COLUMNS]
@@ -121,7 +121,7 @@ def rooms_reached(draft: Draft) -> int:
     return n
 
 
-@part
+@compiled
 def all_reachable(draft: Draft) -> bool:
     """Whether no thing has to be moved to get at any other; doors do not block (check_objs_reachable)."""
     seen, waiting, n = np.zeros(STRIDE * STRIDE, np.uint8), np.empty(STRIDE * STRIDE, np.int64), 1
@@ -146,7 +146,7 @@ def all_reachable(draft: Draft) -> bool:
     return hidden == 0
 
 
-@part
+@compiled
 def add_agent_outside(draft: Draft, column: int, row: int) -> bool:
     """Puts the agent into any room but that one (with column ANY: into any room)."""
     anywhere = ANY + 0 * draft[AT]  # no literal: numba would compile add_agent anew
@@ -156,7 +156,7 @@ def add_agent_outside(draft: Draft, column: int, row: int) -> bool:
     return False
 
 
-@part
+@compiled
 def open_all_doors(draft: Draft) -> None:
     """Every door stands open."""
     for thing in range(FIRST_OBJECT, draft[NEXT]):
@@ -164,7 +164,7 @@ def open_all_doors(draft: Draft) -> None:
             draft[STATUS + thing] = OPEN
 
 
-@part
+@compiled
 def draw_shut_room(draft: Draft, into: int) -> None:
     """Column, row and a side with a neighbour of any room (the first half of LevelGen.add_locked_room)."""
     draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
@@ -174,7 +174,7 @@ def draw_shut_room(draft: Draft, into: int) -> None:
         draft[into + 2] = below(draft, len(STEPS))
 
 
-@part
+@compiled
 def draw_other_room(draft: Draft, column: int, row: int, into: int) -> None:
     """Column and row of any room but that one."""
     draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])

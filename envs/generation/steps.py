@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import (
     AFTER,
     BEFORE,
@@ -79,7 +79,7 @@ COIN = -1  # for SKIP
 Recipe: TypeAlias = NDArray[np.int64]  # [rows, 6]; row 0: the size of a room, rows and columns of rooms; the last: END
 
 
-@part
+@compiled
 def build(draft: Draft, step: int, a: int, b: int, c: int, d: int, e: int) -> bool:
     """Operations on rooms; False: begin anew."""
     if step == AGENT:
@@ -109,7 +109,7 @@ def build(draft: Draft, step: int, a: int, b: int, c: int, d: int, e: int) -> bo
     return instruct(draft)  # ANY_WORDS
 
 
-@part
+@compiled
 def draw(draft: Draft, step: int, a: int, b: int, e: int) -> int:
     """Operations that draw or change something; how many of the next steps are left out."""
     if step == SET:  # to a + b
@@ -137,7 +137,7 @@ def draw(draft: Draft, step: int, a: int, b: int, e: int) -> int:
     return 0
 
 
-@part
+@compiled
 def draw_colours(draft: Draft, n: int, into: int) -> None:
     """n different colours into the places from `into` on (_rand_subset)."""
     left = COLOURS.copy()
@@ -148,7 +148,7 @@ def draw_colours(draft: Draft, n: int, into: int) -> None:
             left[later] = left[later + 1]
 
 
-@part
+@compiled
 def draw_door(draft: Draft, into: int) -> None:
     """One of the doors of all rooms, column by column; a door between two rooms counts twice (open.Open)."""
     n_rooms, n = draft[ROWS] * draft[COLUMNS], 0
@@ -164,7 +164,7 @@ def draw_door(draft: Draft, into: int) -> None:
                 left -= 1
 
 
-@part
+@compiled
 def speak(draft: Draft, step: int, leaf: int, b: int, c: int, d: int) -> None:
     """Operations on the instruction."""
     if step == SAY:
@@ -185,7 +185,7 @@ def speak(draft: Draft, step: int, leaf: int, b: int, c: int, d: int) -> None:
         draft[VERB + 2] = NO_ACTION if order == 0 else draft[VERB + 2]
 
 
-@part
+@compiled
 def follow(draft: Draft, recipe: Recipe) -> bool:
     """Begins a level and follows its recipe from the second row to the END; False: minigrid would begin anew."""
     draft[SIZE], draft[ROWS], draft[COLUMNS] = recipe[0, 0], recipe[0, 1], recipe[0, 2]

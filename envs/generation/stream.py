@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 
 # Its first six numbers, 64 bits each: state (high, low), increment (high, low), whether half a word is left, that half.
 Stream: TypeAlias = NDArray[np.int64]
@@ -33,6 +33,19 @@ def stream_of(generator: np.random.Generator) -> Stream:
     return np.array(words, np.uint64).view(np.int64)
 
 
+def generator_at(stream: Stream) -> np.random.Generator:
+    """A generator of numpy's that goes on where `stream` [6] stands; the inverse of `stream_of`."""
+    words = [int(word) for word in stream.view(np.uint64)]
+    bits = np.random.PCG64()
+    bits.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": words[0] << 64 | words[1], "inc": words[2] << 64 | words[3]},
+        "has_uint32": words[4],
+        "uinteger": words[5],
+    }
+    return np.random.Generator(bits)
+
+
 def entropy_of(seed: int, name: str, split: str) -> list[int]:
     """What a SeedSequence is made of for that seed, level and split ("training", "evaluation")."""
     digest = hashlib.sha256(f"{split}/{name}".encode()).digest()
@@ -45,7 +58,7 @@ def stream_for(seed: int, name: str, split: str) -> Stream:
     return stream_of(np.random.Generator(np.random.PCG64(sequence)))
 
 
-@part
+@compiled
 def _next_word(stream: Stream) -> np.uint64:
     """The next 64 bits: a step of the linear congruence modulo 2^128, then its halves mixed and turned (XSL-RR)."""
     high, low = np.uint64(stream[0]), np.uint64(stream[1])
@@ -64,7 +77,7 @@ def _next_word(stream: Stream) -> np.uint64:
     return (mixed >> turn) | (mixed << ((np.uint64(64) - turn) & np.uint64(63)))
 
 
-@part
+@compiled
 def below(stream: Stream, n: int) -> int:
     """A whole number from 0 up to, and without, n, as `Generator.integers(n)` draws it; it draws nothing if n is 1.
 
@@ -84,13 +97,13 @@ def below(stream: Stream, n: int) -> int:
             return int(np.int64(product >> _32))
 
 
-@part
+@compiled
 def uniform(stream: Stream) -> float:
     """A number from 0 to 1, without 1, as `Generator.uniform(0, 1)` draws it."""
     return np.float64(_next_word(stream) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@part
+@compiled
 def coin(stream: Stream) -> bool:
     """True or false, as minigrid draws it."""
     return below(stream, 2) == 0

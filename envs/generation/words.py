@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import part
+from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import (
     AND,
     EMPTY,
@@ -59,7 +59,7 @@ ADJECTIVES = _words("red", "green", "blue", "purple", "yellow", "grey")
 NO_NOUN = 8
 
 
-@part
+@compiled
 def put_words(mission: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], phrase: int) -> int:
     """Writes one phrase from `at` on; where the next one begins."""
     for k in range(phrases.shape[1]):
@@ -69,7 +69,7 @@ def put_words(mission: NDArray[np.uint8], at: int, phrases: NDArray[np.uint8], p
     return at
 
 
-@part
+@compiled
 def several(objects: np.uint64, kind: int, colour: int) -> int:
     """1 if a description means more than one cell; without a kind, "grey" means the walls too."""
     if kind == ANY and colour in (ANY, GREY):
@@ -77,7 +77,7 @@ def several(objects: np.uint64, kind: int, colour: int) -> int:
     return 1 if objects & (objects - np.uint64(1)) else 0
 
 
-@part
+@compiled
 def put_thing(draft: Draft, mission: NDArray[np.uint8], at: int, description: int, objects: np.uint64) -> int:
     """Writes a leaf's description (as `meant` numbers it) of `objects`."""
     kind, colour, side = draft[KIND_A + description], draft[COLOUR_A + description], draft[SIDE_A + description]
@@ -88,7 +88,7 @@ def put_thing(draft: Draft, mission: NDArray[np.uint8], at: int, description: in
     return at if side == ANY else put_words(mission, at, SIDES, side)
 
 
-@part
+@compiled
 def renumber(draft: Draft, state: State, row: int) -> NDArray[np.int64]:
     """Writes the grid; a thing's number there: as capture has it, row by row, then the carried one, then contents."""
     numbers, n = np.zeros(N_OBJECTS, np.int64), FIRST_OBJECT
@@ -108,7 +108,7 @@ def renumber(draft: Draft, state: State, row: int) -> NDArray[np.int64]:
     return numbers
 
 
-@part
+@compiled
 def renumbered(objects: np.uint64, numbers: NDArray[np.int64]) -> np.uint64:
     """A set of things by their new numbers."""
     found = np.uint64(0)
@@ -118,7 +118,7 @@ def renumbered(objects: np.uint64, numbers: NDArray[np.int64]) -> np.uint64:
     return found
 
 
-@part
+@compiled
 def write_instruction(draft: Draft, world: np.record, numbers: NDArray[np.int64]) -> None:
     """The instruction's leaves, root and words."""
     at, mission = 0, world.mission
@@ -141,7 +141,7 @@ def write_instruction(draft: Draft, world: np.record, numbers: NDArray[np.int64]
                 world.objects[leaf] = renumbered(objects, numbers)
 
 
-@part
+@compiled
 def write_things(draft: Draft, world: np.record, numbers: NDArray[np.int64]) -> None:
     """The things' looks, contents and places."""
     for number in range(FIRST_OBJECT, N_OBJECTS):
@@ -161,7 +161,7 @@ def write_things(draft: Draft, world: np.record, numbers: NDArray[np.int64]) -> 
             world.place[number, 1] = world.known[number, 1] = place // STRIDE
 
 
-@part
+@compiled
 def write(draft: Draft, state: State, row: int) -> None:
     """Makes the draft row `row` of `state`, whose grid may be larger (the rest is wall); `task` is left alone."""
     world, numbers = state.rows[row], renumber(draft, state, row)

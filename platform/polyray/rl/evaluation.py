@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import Level
+from polyray.envs.minigrid.single import BabyAIEnv
+from polyray.envs.minigrid.video import episode_frames, record
 from polyray.envs.missions import encode
-from polyray.envs.single import BabyAIEnv
-from polyray.envs.starts import evaluation_starts
-from polyray.envs.video import episode_frames, record
+from polyray.envs.starts.evaluation import evaluation_starts
 from polyray.rl.player import draw
 from polyray.rl.policy import ActingPolicy, Frames, ModularPolicy
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor
 
-from polyray.envs.bot import Demonstrations, demonstrate
 from polyray.envs.levels import EXPERT, Level
+from polyray.envs.minigrid.bot import Demonstrations, demonstrate
 from polyray.envs.missions import VOCABULARY
 from polyray.errors import InputError
 from polyray.jobs.agent_sections import BabyAIConfig

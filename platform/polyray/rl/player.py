@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polyray.envs.engine.engine import Engine
-from polyray.envs.starts import ResumableStarts
+from polyray.envs.starts.resumable import ResumableStarts
 from polyray.rl.policy import Frames, Outputs
 from polyray.rl.rollout import Arrays, Episodes, Rollout
 

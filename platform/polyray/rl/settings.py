@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from polyray.envs.levels import Level
 from polyray.envs.missions import VOCABULARY
-from polyray.envs.starts import ResumableStarts
+from polyray.envs.starts.resumable import ResumableStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.options import ModuleOptions

@@ -132,7 +132,5 @@ class BatchedRunner(EnvRunner, Checkpointable):
         return [(COMPONENT_RL_MODULE, self.module)]
 
     def stop(self) -> None:
-        """Let go of the environments, and end what makes their start states."""
-        if self.player is not None:
-            self.player.starts.close()
+        """Let go of the environments."""
         self.player = None

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from polyray.envs.bot import Bot
-from polyray.envs.single import BabyAIEnv
-from polyray.envs.video import episode_frames, record
+from polyray.envs.minigrid.bot import Bot
+from polyray.envs.minigrid.single import BabyAIEnv
+from polyray.envs.minigrid.video import episode_frames, record
 from polyray.errors import InputError
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first

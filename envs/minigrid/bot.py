@@ -8,11 +8,10 @@ import numpy as np
 from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
 from numpy.typing import NDArray
 
-from polyray.envs.fingerprints import fingerprints
-from polyray.envs.generation.starts import NOTHING
+from polyray.envs.minigrid.single import BabyAIEnv, Observation
+from polyray.envs.minigrid.world import World
 from polyray.envs.missions import encode
-from polyray.envs.single import BabyAIEnv, Observation
-from polyray.envs.world import World
+from polyray.envs.starts.fingerprints import NO_FINGERPRINTS, fingerprints
 from polyray.errors import InputError
 
 PLAN_LIMIT = 200  # subgoals; the bot's plans have a few dozen, and now and then grow for ever (UnlockToUnlock)
@@ -81,11 +80,11 @@ class _Episode:
     actions: list[int] = field(default_factory=list)
 
 
-def demonstrate(level: str, seeds: Iterable[int], *, held_out: NDArray[np.uint64] = NOTHING) -> Demonstrations:
+def demonstrate(level: str, seeds: Iterable[int], *, held_out: NDArray[np.uint64] = NO_FINGERPRINTS) -> Demonstrations:
     """The bot's play in the episodes that these seeds begin (`BabyAIEnv.reset(seed=...)`).
 
     Deterministic. Left out and counted are episodes that the bot does not solve within the level's step limit, and
-    those whose start state is one of `held_out` (`polyray.envs.fingerprints`), kept for evaluation.
+    those whose start state is one of `held_out` (`polyray.envs.starts.fingerprints`), kept for evaluation.
 
     Raises:
         InputError: no level is called so, or no episode is left.

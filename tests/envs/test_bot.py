@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from minigrid.utils.baby_ai_bot import BabyAIBot
 
-from polyray.envs.bot import Bot, StuckError, demonstrate, success_rate
-from polyray.envs.fingerprints import fingerprints
 from polyray.envs.levels import LEVELS
+from polyray.envs.minigrid.bot import Bot, StuckError, demonstrate, success_rate
+from polyray.envs.minigrid.single import BabyAIEnv
 from polyray.envs.missions import decode
-from polyray.envs.single import BabyAIEnv
+from polyray.envs.starts.fingerprints import fingerprints
 from polyray.errors import InputError
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first

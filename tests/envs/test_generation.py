@@ -9,13 +9,15 @@ import pytest
 from gymnasium.utils.seeding import np_random
 from scipy.stats import chi2_contingency
 
-from polyray.envs.bank_files import captured, environment
 from polyray.envs.engine.state import FIRST_OBJECT, LOOK_DOOR, ROW, State, empty
 from polyray.envs.generation.draft import N_DRAFT
-from polyray.envs.generation.starts import NATIVE, NOTHING, NativeStarts, generate_rows, stacked
+from polyray.envs.generation.families import recipe_of
 from polyray.envs.generation.stream import below, stream_of, uniform
 from polyray.envs.levels import LEVELS, SUITES, Level
 from polyray.envs.missions import decode
+from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
+from polyray.envs.starts.native import NativeStarts, generate_rows, stacked_recipes
+from polyray.envs.starts.reference import captured, minigrid_environment
 
 pytestmark = pytest.mark.agents  # compiles for tens of seconds at first
 
@@ -24,8 +26,8 @@ def native(level: Level, seeds: range) -> tuple[State, np.ndarray]:
     """The level that each of minigrid's seeds gives, and where its stream stands afterwards."""
     streams = np.array([stream_of(np_random(seed)[0]) for seed in seeds])
     state, rows = empty(len(seeds), level.height, level.width), np.arange(len(seeds))
-    work = (np.zeros(N_DRAFT, np.int64), stacked([level]), streams)
-    generate_rows(work, rows, state, rows, 0 * rows, NOTHING, np.zeros(1, np.int64))
+    work = (np.zeros(N_DRAFT, np.int64), stacked_recipes([level]), streams)
+    generate_rows(work, rows, state, rows, 0 * rows, NO_FINGERPRINTS, np.zeros(1, np.int64))
     return state, streams
 
 
@@ -37,9 +39,9 @@ def assert_equal(state: State, other: State) -> None:
 
 def assert_equals_minigrid(name: str, seeds: range) -> None:
     level = LEVELS[name]
-    maker = environment(level)
+    maker = minigrid_environment(level)
     state, streams = native(level, seeds)
-    assert_equal(state, captured(maker, level, list(seeds)))
+    assert_equal(state, captured(maker, list(seeds)))
     np.testing.assert_array_equal(streams[-1], stream_of(maker.np_random))
 
 
@@ -55,7 +57,7 @@ def test_a_stream_draws_what_numpys_generator_draws() -> None:
 
 
 def test_every_level_that_minigrid_registers_is_made_natively() -> None:
-    assert set(NATIVE) == set(LEVELS)
+    assert [name for name, level in LEVELS.items() if recipe_of(level) is None] == []
 
 
 @pytest.mark.parametrize(
@@ -65,18 +67,18 @@ def test_the_native_level_is_minigrids_bit_by_bit(name: str) -> None:
     assert_equals_minigrid(name, range(12))
 
 
-@pytest.mark.parametrize("name", sorted(NATIVE))
+@pytest.mark.parametrize("name", sorted(LEVELS))
 def test_every_native_level_is_minigrids_bit_by_bit_for_many_seeds(name: str) -> None:
     assert_equals_minigrid(name, range(1000, 1050))
 
 
 def test_a_stream_goes_on_as_minigrid_does_without_a_new_seed() -> None:
     level = LEVELS["GoToLocal"]
-    maker = environment(level)
+    maker = minigrid_environment(level)
     stream = stream_of(np_random(3)[0])[None]
-    state, work = empty(5, 8, 8), (np.zeros(N_DRAFT, np.int64), stacked([level]), stream)
+    state, work = empty(5, 8, 8), (np.zeros(N_DRAFT, np.int64), stacked_recipes([level]), stream)
     generate_rows(
-        work, np.zeros(5, np.int64), state, np.arange(5), np.zeros(5, np.int64), NOTHING, np.zeros(1, np.int64)
+        work, np.zeros(5, np.int64), state, np.arange(5), np.zeros(5, np.int64), NO_FINGERPRINTS, np.zeros(1, np.int64)
     )
     with redirect_stdout(StringIO()):
         maker.reset(seed=3)
@@ -137,7 +139,7 @@ def test_ten_thousand_native_levels_are_distributed_as_minigrids(name: str) -> N
     level, n = LEVELS[name], 10_000
     starts, state = NativeStarts([level], seed=0), empty(n, level.height, level.width)
     starts.fill(state, np.arange(n), np.zeros(n, np.int64))
-    ours, theirs = counts(state), counts(captured(environment(level), level, range(n)))
+    ours, theirs = counts(state), counts(captured(minigrid_environment(level), range(n)))
     for what, found in ours.items():
         keys = [key for key in found | theirs[what] if found[key] + theirs[what][key] >= 20]
         if len(keys) > 1:

@@ -10,13 +10,13 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from polyray.envs.drawing import Drawing, draw
 from polyray.envs.engine.actions import N_ACTIONS
 from polyray.envs.engine.engine import Engine, Starts
 from polyray.envs.engine.state import State
 from polyray.envs.levels import levels_of
+from polyray.envs.minigrid.drawing import Drawing, draw
 from polyray.envs.missions import LENGTH, VOCABULARY
-from polyray.envs.sources import SeededStarts
+from polyray.envs.starts.seeded import SeededStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -40,9 +40,8 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
 
     `reset(seed=s)` begins in environment i the level that minigrid's environment begins with the seed s + i, and later
     resets go on as minigrid's do: the batch is `gymnasium.vector.SyncVectorEnv` over `num_envs` single environments.
-    `starts` names another source of start states, whose own seed then decides (`polyray.envs.starts.starts_for`, which
-    keeps to training levels or to held-out ones, or any object with the method `fill` of
-    `polyray.envs.engine.engine.Starts`).
+    `starts` is another source of start states, whose own seed then decides: any `polyray.envs.engine.engine.Starts`,
+    such as `polyray.envs.starts.resumable.starts_for(levels, seed=...)`.
 
     With `copy` what `reset` and `step` return is the caller's; without, observations are views that the next call
     overwrites (and "direction" is uint8), which saves a few microseconds. `render_mode="rgb_array"` makes `render`
@@ -86,8 +85,10 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         )
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         tasks = np.arange(num_envs) * len(self.levels) // num_envs
-        self._seeded = SeededStarts(self.levels, num_envs)
-        self._engine = Engine(self.levels, tasks, self._seeded if starts is None else starts)
+        self._seeded: SeededStarts | None = None
+        if starts is None:
+            starts = self._seeded = SeededStarts(self.levels, num_envs)
+        self._engine = Engine(self.levels, tasks, starts)
         self._ended = np.arange(num_envs)  # numbers of the environments that must be reset before they step
 
     @property
@@ -106,7 +107,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         if seed is None and first:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         super().reset(seed=seed)
-        if seed is not None:
+        if seed is not None and self._seeded is not None:
             self._seeded.seed(seed, np.arange(self.num_envs) if first else rows)
         self._engine.reset(rows)
         self._ended = np.setdiff1d(self._ended, rows)

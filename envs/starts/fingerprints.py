@@ -3,21 +3,23 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polyray.envs.engine.compiled import entry, part
+from polyray.envs.engine.compilation import compiled, compiled_entry
 from polyray.envs.engine.state import FIRST_OBJECT, WALL, State
+
+NO_FINGERPRINTS = np.zeros(0, np.uint64)
 
 _SHIFT = np.uint64(32)
 _FACTOR = np.uint64(0xD6E8FEB86659FD93)  # rounds of "rrmxmx": Evensen 2018
 
 
-@part
+@compiled
 def _mixed(found: np.uint64, value: int) -> np.uint64:
     found = (found ^ np.uint64(value)) * _FACTOR
     found = (found ^ (found >> _SHIFT)) * _FACTOR
     return found ^ (found >> _SHIFT)
 
 
-@part
+@compiled
 def fingerprint(state: State, row: int) -> np.uint64:
     """The fingerprint of one start state: rooms, things (look and contents), agent, what it carries, mission.
 
@@ -41,7 +43,7 @@ def fingerprint(state: State, row: int) -> np.uint64:
     return found
 
 
-@part
+@compiled
 def look_of(world: np.record, number: int) -> int:
     """Type, colour and state of a thing and of what is in it as one number."""
     inner = world.contents[number]
@@ -49,7 +51,7 @@ def look_of(world: np.record, number: int) -> int:
     return int(look * 1024 + ((np.int64(world.looks[inner, 0]) * 8 + world.looks[inner, 1]) if inner else 0))
 
 
-@entry
+@compiled_entry
 def _fingerprints(state: State, found: NDArray[np.uint64]) -> None:
     for row in range(len(found)):
         found[row] = fingerprint(state, row)
@@ -62,7 +64,7 @@ def fingerprints(state: State) -> NDArray[np.uint64]:
     return found
 
 
-@part
+@compiled
 def is_among(found: np.uint64, known: NDArray[np.uint64]) -> bool:
     """Whether a fingerprint is one of `known`, which are in order (a search by halves)."""
     low, high = 0, len(known)

@@ -8,14 +8,14 @@ from gymnasium import spaces
 from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
 from numpy.typing import NDArray
 
-from polyray.envs.drawing import Drawing, draw_world
 from polyray.envs.engine.actions import N_ACTIONS
 from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import LEVELS
+from polyray.envs.minigrid.drawing import Drawing, draw_world
+from polyray.envs.minigrid.world import World
 from polyray.envs.missions import decode
-from polyray.envs.sources import MinigridStarts
-from polyray.envs.world import World
+from polyray.envs.starts.seeded import MinigridStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -62,7 +62,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         self.action_space = spaces.Discrete(N_ACTIONS)
         self._drawing = drawing or Drawing()
         self._max_steps = max_steps
-        self._starts = _OwnStarts(MinigridStarts((self.level,), [self.np_random]))
+        self._starts = _OwnStarts(MinigridStarts(self.level, self.np_random))
         self._engine = Engine((self.level,), np.zeros(1, np.int64), self._starts)
         self._action = np.zeros(1, np.int64)
         self._mission = ""
@@ -87,7 +87,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
             InputError: `options` holds something else than "start".
         """
         super().reset(seed=seed)
-        self._starts.minigrid.generators[0] = self.np_random
+        self._starts.minigrid.generator = self.np_random
         self._starts.given = _given_start(options or {})
         self._engine.reset()
         if self._max_steps is not None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from polyray.envs.drawing import Drawing
 from polyray.envs.engine.state import copy_rows, empty
 from polyray.envs.levels import LEVELS
-from polyray.envs.single import BabyAIEnv
+from polyray.envs.minigrid.drawing import Drawing
+from polyray.envs.minigrid.single import BabyAIEnv
 from polyray.errors import InputError
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first

@@ -4,11 +4,11 @@ import pytest
 from minigrid.envs.babyai.core.verifier import AndInstr, BeforeInstr, GoToInstr, ObjDesc, OpenInstr
 from minigrid.utils.baby_ai_bot import BabyAIBot, DisappearedBoxError
 
-from polyray.envs.engine.capture import capture
 from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.state import copy_rows, empty
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import decode
+from polyray.envs.starts.capture import capture
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
 

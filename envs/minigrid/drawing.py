@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from polyray.envs.engine.state import State
 from polyray.envs.levels import Level
-from polyray.envs.world import World
+from polyray.envs.minigrid.world import World
 
 
 @dataclass(frozen=True, kw_only=True)

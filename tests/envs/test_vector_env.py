@@ -11,9 +11,9 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import LEVELS
+from polyray.envs.minigrid.single import BabyAIEnv
+from polyray.envs.minigrid.vector import BabyAIVectorEnv
 from polyray.envs.missions import decode
-from polyray.envs.single import BabyAIEnv
-from polyray.envs.vector import BabyAIVectorEnv
 from polyray.errors import InputError
 
 pytestmark = pytest.mark.agents  # compiles for tens of seconds at first

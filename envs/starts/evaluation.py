@@ -1,0 +1,49 @@
+"""Start states for evaluation, and the rule that training never sees them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from polyray.envs.engine.state import State, copy_rows, empty
+from polyray.envs.levels import Level
+from polyray.envs.starts.fingerprints import fingerprints
+from polyray.envs.starts.resumable import starts_for
+from polyray.errors import InputError
+
+SHARE = 4  # only start states whose fingerprint is a multiple of this may be held out
+DRAWS = 20_000  # start states without one that may be held out, after which a level has too few
+
+
+def evaluation_starts(levels: Sequence[Level], per_level: int, seed: int) -> State:
+    """Held-out start states: row k * per_level + i is the i-th of level number k, which is its `task`.
+
+    They are drawn from the level's own distribution, but only those whose fingerprint is a multiple of four. Training
+    passes over the fingerprints of these very states, and so keeps at least three quarters of every level, however few
+    different start states it has. A level with few different start states may repeat one.
+
+    Raises:
+        InputError: a level has no start state that may be held out, or its environment cannot be played by the engine.
+    """
+    state = empty(len(levels) * per_level, max(level.height for level in levels), max(level.width for level in levels))
+    for task, level in enumerate(levels):
+        rows = np.arange(per_level) + task * per_level
+        copy_rows(_held_out(level, per_level, seed), np.arange(per_level), state, rows)
+        state.task[rows] = task
+    return state
+
+
+def _held_out(level: Level, n: int, seed: int) -> State:
+    starts = starts_for([level], seed=seed, split="evaluation")
+    batches: list[State] = []
+    n_drawn = n_chosen = 0
+    while n_chosen < n:
+        if n_drawn > DRAWS and n_chosen == 0:
+            raise InputError(f"The level {level.name!r} has too few different start states to hold any out.")
+        batch = empty(max(n, 64), level.height, level.width)
+        starts.fill(batch, np.arange(len(batch.rows)), np.zeros(len(batch.rows), np.int64))
+        chosen = batch.at(np.flatnonzero(fingerprints(batch) % SHARE == 0)[: n - n_chosen])
+        batches.append(chosen)
+        n_drawn, n_chosen = n_drawn + len(batch.rows), n_chosen + len(chosen.rows)
+    return State(
+        grid=np.concatenate([batch.grid for batch in batches]), rows=np.concatenate([batch.rows for batch in batches])
+    )
