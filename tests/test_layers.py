@@ -33,8 +33,8 @@ FLOORS: list[tuple[set[str], set[str]]] = [
 ENVS = {"gymnasium", "minigrid", "numpy", "numba", "PIL"}  # beside the floors: of Polyray it imports the ground only
 FIRST_WITH_ENVS = "rl"  # the lowest floor that imports envs
 
-# Imports inside functions: libraries that cost a worker's start half a second and more and that few callers need.
-LATE = {"torch.distributed", "transformers", "sklearn", "datasets", "ray", "matplotlib", "peft"}
+# Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need.
+LATE = {"torch.distributed", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib", "peft"}
 
 
 def modules() -> dict[str, Path]:

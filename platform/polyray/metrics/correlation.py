@@ -18,11 +18,11 @@ def pearson_correlation(predictions: Sequence[str], answers: Sequence[Sequence[s
         ValueError: an answer is not a finite number.
     """
     pairs = paired(predictions, answers)
-    found = [number(prediction) for prediction, _ in pairs]
-    wanted = [number(accepted[0]) for _, accepted in pairs]
-    if None in wanted:
-        raise ValueError(f"The answer {pairs[wanted.index(None)][1][0]!r} is not a number.")
-    return _correlation(_centred([value or 0.0 for value in wanted]), _centred([value or 0.0 for value in found]))
+    targets = [number(accepted[0]) for _, accepted in pairs]
+    if None in targets:
+        raise ValueError(f"The answer {pairs[targets.index(None)][1][0]!r} is not a number.")
+    predicted = [number(prediction) for prediction, _ in pairs]
+    return _correlation(_centred([value or 0.0 for value in targets]), _centred([value or 0.0 for value in predicted]))
 
 
 def number(text: str) -> float | None:
@@ -44,5 +44,6 @@ def _centred(values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float:
+    """Cosine of two centred vectors [N], 0 where one of them is zero."""
     lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
     return float(np.clip(left @ right / lengths, -1.0, 1.0)) if lengths > 0 else 0.0

@@ -21,16 +21,18 @@ def normalised(text: str) -> str:
 
 def exact_match(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
     """Share of predictions that equal an accepted answer once both are normalised."""
-    return mean_of_best(lambda found, wanted: float(normalised(found) == normalised(wanted)), predictions, answers)
+    return mean_of_best(
+        lambda prediction, answer: float(normalised(prediction) == normalised(answer)), predictions, answers
+    )
 
 
 def accuracy(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
-    """Share of predictions that equal an accepted answer but for upper and lower case."""
-    return mean_of_best(lambda found, wanted: float(found.lower() == wanted.lower()), predictions, answers)
+    """Share of predictions that equal an accepted answer, upper and lower case alike."""
+    return mean_of_best(lambda prediction, answer: float(prediction.lower() == answer.lower()), predictions, answers)
 
 
 def qa_f1(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
-    """Mean of the harmonic mean of precision and recall over normalised words, for the best accepted answer.
+    """Mean over examples of the F1 of normalised words between prediction and best accepted answer.
 
     An answer of articles and punctuation only has no words left and scores 0, as in the SQuAD 1.1 script.
     Rajpurkar et al. 2016 (arXiv:1606.05250), section 6.1.
@@ -39,6 +41,6 @@ def qa_f1(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float
 
 
 def _word_f1(prediction: str, answer: str) -> float:
-    found, wanted = normalised(prediction).split(), normalised(answer).split()
-    shared = (Counter(found) & Counter(wanted)).total()
-    return 2 * shared / (len(found) + len(wanted)) if shared else 0.0
+    words, answer_words = normalised(prediction).split(), normalised(answer).split()
+    shared = (Counter(words) & Counter(answer_words)).total()
+    return 2 * shared / (len(words) + len(answer_words)) if shared else 0.0

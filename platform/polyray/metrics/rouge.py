@@ -1,4 +1,4 @@
-"""Rouge-L: how much of the answer the prediction says in the same order."""
+"""Rouge-L: overlap of prediction and answer in words that stand in the same order."""
 
 import string
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def rouge_l(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> flo
 
     With U the distinct words in any longest common subsequence of a sentence of the answer and one of the prediction,
     F = 2 |U| / (distinct words of the answer + distinct words of the prediction). Sentences end at full stops, case
-    counts. Lin 2004 (aclanthology.org/W04-1013), section 3.2, as in version 1.0.1 of github.com/pltrdy/rouge, but for
+    counts. Lin 2004 (aclanthology.org/W04-1013), section 3.2, as in version 1.0.1 of github.com/pltrdy/rouge, without
     its 1e-8 in the denominator. Version 1.0.0, which CrossFit names, counts a word once for every pair of sentences
     that shares it, so that a perfect prediction of two sentences can score more than 1.
     """
@@ -21,11 +21,11 @@ def rouge_l(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> flo
 
 
 def _rouge_l(prediction: str, answer: str) -> float:
-    found, wanted = _sentences(prediction), _sentences(answer)
-    if not prediction.translate(_NO_PUNCTUATION) or not found or not wanted:
+    predicted, reference = _sentences(prediction), _sentences(answer)
+    if not prediction.translate(_NO_PUNCTUATION) or not predicted or not reference:
         return 0.0
-    shared = {word for theirs in wanted for ours in found for word in _common_words(theirs, ours)}
-    distinct = [{word for sentence in sentences for word in sentence} for sentences in (wanted, found)]
+    shared = {word for left in reference for right in predicted for word in _common_words(left, right)}
+    distinct = [{word for sentence in sentences for word in sentence} for sentences in (reference, predicted)]
     return 2 * len(shared) / sum(len(words) for words in distinct)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from numpy.typing import ArrayLike, NDArray
-from scipy.cluster import hierarchy as scipy_hierarchy
 
 from polyray.reports.figure import COLOURS, PALE, REST, add_legend, colour, legend_columns, shortened, swatches
 
@@ -98,6 +97,8 @@ def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subse
 
 
 def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
+    from scipy.cluster import hierarchy as scipy_hierarchy  # slow to load, and few pages show a tree
+
     merges = np.asarray(linkage, dtype=np.float64)
     if len(merges) + 1 != len(tasks):
         raise ValueError(f"The tree has {len(merges) + 1} tasks, found {len(tasks)} names.")

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
-from polyray.analysis.allocation import analyse, assignment_accuracy, features, recovery_ami
+from polyray.analysis.allocation import analyse, features
+from polyray.analysis.recovery import assignment_accuracy, recovery_ami
 from polyray.cluster.train import Worker
 from polyray.files import write_file
 from polyray.jobs.configs import PolytroponConfig

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from safetensors.torch import load_file
 
-from polyray.analysis.allocation import analyse, features, hierarchy, leaf_order, subsets
+from polyray.analysis.allocation import analyse, features, subsets
+from polyray.analysis.hierarchy import hierarchy, leaf_order
 from polyray.reports import (
     Details,
     Facts,

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from polyray.analysis.allocation import analyse, features, hierarchy, subsets
+from polyray.analysis.allocation import analyse, features, subsets
+from polyray.analysis.hierarchy import hierarchy
 from polyray.reports import (
     Details,
     Facts,

@@ -1,13 +1,13 @@
-"""Scores equal numbers worked by hand and obey what every score must."""
+"""Scores equal numbers worked by hand and obey the laws of scores."""
 
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, matthews_corrcoef
 
-from polyray.metrics import METRICS, macro_f1
+from polyray.metrics import METRICS, macro_f1, matthews_correlation
 from polyray.metrics.matching import normalised
 
 WORD = st.sampled_from(["red", "Green", "cat", "dog", "3", "-1.5", "runs,", "sat"])
@@ -36,7 +36,7 @@ def scored(metric: str, pairs: list[tuple[str, tuple[str, ...]]]) -> float:
         ("EM", ["wolf"], [("fox", "The Wolf.")], 1.0),
         # only case does not count
         ("ACC", ["YES", "no.", "b"], [("yes",), ("no",), ("a", "B")], 2 / 3),
-        # 2 of 3 words found, 2 of 4 wanted: 2 * 2 / (3 + 4); the best answer counts
+        # 2 of the prediction's 3 words and of the answer's 4 are shared: 2 * 2 / (3 + 4); the best answer counts
         ("QA-F1", ["red cat sat"], [("red cat runs home", "blue")], 4 / 7),
         ("QA-F1", ["cat cat"], [("cat",)], 2 / 3),  # a repeated word matches once: 2 * 1 / (2 + 1)
         ("QA-F1", ["x"], [("y",)], 0.0),
@@ -53,13 +53,13 @@ def scored(metric: str, pairs: list[tuple[str, tuple[str, ...]]]) -> float:
         ),
         ("Matthew-Correlation", ["b", "a"], [("a",), ("b",)], -1.0),
         ("Matthew-Correlation", ["a", "a"], [("a",), ("b",)], 0.0),
-        # gold -1 0 1, found -1 1 0 about their means: 1 / (sqrt 2 * sqrt 2)
+        # gold -1 0 1, predicted -1 1 0 about their means: 1 / (sqrt 2 * sqrt 2)
         ("Pearson-Correlation", ["1", "3", "2"], [("1",), ("2",), ("3",)], 0.5),
-        # the unreadable one counts as 0: gold -1 0 1, found -1 1 0 about the mean 1
+        # the unreadable one counts as 0: gold -1 0 1, predicted -1 1 0 about the mean 1
         ("Pearson-Correlation", ["oops", "2", "1"], [("1",), ("2",), ("3",)], 0.5),
         ("Pearson-Correlation", ["nan", "inf", ""], [("1",), ("2",), ("3",)], 0.0),
         ("Pearson-Correlation", ["2", "2"], [("1",), ("5",)], 0.0),
-        # in order "the cat sat": 3 shared, 3 found, 5 wanted: 2 * 3 / (3 + 5)
+        # in order "the cat sat": 3 of the prediction's 3 words and of the answer's 5 are shared: 2 * 3 / (3 + 5)
         ("Rouge-L", ["the cat sat"], [("the big cat sat down",)], 0.75),
         ("Rouge-L", ["sat cat"], [("cat sat", "dog")], 0.5),  # order counts: 1 shared of 2 and 2
         # each sentence of the answer adds its words; "." ends a sentence and is no word: 2 * 3 / (4 + 3)
@@ -117,11 +117,21 @@ def test_macro_f1_equals_the_mean_over_labels_counted_one_by_one(pairs: list[tup
     labels = {label for pair in pairs for label in pair}
     each = []
     for label in labels:
-        hits = sum(gold == label == found for gold, found in pairs)
-        each.append(2 * hits / (sum(gold == label for gold, _ in pairs) + sum(found == label for _, found in pairs)))
+        hits = sum(gold == label == predicted for gold, predicted in pairs)
+        each.append(2 * hits / (sum(gold == label for gold, _ in pairs) + sum(label == text for _, text in pairs)))
     slow = sum(each) / len(each)
-    assert macro_f1([found for _, found in pairs], [(gold,) for gold, _ in pairs]) == pytest.approx(slow)
+    assert macro_f1([predicted for _, predicted in pairs], [(gold,) for gold, _ in pairs]) == pytest.approx(slow)
     assert f1_score(*zip(*pairs, strict=True), average="macro", zero_division=0.0) == pytest.approx(slow)
+
+
+@given(pairs=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("abcd")), min_size=1, max_size=30))
+@settings(max_examples=25, deadline=None)
+def test_matthews_correlation_equals_scikit_learns(pairs: list[tuple[str, str]]) -> None:
+    assume(len({label for pair in pairs for label in pair}) > 1)  # scikit-learn warns of a single label
+    expected = float(matthews_corrcoef(*zip(*pairs, strict=True)))
+    assert matthews_correlation([predicted for _, predicted in pairs], [(gold,) for gold, _ in pairs]) == (
+        pytest.approx(expected, abs=1e-12)
+    )
 
 
 def test_many_different_labels_score_without_a_warning() -> None:
