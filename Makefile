@@ -1,4 +1,4 @@
-# The house's doors. Everything happens in .venv and build/; nothing outside this folder is touched.
+# The commands for developers. All of them work in .venv and build/ and touch nothing outside this folder.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP := .venv/bin/python -m pip -qq --disable-pip-version-check --no-input
@@ -41,13 +41,13 @@ test: venv
 	.venv/bin/python -m pytest -q -m ray
 	.venv/bin/python -m pytest -q -m "(agents or data) and not slow" -n $(WORKERS)
 
-# The type checker follows folders, not the install's mapping: build/typed/polyray shows it the package as it is imported.
+# mypy follows folders and not the mapping of the editable install, so build/typed/polyray links them as they are imported.
 check: .venv/.checkers
 	.venv/bin/ruff check --quiet --output-format concise .
 	.venv/bin/ruff format --check .
 	@rm -rf build/typed && mkdir -p build/typed/polyray
 	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/envs $(CURDIR)/jobs $(CURDIR)/tune_spaces build/typed/polyray/
-	MYPYPATH=build/typed .venv/bin/mypy build/typed/polyray
+	MYPYPATH=build/typed:. .venv/bin/mypy build/typed/polyray tests benchmarks
 
 format: .venv/.checkers
 	.venv/bin/ruff check --fix-only .

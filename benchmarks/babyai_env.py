@@ -68,7 +68,7 @@ def our_run(level: Level, n: int, starts: Starts | None) -> Run:
         resets = 0
         for actions in draw.integers(0, 7, (sweeps, n)):
             _, _, terminated, truncated, _ = env.step(actions)
-            resets += np.count_nonzero(terminated | truncated)
+            resets += int(np.count_nonzero(terminated | truncated))
         return sweeps * n - resets
 
     return run

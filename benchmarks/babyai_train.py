@@ -22,7 +22,7 @@ import minigrid  # noqa: F401  (registers its environments)
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from ray.rllib.algorithms.ppo import PPO, PPOConfig
+from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core.columns import Columns
 from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
@@ -240,7 +240,7 @@ def rllib() -> Iteration:
         grad_clip=0.5, use_kl_loss=False,
     )  # fmt: skip
     config.rl_module(rl_module_spec=RLModuleSpec(module_class=Plain)).learners(num_learners=0)
-    trained: PPO = config.build_algo()
+    trained = config.build_algo()
 
     def run() -> tuple[int, dict[str, float]]:
         trained.train()

@@ -66,7 +66,7 @@ def t5() -> PreTrainedModel:
     """A random T5: width 256, 4 + 4 layers, 48 attention layers that carry modules."""
     config = T5Config(
         vocab_size=1024, d_model=256, d_kv=64, d_ff=1024, num_layers=4, num_heads=4, dropout_rate=0.0, pad_token_id=0,
-        eos_token_id=1, decoder_start_token_id=0,
+        eos_token_id=1,
     )  # fmt: skip
     config.decoder_start_token_id = 0
     return _frozen(T5ForConditionalGeneration(config))
@@ -149,7 +149,9 @@ class Case:
         return step
 
     def _model(self) -> PreTrainedModel:
-        return self._build().to(self._device)
+        model = self._build()
+        torch.nn.Module.to(model, self._device)
+        return model
 
     def _targets(self) -> list[str]:
         t5_names, bart_names = ["q", "k", "v", "o"], ["q_proj", "k_proj", "v_proj", "out_proj"]
@@ -170,11 +172,12 @@ def without_onednn(step: Step) -> Step:
     """The step with the products that torch itself would choose."""
 
     def plain() -> None:
-        torch.backends.mkldnn.enabled = False
+        switch: Any = torch.backends.mkldnn
+        switch.enabled = False
         try:
             step()
         finally:
-            torch.backends.mkldnn.enabled = True
+            switch.enabled = True
 
     return plain
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ LAYERS = {
     "gru": Kind(lambda: nn.GRU(6, 4, batch_first=True, bidirectional=True), floats(3, 6)),
     "lstm": Kind(lambda: nn.LSTM(6, 4, num_layers=2, batch_first=True), floats(3, 6)),
     **{
-        f"attention, {mask} mask": Kind(lambda mask=mask: Attention(8, 2, 2, mask), floats(LENGTH, 8), ("prefix",))
+        f"attention, {mask} mask": Kind(partial(Attention, 8, 2, 2, mask), floats(LENGTH, 8), ("prefix",))
         for mask in ("none", "bool", "float", "causal")
     },
     "attention, grouped": Kind(lambda: Attention(8, 4, 2, "causal", gqa=True), floats(LENGTH, 8), ("prefix",)),
@@ -138,5 +139,6 @@ class _Stepwise(nn.Module):
         self._layer = (layer,)
 
     def forward(self, x: Tensor) -> Tensor:
-        own = dict(self.named_parameters())
-        return torch.func.functional_call(self._layer[0], own, (x,))[0]
+        own: dict[str, Tensor] = dict(self.named_parameters())
+        states: Tensor = torch.func.functional_call(self._layer[0], own, (x,))[0]
+        return states

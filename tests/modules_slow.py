@@ -1,6 +1,7 @@
 """Every kind of module by its definition: one example at a time, one skill at a time, in plain tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Attention(nn.Module):
         )
         if not self.gqa:
             k, v = (part.repeat_interleave(self.heads // self.kv_heads, 1) for part in (k, v))
-        named = {"enable_gqa": True} if self.gqa else {}
+        named: dict[str, Any] = {"enable_gqa": True} if self.gqa else {}
         allowed = self.allowed(x.shape[1])
         if self.mask == "bool":
             named["attn_mask"] = allowed.isfinite()[None, None]
@@ -51,6 +52,10 @@ def _change(layer: nn.Module, changes: Mapping[str, Tensor], x: Tensor) -> Tenso
     return first(functional_call(layer, own, (x,)))
 
 
+def _sum(terms: Iterable[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).sum(0)
+
+
 def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     """The hidden states that a layer gives, of recurrent ones too."""
     return (
@@ -62,8 +67,8 @@ def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Module
     changes = {}
     for name in [key.removeprefix("down.") for key in skills[0] if key.startswith("down.")]:
         heads = range(w.shape[0])
-        down = torch.cat([sum(w[h, s] * skill[f"down.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 0)
-        up = torch.cat([sum(w[h, s] * skill[f"up.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
+        down = torch.cat([_sum(w[h, s] * skill[f"down.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 0)
+        up = torch.cat([_sum(w[h, s] * skill[f"up.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
         change = options.alpha / options.rank * down @ up  # [in, out]
         changes[name] = change if isinstance(layer, nn.Embedding) else change.T.contiguous()
     return _change(layer, changes, x)
@@ -85,12 +90,13 @@ def sparse(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Modu
 def dense(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
     names = [name for name, _ in layer.named_parameters()]
     return _change(
-        layer, {n: sum(w[0, s] * skill[f"change.{n}"][0] for s, skill in enumerate(skills)) for n in names}, x
+        layer, {n: _sum(w[0, s] * skill[f"change.{n}"][0] for s, skill in enumerate(skills)) for n in names}, x
     )
 
 
 def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
-    y = total = layer(x)
+    y: Tensor = layer(x)
+    total = y
     for s, skill in enumerate(skills):
         hidden = (y @ skill["down"][0] + skill["down_bias"][0]).clamp_min(0)
         total = total + w[0, s] * (hidden @ skill["up"][0] + skill["up_bias"][0])
@@ -98,11 +104,13 @@ def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: 
 
 
 def ia3(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
-    return layer(x) * (1 + sum(w[0, s] * skill["delta"][0] for s, skill in enumerate(skills)))
+    y: Tensor = layer(x)
+    return y * (1 + _sum(w[0, s] * skill["delta"][0] for s, skill in enumerate(skills)))
 
 
-def prefix(layer: Attention, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
-    keys, values = (sum(w[0, s] * skill[n][0] for s, skill in enumerate(skills)) for n in ("keys", "values"))
+def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+    assert isinstance(layer, Attention)
+    keys, values = (_sum(w[0, s] * skill[n][0] for s, skill in enumerate(skills)) for n in ("keys", "values"))
     n, heads = x.shape[1], []
     for head in range(layer.heads):
         group = head * layer.kv_heads // layer.heads

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from polyray.modules.options import ModuleOptions
+from polyray.rl.network import Film
 from polyray.rl.policy import PAPER, SMALL, Form, Frames, ModularPolicy, Policy, PolicyOptions, build_policy
 from polyray.rl.policy_folder import bare_state
 from polyray.routing import RoutingOptions
@@ -72,6 +74,7 @@ def slowly(net: Policy, frames: Frames) -> list[Tensor]:
     for conv, norm in zip(net.convs, net.norms, strict=True):
         x = norm(conv(x)).relu()
     for block in net.film:
+        assert isinstance(block, Film)
         inner = block.conv2(block.norm1(block.conv1(x)).relu())
         factor, summand = block.weight(code)[:, :, None, None], block.bias(code)[:, :, None, None]
         x = x + block.norm2(inner * factor + summand).relu()
@@ -112,7 +115,7 @@ def alone(policy: ModularPolicy, task: int) -> Policy:
     state = {name: tensor.clone() for name, tensor in bare_state(policy.network).items()}
     for place, site in enumerate(policy.inventory.sites):
         own = weights[place if len(weights) > 1 else 0]
-        layer = policy.network.get_submodule(site).layer
+        layer: Any = policy.network.get_submodule(site).layer
         for name, parameter in layer.named_parameters():
             state[f"{site}.{name}"] += _change(policy.form, skills, f"{site}/", name, parameter, own)
     plain = Policy(policy.form.options, N_WORDS).double()

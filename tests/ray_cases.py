@@ -94,7 +94,8 @@ def wait_for(out: Path, wanted: int, process: Run) -> None:
 
 def descendants(process: Run) -> list[psutil.Process]:
     try:
-        return psutil.Process(process.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(process.pid).children(recursive=True)
+        return children
     except psutil.NoSuchProcess:
         return []
 

@@ -29,19 +29,22 @@ SKILLS = 3
 def _backbone(family: str) -> nn.Module:
     torch.manual_seed(0)
     if family == "t5":
-        config = T5Config(
-            vocab_size=30, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, decoder_start_token_id=0,
-            pad_token_id=0, bos_token_id=1, eos_token_id=1,
-        )  # fmt: skip
-        return AutoModelForSeq2SeqLM.from_config(config).eval()
-    config = BertConfig(vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24)
-    return AutoModelForMaskedLM.from_config(config).eval()
+        numbers: dict[str, Any] = {"decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+        t5 = T5Config(vocab_size=30, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, **numbers)
+        backbone: nn.Module = AutoModelForSeq2SeqLM.from_config(t5)
+    else:
+        bert = BertConfig(
+            vocab_size=30, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=24
+        )
+        backbone = AutoModelForMaskedLM.from_config(bert)
+    return backbone.eval()
 
 
 def _logits(model: nn.Module) -> Tensor:
     ids = torch.randint(2, 30, (4, 6), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids.flip(1)).logits
+        logits: Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=ids.flip(1)).logits
+    return logits
 
 
 def _inventory(family: str, n_skills: int = SKILLS, **options: Any) -> tuple[nn.Module, Inventory]:
@@ -139,7 +142,7 @@ def _adapter(folder: Path, factors: dict[str, tuple[Tensor, Tensor]] | None = No
     factors = factors or {"q": (torch.ones(2, 4), torch.ones(3, 2))}
     fields = json.loads(json.dumps(peft.LoraConfig(r=2, lora_alpha=2, target_modules=["q"]).to_dict(), default=list))
     (folder / CONFIG).write_text(json.dumps({**fields, "peft_type": "LORA", **config}))
-    named = {}
+    named: dict[str, Tensor] = {}
     for site, (down, up) in factors.items():
         named |= {f"base_model.model.{site}.lora_A.weight": down, f"base_model.model.{site}.lora_B.weight": up}
     save_file(named, folder / WEIGHTS)

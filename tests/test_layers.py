@@ -119,8 +119,9 @@ def test_only_slow_libraries_are_imported_inside_functions() -> None:
             if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 continue
             for node in ast.walk(function):
-                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                if not isinstance(node, ast.Import | ast.ImportFrom):
+                    continue
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
                 inside |= {
                     f"{file.relative_to(ROOT)}:{node.lineno} {name}"
                     for name in names

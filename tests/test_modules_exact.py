@@ -87,7 +87,8 @@ def test_gradients_of_skills_mix_and_input_are_those_of_the_output(kind: str, la
 
     def run(*_: Tensor) -> Tensor:
         with mixing(inventory, Mix(weights, mix.rows)):
-            return net(x)
+            output: Tensor = net(x)
+            return output
 
     assert gradcheck(run, leaves, fast_mode=True)
 
@@ -128,7 +129,8 @@ def _outputs(net: Net, inventory: Inventory, place: int, skill: int, tokens: Ten
     """[tokens, out] of one skill alone: a mixture of outputs is what token routing is defined as."""
     one_hot = torch.eye(SKILLS, dtype=torch.float64)[[skill] * len(tokens)]
     with mixing(inventory, one_hot):
-        return net(tokens)[place]
+        output: Tensor = net(tokens)[place]
+        return output
 
 
 @pytest.mark.parametrize("kind", ["sparse", "prefix"])

@@ -1,5 +1,7 @@
 """Polytropon's LoRA against another implementation of it, PEFT's Poly."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,11 +21,12 @@ SITES = ("q", "k", "v", "o", "wi")
 
 def _backbone() -> torch.nn.Module:
     torch.manual_seed(0)
+    numbers: dict[str, Any] = {"decoder_start_token_id": 0, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
     config = T5Config(
-        vocab_size=30, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, dropout_rate=0.1,
-        decoder_start_token_id=0, pad_token_id=0, bos_token_id=1, eos_token_id=1,
-    )  # fmt: skip
-    return AutoModelForSeq2SeqLM.from_config(config).eval()
+        vocab_size=30, d_model=16, d_kv=4, d_ff=24, num_layers=2, num_heads=4, dropout_rate=0.1, **numbers
+    )
+    backbone: torch.nn.Module = AutoModelForSeq2SeqLM.from_config(config)
+    return backbone.eval()
 
 
 def _batch() -> dict[str, Tensor]:

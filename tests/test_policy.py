@@ -1,5 +1,6 @@
 """The agents' network and its skills equal slow versions of themselves."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -19,12 +20,12 @@ from policy_cases import (
     policy_of,
     slowly,
 )
-from torch import nn
+from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.options import ModuleOptions
 from polyray.rl import frames as frames_module
-from polyray.rl.policy import Frames, Policy, build_policy, parameter_groups
+from polyray.rl.policy import Frames, Outputs, Policy, build_policy, parameter_groups
 from polyray.routing import FixedRouter, LearnedRouter, RoutingOptions
 
 
@@ -44,10 +45,8 @@ def test_the_network_equals_its_slow_version_with_all_gradients(name: str) -> No
     fast = [outputs.logits, outputs.values, *outputs.memory]
     generator = torch.Generator().manual_seed(2)
     weighed = [torch.rand(wanted.shape, generator=generator, dtype=torch.float64) for wanted in slow]
-    gradients = [
-        torch.autograd.grad(sum((tensor * w).sum() for tensor, w in zip(found, weighed, strict=True)), net.parameters())
-        for found in (fast, slow)
-    ]
+    parameters = list(net.parameters())
+    gradients = [torch.autograd.grad(_dot(found, weighed), parameters) for found in (fast, slow)]
     for found, wanted in zip([*fast, *gradients[0]], [*slow, *gradients[1]], strict=True):
         assert torch.allclose(found, wanted, rtol=1e-9, atol=1e-9)
 
@@ -78,6 +77,14 @@ def test_a_collision_of_mission_keys_is_noticed(monkeypatch: pytest.MonkeyPatch)
     assert torch.allclose(policy(frames, noise()).logits, wanted.logits, rtol=1e-12, atol=1e-12)
 
 
+def _dot(tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(tensor * weight).sum() for tensor, weight in zip(tensors, weights, strict=True)]).sum()
+
+
+def _tensors(outputs: Outputs) -> list[Tensor]:
+    return [outputs.logits, outputs.values, *outputs.memory]
+
+
 @pytest.mark.parametrize("routing", ROUTINGS)
 @pytest.mark.parametrize("name", ["small", "paper"])
 def test_a_folded_policy_says_what_the_policy_says_step_after_step(routing: str, name: str) -> None:
@@ -87,8 +94,8 @@ def test_a_folded_policy_says_what_the_policy_says_step_after_step(routing: str,
     for step, tasks in enumerate([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [2, 0, 2, 1], [2, 2]]):
         frames = frames_of(tasks, 1, memory, step)
         found, wanted = acting(frames), policy(frames, noise())
-        for one, two in [(found.logits, wanted.logits), (found.values, wanted.values), (found.memory, wanted.memory)]:
-            assert torch.allclose(torch.stack([*one]), torch.stack([*two]), rtol=1e-9, atol=1e-9)
+        for one, two in zip(_tensors(found), _tensors(wanted), strict=True):
+            assert torch.allclose(one, two, rtol=1e-9, atol=1e-9)
     assert not found.logits.requires_grad
     longer = frames_of([1, 2], 3, memory)
     assert torch.allclose(acting(longer).logits, policy(longer, noise()).logits, rtol=1e-9, atol=1e-9)

@@ -1,8 +1,10 @@
 """Prefixes inside the attention of real architectures: masks, grouped heads, caches and beams."""
 
+from typing import Any
+
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
@@ -10,6 +12,7 @@ from transformers import (
     BartConfig,
     BertConfig,
     LlamaConfig,
+    PreTrainedConfig,
     T5Config,
 )
 
@@ -20,10 +23,12 @@ from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
 
-SPECIAL = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-FAMILIES = {
+SPECIAL: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+STARTS_WITH_PADDING: dict[str, Any] = {"decoder_start_token_id": 0}
+FAMILIES: dict[str, tuple[Any, PreTrainedConfig]] = {
     "t5": (AutoModelForSeq2SeqLM, T5Config(
-        vocab_size=30, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=4, decoder_start_token_id=0, **SPECIAL,
+        vocab_size=30, d_model=16, d_kv=6, d_ff=24, num_layers=2, num_heads=4,
+        **SPECIAL, **STARTS_WITH_PADDING,
     )),
     "bart": (AutoModelForSeq2SeqLM, BartConfig(
         vocab_size=30, d_model=16, encoder_layers=2, decoder_layers=2, encoder_attention_heads=4,
@@ -41,7 +46,7 @@ FAMILIES = {
 MIX = Mix(torch.tensor([[[[1.0, 0, 0], [0.2, 0.5, 0.3]]]]), Rows([1, 0, 1], 2, torch.device("cpu")))
 
 
-def _backbone(family: str, implementation: str = "sdpa") -> tuple[nn.Module, Inventory]:
+def _backbone(family: str, implementation: str = "sdpa") -> tuple[Any, Inventory]:
     torch.manual_seed(0)
     kind, config = FAMILIES[family]
     backbone = kind.from_config(config, attn_implementation=implementation).eval()

@@ -80,7 +80,7 @@ PARTS = [(family, part) for family, parts in PRESETS.items() for part, patterns 
 
 @cache
 def _model(family: str) -> nn.Module:
-    kind = (
+    kind: Any = (
         AutoModelForSeq2SeqLM
         if family in SEQ2SEQ
         else AutoModelForCausalLM
@@ -88,7 +88,8 @@ def _model(family: str) -> nn.Module:
         else AutoModelForMaskedLM
     )
     implementation = "eager" if family == "mpnet" else "sdpa"
-    return kind.from_config(CONFIGS[family], attn_implementation=implementation).eval()
+    model: nn.Module = kind.from_config(CONFIGS[family], attn_implementation=implementation).eval()
+    return model
 
 
 def _sites(family: str, part: str) -> list[str]:
@@ -198,7 +199,8 @@ def _run(family: str) -> torch.Tensor:
     ids = torch.tensor([[5, 6, 7, 8, 2], [9, 10, 11, 2, 0]])
     named = {"decoder_input_ids": ids} if family in SEQ2SEQ else {}
     with torch.no_grad():
-        return _model(family)(input_ids=ids, attention_mask=(ids != 0).long(), **named).logits
+        logits: torch.Tensor = _model(family)(input_ids=ids, attention_mask=(ids != 0).long(), **named).logits
+    return logits
 
 
 def test_patterns_pass_unchanged_and_repetitions_fall_together() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def test_the_order_of_tasks_and_skills_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("columns", ["exact", "counts"])
-def test_centring_makes_distinct_half_full_columns_zero(columns: str) -> None:
+def test_centring_makes_distinct_half_full_columns_zero(columns: Literal["exact", "counts"]) -> None:
     logits = _logits([[1, 0, 1], [1, 0, 0], [0, 1, 1], [0, 1, 0]])
     assert float(ibp_log_prior(logits, IbpOptions(columns=columns))) == pytest.approx(0, abs=1e-9)
 
@@ -78,6 +78,7 @@ def test_centring_changes_no_gradient() -> None:
     for centred in (True, False):
         logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
         ibp_log_prior(logits, IbpOptions(centred=centred)).backward()
+        assert logits.grad is not None
         gradients.append(logits.grad)
     assert torch.equal(*gradients)
 
@@ -87,12 +88,14 @@ def test_counting_tables_instead_of_columns_leaves_minus_log_m_and_prefers_few_t
     value = ibp_log_prior(logits, _plain(alpha=1.0, columns="counts"))
     assert value.item() == pytest.approx(-math.log(1) - math.log(3) - (1 + 1 / 2 + 1 / 3 + 1 / 4))
     value.backward()
+    assert logits.grad is not None
     assert (logits.grad < 0).all()
 
 
 def test_the_gradient_pulls_a_column_to_its_nearer_end() -> None:
     logits = _logits([[1, 1]] * 2 + [[0, 1]] * 6 + [[0, 0]] * 2).requires_grad_()  # 2 and 8 of 10 tasks
     ibp_log_prior(logits, _plain()).backward()
+    assert logits.grad is not None
     assert (logits.grad[:, 0] < 0).all()
     assert (logits.grad[:, 1] > 0).all()
 
@@ -100,5 +103,6 @@ def test_the_gradient_pulls_a_column_to_its_nearer_end() -> None:
 def test_a_skill_that_nobody_uses_gets_no_gradient() -> None:
     logits = _logits([[1, 0], [0, 0], [0, 0]]).requires_grad_()
     ibp_log_prior(logits, IbpOptions()).backward()
+    assert logits.grad is not None
     assert (logits.grad[:, 1] == 0).all()
     assert (logits.grad[:, 0] != 0).all()

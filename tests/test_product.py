@@ -64,13 +64,10 @@ def test_a_build_without_onednn_does_without(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.usefixtures("onednn")
-def test_the_switch_of_torch_turns_it_off() -> None:
+def test_the_switch_of_torch_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = torch.randn(40, 24), torch.randn(10, 24)
-    torch.backends.mkldnn.enabled = False
-    try:
-        assert torch.equal(rows_times(x, weight), functional.linear(x, weight))
-    finally:
-        torch.backends.mkldnn.enabled = True
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", False)
+    assert torch.equal(rows_times(x, weight), functional.linear(x, weight))
 
 
 @needs_onednn

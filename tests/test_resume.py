@@ -159,7 +159,7 @@ def train_together(out: Path) -> None:
     """Three processes train as one group, each on its share of every batch."""
 
     def member(rank: int) -> None:
-        dist.init_process_group("gloo", store=dist.FileStore(str(meeting), 3), rank=rank, world_size=3)
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=3)
         more = ("training.steps=8", "training.batch=6", "training.accumulate=2")
         work(payload(out, *more), _Alone(rank=rank, world=3, device=CPU))
 

@@ -39,7 +39,7 @@ OPTIONS = PolicyOptions(
 )
 
 
-def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **places: int) -> Agent:
+def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **places: Any) -> Agent:
     recipe = Recipe(
         options=options, tasks=LEVELS, modules_kind="dense", module_options=ModuleOptions(),
         routing_kind="polytropon", routing_options=RoutingOptions(n_skills=3, sample="task"), n_words=len(VOCABULARY),

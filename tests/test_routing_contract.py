@@ -10,7 +10,7 @@ from torch import Tensor
 from polyray.errors import InputError
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, TokenMix
-from polyray.routing import ROUTERS, FixedRouter, HyperFormer, LearnedRouter, Router, RoutingOptions, TokenMoE
+from polyray.routing import ROUTERS, FixedRouter, HyperFormer, LearnedRouter, RoutingOptions, TokenMoE
 
 TASKS = ("agnews", "cola", "mnli", "sst2")
 ALLOCATION = {"agnews": (0,), "cola": (1, 2), "mnli": (0, 2), "sst2": (1,)}
@@ -30,7 +30,7 @@ def _seed(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _router(name: str, seed: int = 0, spread: float = 1.0, **options: Any) -> Router:
+def _router(name: str, seed: int = 0, spread: float = 1.0, **options: Any) -> Any:
     chosen = RoutingOptions(**{"n_skills": 5, "top": 2, "allocation": ALLOCATION, **options})
     router = ROUTERS[name](TASKS, LAYOUT, chosen, _seed(seed))
     with torch.no_grad():

@@ -8,11 +8,17 @@ from torch import Tensor
 
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, TokenMix
-from polyray.routing import ROUTERS, RoutingOptions
+from polyray.routing import ROUTERS, LearnedRouter, RoutingOptions
 
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def _learned(name: str, options: RoutingOptions) -> LearnedRouter:
+    router = ROUTERS[name](["t"], Layout(sites=("s",), widths=(1,)), options, seeded(0))
+    assert isinstance(router, LearnedRouter)
+    return router
 
 
 def _drawn(mix: Mix | TokenMix) -> Tensor:
@@ -26,7 +32,7 @@ def test_a_cell_of_the_relaxed_bernoulli_has_its_known_mean() -> None:
 
     A second skill that is on for sure has the cell 1, so the first one's is w / (1 - w).
     """
-    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), RoutingOptions(n_skills=2), seeded(0))
+    router = _learned("polytropon", RoutingOptions(n_skills=2))
     for z in (-2.0, 0.7):
         with torch.no_grad():
             router.logits.copy_(torch.tensor([z, 50.0]))
@@ -39,7 +45,7 @@ def test_a_cell_of_the_relaxed_bernoulli_has_its_known_mean() -> None:
 @pytest.mark.parametrize("temperature", [0.3, 2.0])
 def test_a_skill_is_on_as_often_as_its_probability_at_any_temperature(temperature: float) -> None:
     options = RoutingOptions(n_skills=2, temperature=temperature)
-    router = ROUTERS["polytropon"](["t"], Layout(sites=("s",), widths=(1,)), options, seeded(0))
+    router = _learned("polytropon", options)
     with torch.no_grad():
         router.logits.copy_(torch.tensor([-1.0, 500.0]))
     w = _drawn(router(["t"] * 40_000, seeded(1)))[:, 0]
@@ -49,7 +55,7 @@ def test_a_skill_is_on_as_often_as_its_probability_at_any_temperature(temperatur
 
 def test_one_hard_skill_is_drawn_as_often_as_softmax_says() -> None:
     options = RoutingOptions(n_skills=3, top=1)
-    router = ROUTERS["hard"](["t"], Layout(sites=("s",), widths=(1,)), options, seeded(0))
+    router = _learned("hard", options)
     with torch.no_grad():
         router.logits.copy_(torch.tensor([0.0, 1.0, -1.0]))
     drawn = _drawn(router(["t"] * 40_000, seeded(1)))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from polyray.cluster import session
 from polyray.cluster.session import ray_session
@@ -22,22 +23,22 @@ def homes(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         log.parent.mkdir(parents=True)
         log.touch()
 
-    monkeypatch.setattr(session.ray, "init", init)
-    monkeypatch.setattr(session.ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
     for name in (*session.ENVIRONMENT, "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "RAY_worker_maximum_startup_concurrency"):
         monkeypatch.setenv(name, "")
     return found
 
 
 def _failing(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> None:
-    start = session.ray.init
+    start = ray.init
 
     def init(**options: Any) -> None:
         start(**options)
         if errors:
             raise errors.pop(0)
 
-    monkeypatch.setattr(session.ray, "init", init)
+    monkeypatch.setattr(ray, "init", init)
 
 
 def test_a_cluster_that_is_late_is_started_again_elsewhere(

@@ -36,7 +36,7 @@ def our_play(env: BabyAIEnv, seed: int) -> tuple[list[int], float]:
             return [*actions, -1], 0.0
         _, reward, terminated, truncated, _ = env.step(actions[-1])
         if terminated or truncated:
-            return actions, reward
+            return actions, float(reward)
 
 
 def minigrids_play(level: str, seed: int) -> tuple[list[int], float]:
@@ -49,7 +49,7 @@ def minigrids_play(level: str, seed: int) -> tuple[list[int], float]:
         actions.append(int(bot.replan()))
         _, reward, terminated, truncated, _ = env.step(actions[-1])
         if terminated or truncated:
-            return actions, reward
+            return actions, float(reward)
 
 
 @pytest.mark.parametrize("level", ["GoToLocal", "PutNextLocal", "OpenRedDoor", "BlockedUnlockPickup", "MiniBossLevel"])

@@ -1,7 +1,7 @@
 """Start states that are resumable, that depend on seed and name alone, and that training and evaluation never share."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -165,7 +165,7 @@ def test_every_level_has_start_states_to_hold_out() -> None:
         ),
     ],
 )
-def test_a_level_of_another_shape_is_refused(name: str, maker: Callable[[], gymnasium.Env], message: str) -> None:
+def test_a_level_of_another_shape_is_refused(name: str, maker: Any, message: str) -> None:
     level = replace(OBJ, name=name, env_id=f"PolyrayTest-{name}-v0")
     gymnasium.register(level.env_id, maker)
     with pytest.raises(InputError, match=message):

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from polyray.envs.engine.state import State, copy_rows
@@ -62,9 +62,10 @@ def test_every_step_is_that_of_single_environments_with_the_same_seeds(mode: Aut
     names = ["GoToLocalS5N2", "GoToObjS4", "PutNextS4N1"]
     ours = BabyAIVectorEnv(2 * len(names), levels=names, autoreset_mode=mode)
     makers = [lambda name=name: BabyAIEnv(name, max_steps=9) for name in names for _ in range(2)]
-    theirs = SyncVectorEnv(makers, autoreset_mode=mode)
+    theirs: VectorEnv[Any, Any, Any] = SyncVectorEnv(makers, autoreset_mode=mode)
     actions, ends = np.random.default_rng(1), 0
-    observed, expected = ours.reset(seed=11), theirs.reset(seed=11)
+    observed: Any = ours.reset(seed=11)
+    expected: Any = theirs.reset(seed=11)
     ours.state.limit[:] = 9
     for _ in range(40):
         assert same_observations(observed[0], expected[0])
@@ -138,7 +139,7 @@ def test_observations_are_the_callers_unless_asked_otherwise() -> None:
 def test_gymnasiums_wrapper_counts_its_episodes(mode: AutoresetMode) -> None:
     env = RecordEpisodeStatistics(BabyAIVectorEnv(N, level="GoToObjS4", autoreset_mode=mode))
     env.reset(seed=0)
-    lengths = []
+    lengths: list[int] = []
     for _ in range(40):
         *_, terminated, truncated, infos = env.step(np.full(N, 6))
         lengths += infos["episode"]["l"][infos["_episode"]].tolist() if "episode" in infos else []
@@ -188,7 +189,8 @@ def test_steps_and_masks_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ResetNeeded):
         env.step(np.zeros(2, np.int64))
     env.reset(seed=0)
-    for actions in (np.zeros(3, np.int64), np.zeros(2), np.array([0, 7]), np.array([-1, 0])):
+    wrong: list[Any] = [np.zeros(3, np.int64), np.zeros(2), np.array([0, 7]), np.array([-1, 0])]
+    for actions in wrong:
         with pytest.raises(InputError, match="A step takes 2 whole numbers from 0 to 6"):
             env.step(actions)
     for mask in ([True, False], np.ones(3, np.bool_), np.ones(2), np.zeros(2, np.bool_)):
