@@ -3,13 +3,15 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from polyray.backbones.text import Text, padded
+
+if TYPE_CHECKING:  # the models of transformers take a second to load, and agents have none
+    from transformers import PreTrainedModel
 
 Kind = Literal["seq2seq", "causal", "encoder"]
 
@@ -26,7 +28,7 @@ class Backbone:
     revision: str
     kind: Kind
     family: str
-    model: PreTrainedModel
+    model: "PreTrainedModel"
     text: Text
     fingerprint: str
     reach: int = 0

@@ -1,21 +1,9 @@
 """Backbones of the transformers library, by name or folder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
-)
 
 from polyray.backbones.backbone import Backbone, Kind
 from polyray.backbones.text import ByteText, PretrainedText
@@ -24,44 +12,54 @@ from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.skills.fingerprint import fingerprint
 
+if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
+    from transformers import PretrainedConfig, PreTrainedModel
+
 BACKBONES: dict[str, str] = {
     **{name: f"{kind}, seeded, byte-level, no download" for name, (kind, _) in TINY.items()},
     "NAME or FOLDER": "any seq2seq, causal or encoder model that transformers loads",
 }
 
-LOADERS: dict[Kind, type] = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
-
 
 def load_backbone(name: str, revision: str = "") -> Backbone:
-    """The backbone called `name`: a tiny one, a folder, or a model of the Hugging Face Hub.
+    """Load a tiny backbone, a folder, or a model of the Hugging Face Hub.
 
     Raises:
         InputError: nothing of that name can be loaded.
     """
     if name in TINY:
         kind, model = build_tiny(name)
-        return _backbone(name, "", _kind(kind), model, ByteText())
+        return _backbone(name, "", kind, model, ByteText())
     if name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     if Path(name).is_dir():
         name = str(Path(name).absolute())  # cards and checkpoints name it; they are read from other folders
     try:
-        config = AutoConfig.from_pretrained(name, revision=revision or None)
-        found = _kind_of(config)
-        model = LOADERS[found].from_pretrained(name, revision=revision or None, dtype=torch.float32)  # type: ignore[attr-defined]
-        text = PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision or None), found)
+        kind, model, text = _pretrained(name, revision or None)
     except (OSError, ValueError) as error:
-        where = "folder" if Path(name).exists() else "name"
-        raise InputError(f"No backbone can be loaded from the {where} {name!r}: {str(error).splitlines()[0]}") from None
-    return _backbone(name, revision, found, model.eval(), text)
+        source = "folder" if Path(name).exists() else "name"
+        message = str(error).splitlines()[0]
+        raise InputError(f"No backbone can be loaded from the {source} {name!r}: {message}") from None
+    return _backbone(name, revision, kind, model.eval(), text)
 
 
-def _kind(kind: str) -> Kind:
-    return next(known for known in LOADERS if known == kind)
+def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel, PretrainedText]":
+    """Kind, network and tokenizer of a folder or of a model of the Hub."""
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+    loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
+    kind = _kind(AutoConfig.from_pretrained(name, revision=revision))
+    model = loaders[kind].from_pretrained(name, revision=revision, dtype=torch.float32)
+    return kind, model, PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision), kind)
 
 
-def _kind_of(config: PretrainedConfig) -> Kind:
-    """By the architecture in the checkpoint: MODEL_FOR_CAUSAL_LM lists BERT too, which nobody means to write with."""
+def _kind(config: "PretrainedConfig") -> Kind:
+    """Kind by the architecture in the checkpoint; transformers' causal models alone would list BERT as a writer."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    )
+
     named = " ".join(config.architectures or [])
     if config.is_encoder_decoder:
         return "seq2seq"
@@ -76,8 +74,9 @@ def _kind_of(config: PretrainedConfig) -> Kind:
 
 
 def _backbone(
-    name: str, revision: str, kind: Kind, model: PreTrainedModel, text: ByteText | PretrainedText
+    name: str, revision: str, kind: Kind, model: "PreTrainedModel", text: ByteText | PretrainedText
 ) -> Backbone:
+    """`model` with its text, its fingerprint and the number of positions that it has."""
     positions = model.config.to_dict().get("max_position_embeddings")
     return Backbone(
         name=name, revision=revision, kind=kind, family=model.config.model_type, model=model, text=text,

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+
+if TYPE_CHECKING:  # transformers takes half a second to load, and bytes need none of it
+    from transformers import PreTrainedTokenizerBase
 
 PAD, EOS, BOS, FIRST_BYTE = 0, 1, 2, 3
 
@@ -64,7 +66,7 @@ class ByteText:
 class PretrainedText:
     """A tokenizer of the transformers library."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", kind: str) -> None:
         self.tokenizer, self._kind = tokenizer, kind
         eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
         self.eos = int(eos)
@@ -96,7 +98,7 @@ class PretrainedText:
         self.tokenizer.save_pretrained(folder)
 
 
-def _begins_with_bos(tokenizer: PreTrainedTokenizerBase) -> bool:
+def _begins_with_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
     ids = tokenizer("a")["input_ids"]
     return tokenizer.bos_token_id is not None and ids[0] == tokenizer.bos_token_id
 

@@ -1,26 +1,24 @@
 """Small seeded networks over bytes that need no download: for demos, tests and sweeps of everything else."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from transformers import (
-    BartConfig,
-    BartForConditionalGeneration,
-    BertConfig,
-    BertModel,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PreTrainedModel,
-)
 
+from polyray.backbones.backbone import Kind
 from polyray.backbones.text import BOS, EOS, PAD, ByteText
+
+if TYPE_CHECKING:  # each builder loads the classes of its own model: all of them take a second
+    from transformers import PreTrainedModel
 
 SEED = 0  # of every tiny backbone: a name means one set of weights
 WIDTH, HEADS, LAYERS = 64, 4, 2
 
 
-def tiny_seq2seq() -> PreTrainedModel:
+def tiny_seq2seq() -> "PreTrainedModel":
     """BART: 2 + 2 layers, width 64; initial weights large enough to learn quickly from nothing."""
+    from transformers import BartConfig, BartForConditionalGeneration
+
     config = BartConfig(
         vocab_size=ByteText.n_tokens, d_model=WIDTH, encoder_layers=LAYERS, decoder_layers=LAYERS,
         encoder_attention_heads=HEADS, decoder_attention_heads=HEADS, encoder_ffn_dim=2 * WIDTH,
@@ -31,8 +29,10 @@ def tiny_seq2seq() -> PreTrainedModel:
     return BartForConditionalGeneration(config)
 
 
-def tiny_causal() -> PreTrainedModel:
+def tiny_causal() -> "PreTrainedModel":
     """LLaMA: 2 layers, width 64."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     config = LlamaConfig(
         vocab_size=ByteText.n_tokens, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=LAYERS,
         num_attention_heads=HEADS, num_key_value_heads=HEADS, max_position_embeddings=1024, pad_token_id=PAD,
@@ -41,8 +41,10 @@ def tiny_causal() -> PreTrainedModel:
     return LlamaForCausalLM(config)
 
 
-def tiny_encoder() -> PreTrainedModel:
+def tiny_encoder() -> "PreTrainedModel":
     """BERT: 2 layers, width 64."""
+    from transformers import BertConfig, BertModel
+
     config = BertConfig(
         vocab_size=ByteText.n_tokens, hidden_size=WIDTH, num_hidden_layers=LAYERS, num_attention_heads=HEADS,
         intermediate_size=4 * WIDTH, max_position_embeddings=512, hidden_dropout_prob=0.0,
@@ -51,14 +53,14 @@ def tiny_encoder() -> PreTrainedModel:
     return BertModel(config, add_pooling_layer=False)
 
 
-TINY: dict[str, tuple[str, Callable[[], PreTrainedModel]]] = {
+TINY: dict[str, tuple[Kind, Callable[[], "PreTrainedModel"]]] = {
     "tiny-seq2seq": ("seq2seq", tiny_seq2seq),
     "tiny-causal": ("causal", tiny_causal),
     "tiny-encoder": ("encoder", tiny_encoder),
 }
 
 
-def build_tiny(name: str) -> tuple[str, PreTrainedModel]:
+def build_tiny(name: str) -> "tuple[Kind, PreTrainedModel]":
     """Kind and network of a tiny backbone; the same weights in every process."""
     kind, build = TINY[name]
     with torch.random.fork_rng(devices=[]):  # transformers draws initial weights from the global generator

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from polyray.backbones import Backbone, load_backbone
@@ -82,6 +81,8 @@ def _spread(config: PolytroponConfig, model: Modular, worker: Worker, training: 
         if isinstance(wrapped, DistributedDataParallel):
             training.apart = wrapped.no_sync
         return wrapped
+    from torch.distributed.fsdp import fully_shard  # an eighth of a worker's start
+
     for layer in blocks(model.network):
         fully_shard(layer)
     training.reduce = worker.average_gradients
