@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +11,30 @@ from rich.table import Table
 from polyray.cluster.session import ray_session
 from polyray.cluster.tasks import run_tasks
 from polyray.errors import InputError
-from polyray.jobs.configs import AdaptConfig
 from polyray.progress import bars
 from polyray.reports.sections.language import write_adaptation
 from polyray.runs.job import Context, Result
 from polyray.skills.inventory import load_inventory
-from polyray.training.data import part, suite_of
-from polyray.training.fewshot import adapt_one, result_file
+from polyray.tasks import load_suite
+from polyray.training.data import partition_tasks
+from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+
+Config = AdaptationRecipe
 
 
-def run(config: AdaptConfig, context: Context) -> Result:
-    """Adapt every task, split and method as a Ray task of its own; see `AdaptConfig`."""
+def run(config: AdaptationRecipe, context: Context) -> Result:
+    """Adapt every task, split and method as a Ray task of its own; see `AdaptationRecipe`."""
     pieces = pieces_of(config, context.out)
     with ray_session(context.address, context.out / "logs" / "ray"):
-        work_off(pieces, context)
+        run_pieces(pieces, context)
     metrics = gather(pieces)
     write_adaptation(context.out, metrics)
     show(metrics, context, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
     return Result(metrics=metrics, skills=("skills",) if (context.out / "skills").is_dir() else ())
 
 
-def pieces_of(config: AdaptConfig, out: Path) -> list[dict[str, Any]]:
-    """One piece of work for every task, split and method, as plain data.
+def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
+    """One piece of work for every task, split and method.
 
     Raises:
         InputError: the inventory or the data are missing or wrong.
@@ -40,13 +42,13 @@ def pieces_of(config: AdaptConfig, out: Path) -> list[dict[str, Any]]:
     if not config.skills:
         raise InputError("adapt needs skills=FOLDER, the skills folder of a finished polytropon run.")
     folder = load_inventory(Path(config.skills))
-    suite = suite_of(config)
-    seen = set(folder.tasks) & set(part(suite, config.adapt.part))
+    suite = load_suite(config.tasks)
+    names = partition_tasks(suite, config.adapt.part)
+    seen = set(folder.card.tasks) & set(names)
     if seen:
         raise InputError(f"{min(seen)!r} was a training task of {config.skills}: adapt to tasks it has not seen.")
-    names = part(suite, config.adapt.part)
     return [
-        {"config": config.model_dump(mode="json"), "out": str(out), "task": name, "seed": seed, "method": method}
+        Piece(recipe=config, out=out, task=name, seed=seed, method=method)
         for name in names
         for seed in (config.adapt.seeds or suite.tasks[name].seeds)
         for method in config.adapt.methods
@@ -54,26 +56,26 @@ def pieces_of(config: AdaptConfig, out: Path) -> list[dict[str, Any]]:
     ]
 
 
-def work_off(pieces: list[dict[str, Any]], context: Context) -> None:
+def run_pieces(pieces: Sequence[Piece], context: Context) -> None:
     """Do the pieces that have no outcome yet, in parallel, with a progress bar."""
-    gpus = pieces[0]["config"]["adapt"]["gpus"] if pieces else 0
-    waiting = [piece for piece in pieces if not result_file(piece).exists()]
+    gpus = pieces[0].recipe.adapt.gpus if pieces else 0
+    waiting = [piece for piece in pieces if not piece.result_file.exists()]
     with bars(context.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), told="")
         for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus):
             display.update(line, advance=1, told=f"{outcome['task']}: {outcome['score']:.3f}")
 
 
-def gather(pieces: list[dict[str, Any]]) -> dict[str, Any]:
+def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
     """Mean and standard deviation over the few-shot splits, per method and task, and over tasks."""
-    outcomes = [json.loads(result_file(piece).read_text(encoding="utf-8")) for piece in pieces]
+    outcomes = [json.loads(piece.result_file.read_text(encoding="utf-8")) for piece in pieces]
     methods = {}
     for method in dict.fromkeys(outcome["method"] for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome["method"] == method]
+        of_method = [outcome for outcome in outcomes if outcome["method"] == method]
         tasks = {}
-        for name in dict.fromkeys(outcome["task"] for outcome in own):
-            scores = [outcome["score"] for outcome in own if outcome["task"] == name]
-            metric = next(outcome["metric"] for outcome in own if outcome["task"] == name)
+        for name in dict.fromkeys(outcome["task"] for outcome in of_method):
+            scores = [outcome["score"] for outcome in of_method if outcome["task"] == name]
+            metric = next(outcome["metric"] for outcome in of_method if outcome["task"] == name)
             tasks[name] = {metric: statistics.fmean(scores), "std": statistics.pstdev(scores), "scores": scores}
         means = [statistics.fmean(values["scores"]) for values in tasks.values()]
         methods[method] = {"mean": statistics.fmean(means), "tasks": tasks}
@@ -90,8 +92,8 @@ def show(metrics: Mapping[str, Any], context: Context, title: str) -> None:
     for task in metrics["tasks"]:
         cells = []
         for method in metrics["methods"].values():
-            own = method["tasks"][task]
-            cells.append(f"{100 * statistics.fmean(own['scores']):.1f} ± {100 * own['std']:.1f}")
+            values = method["tasks"][task]
+            cells.append(f"{100 * statistics.fmean(values['scores']):.1f} ± {100 * values['std']:.1f}")
         table.add_row(task, *cells)
     table.add_section()
     table.add_row("mean", *[f"{100 * method['mean']:.1f}" for method in metrics["methods"].values()])

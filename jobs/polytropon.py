@@ -4,42 +4,45 @@ import json
 from pathlib import Path
 
 from polyray.cluster.session import ray_session
-from polyray.cluster.train import Group, TrainingRun
+from polyray.cluster.train import TrainingRun, WorkerOptions
 from polyray.errors import InputError
-from polyray.jobs.configs import PolytroponConfig
-from polyray.lookup import lookup
-from polyray.modules.kinds import MODULES
 from polyray.progress import follow
 from polyray.reports.sections.language import write_training
-from polyray.routing import ROUTERS
 from polyray.runs.job import Context, Result
-from polyray.runs.journal import RESULT, SKILLS
-from polyray.tasks import Suite, read_all
-from polyray.training.data import part, suite_of
+from polyray.tasks import Suite, load_suite, read_all
+from polyray.training.data import partition_tasks
+from polyray.training.journal import RESULT, SKILLS
+from polyray.training.model import check_mixable
+from polyray.training.multitask import spec_of, train
+from polyray.training.recipe import TrainingRecipe
 
-WORK = "polyray.training.multitask:work"
+
+class Config(TrainingRecipe):
+    """Train skills and their routing on the training tasks of a suite."""
+
+    workers: WorkerOptions = WorkerOptions()
+    """Who trains."""
 
 
-def run(config: PolytroponConfig, context: Context) -> Result:
-    """Train on Ray, then score; see `PolytroponConfig`."""
+def run(config: Config, context: Context) -> Result:
+    """Train on Ray, then score; see `Config`."""
     check(config)
     with ray_session(context.address, context.out / "logs" / "ray"):
-        trained = start(config, context.out)
-        follow({config.routing.kind: (context.out, config.training.steps)}, lambda: trained.running, context.console)
-        trained.result()
-    return finish(config, context)
+        training = start(config, context.out)
+        follow({config.routing.kind: (context.out, config.training.steps)}, lambda: training.running, context.console)
+        training.result()
+    return finish(context)
 
 
-def check(config: PolytroponConfig) -> Suite:
-    """Read all data and look up all names, so that a mistake shows before anything starts.
+def check(config: Config) -> Suite:
+    """Read all data, so that a mistake shows before anything starts.
 
     Raises:
         InputError: something in the config or the data is wrong.
     """
-    lookup(ROUTERS, config.routing.kind, "router")
-    lookup(MODULES, config.modules.kind, "module kind")
-    suite = suite_of(config)
-    read_all(suite, part(suite, "train"))
+    suite = load_suite(config.tasks)
+    check_mixable(spec_of(config, suite))
+    read_all(suite, partition_tasks(suite, "train"))
     if config.training.batch % config.workers.n:
         raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")
     if config.training.strategy == "fsdp" and config.training.backbone_lr:
@@ -47,15 +50,14 @@ def check(config: PolytroponConfig) -> Suite:
     return suite
 
 
-def start(config: PolytroponConfig, out: Path) -> TrainingRun:
+def start(config: Config, out: Path) -> TrainingRun:
     """Begin (or go on with) the training in the folder `out`, in the background."""
-    workers = config.workers
-    group = Group(workers=workers.n, cpus=workers.cpus, gpus=workers.gpus, restarts=workers.restarts)
-    return TrainingRun(WORK, {"config": config.model_dump(mode="json"), "out": str(out)}, group, out / "logs" / "train")
+    recipe = config.model_dump(mode="json", include=set(TrainingRecipe.model_fields))
+    return TrainingRun(train, {"recipe": recipe, "out": str(out)}, config.workers, out / "logs" / "train")
 
 
-def finish(config: PolytroponConfig, context: Context) -> Result:
-    """What a training that has ended found out, with its report."""
-    told = json.loads((context.out / RESULT).read_text(encoding="utf-8"))
-    write_training(context.out, told)
-    return Result(metrics=told, skills=(SKILLS,))
+def finish(context: Context) -> Result:
+    """The result of a training that has ended, with its report."""
+    metrics = json.loads((context.out / RESULT).read_text(encoding="utf-8"))
+    write_training(context.out, metrics)
+    return Result(metrics=metrics, skills=(SKILLS,))

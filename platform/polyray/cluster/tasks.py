@@ -1,8 +1,8 @@
 """Ray tasks: independent pieces of work, their results as they come."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -10,30 +10,30 @@ from ray.exceptions import RayTaskError
 
 from polyray.errors import InputError, RunError
 
-Piece = Mapping[str, Any]
+Piece = TypeVar("Piece")
 
 
 def run_tasks(
     work: Callable[[Piece], dict[str, Any]], pieces: Sequence[Piece], *, cpus: float = 1, gpus: float = 0
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(place, work(piece)) for every piece as it is done, in parallel; a piece whose worker dies is done again.
+    """(index, work(piece)) for every piece as it is done, in parallel; a piece whose worker dies is done again.
 
     Raises:
         InputError: the work found fault with the user's input.
         RunError: the work failed; the message holds the worker's own.
     """
-    remote = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
-    waiting = {remote.remote(work, dict(piece), os.getcwd()): place for place, piece in enumerate(pieces)}
+    remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
+    waiting = {remote.remote(work, piece, os.getcwd()): index for index, piece in enumerate(pieces)}
     while waiting:
         done, _ = ray.wait(list(waiting), num_returns=1)
-        place = waiting.pop(done[0])
+        index = waiting.pop(done[0])
         try:
             outcome = ray.get(done[0])
         except RayTaskError as error:
             raise RunError(f"A task failed: {error}") from error
         if "input_error" in outcome:
             raise InputError(outcome["input_error"])
-        yield place, outcome
+        yield index, outcome
 
 
 def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:

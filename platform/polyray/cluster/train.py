@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ import ray
 import ray.train
 import torch
 import torch.distributed as dist
+from pydantic import Field
 from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
@@ -20,24 +21,29 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from polyray.cluster.tasks import enter_folder
+from polyray.config import Section
 from polyray.errors import InputError, PolyrayError, RunError
+from polyray.training.worker import Worker
 
 PROBLEM = "problem.json"
 
 
+class WorkerOptions(Section):
+    """The processes that train."""
+
+    n: int = Field(1, ge=1)
+    """Training workers, each with its share of a batch."""
+    cpus: int = Field(1, ge=1)
+    """CPUs of a worker."""
+    gpus: int = Field(0, ge=0)
+    """GPUs of a worker."""
+    restarts: int = Field(3, ge=0)
+    """How often training goes on by itself after a worker died."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """Who trains: so many workers with so many CPUs and GPUs each; how often the group may be restarted."""
-
-    workers: int = 1
-    cpus: int = 1
-    gpus: int = 0
-    restarts: int = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """One member of the group, from inside."""
+class RayWorker:
+    """One member of a group of Ray Train workers, from inside."""
 
     rank: int
     world: int
@@ -87,16 +93,27 @@ class Worker:
 class TrainingRun:
     """A Ray Train run in the background of this process.
 
-    work: "module:function", called as function(payload, worker) on every worker; by name, so that Ray's controller need
-    not import it. `payload` must be plain data. It starts again from its own checkpoints
+    work: a function of a module, called as work(payload, worker) on every worker; it is sent by its name, so that Ray's
+    controller need not import it. `payload` must be plain data. It starts again from its own checkpoints
     when a worker dies. `folder` is on storage that the workers share.
     """
 
-    def __init__(self, work: str, payload: Mapping[str, Any], group: Group, folder: Path) -> None:
+    def __init__(
+        self,
+        work: Callable[[Mapping[str, Any], Worker], None],
+        payload: Mapping[str, Any],
+        group: WorkerOptions,
+        folder: Path,
+    ) -> None:
         self._problem = folder.absolute() / PROBLEM
         folder.mkdir(parents=True, exist_ok=True)
         self._problem.unlink(missing_ok=True)
-        loop = {"work": work, "payload": dict(payload), "problem": str(self._problem), "folder": os.getcwd()}
+        loop = {
+            "work": f"{work.__module__}:{work.__qualname__}",
+            "payload": dict(payload),
+            "problem": str(self._problem),
+            "folder": os.getcwd(),
+        }
         # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
         self._end = fit.remote(loop, group, str(folder.absolute() / "ray"))
@@ -125,13 +142,13 @@ class TrainingRun:
             raise RunError(f"Training failed: {failure}") from failure
 
 
-def _fit(loop: dict[str, Any], group: Group, storage: str) -> None:
+def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str) -> None:
     """The whole run, from start to end."""
     TorchTrainer(
         _enter,
         train_loop_config=loop,
         scaling_config=ScalingConfig(
-            num_workers=group.workers,
+            num_workers=group.n,
             use_gpu=group.gpus > 0,
             resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
         ),
@@ -148,7 +165,7 @@ def _enter(config: dict[str, Any]) -> None:
     logging.getLogger("polyray").setLevel(logging.INFO)
     enter_folder(config["folder"])
     context = ray.train.get_context()
-    worker = Worker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
+    worker = RayWorker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
     try:
         module, _, function = config["work"].partition(":")
         vars(import_module(module))[function](config["payload"], worker)

@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
-from polyray.modules.kinds import LINEAR, MODULES, SHARERS
+from polyray.modules.kinds import MODULES
 from polyray.modules.matching import match
 from polyray.modules.mix import Mix, TokenMix
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Site, Slot, Stack, alike, find
+from polyray.modules.site import Site, Slot, Stack, StackOptions, alike, find
 
 SkillTensors = dict[str, Tensor]
 
@@ -32,7 +31,7 @@ class Inventory(nn.Module):
         layers: Mapping[str, nn.Module],
         kind: str,
         n_skills: int,
-        options: ModuleOptions,
+        options: StackOptions,
         generator: torch.Generator,
         shared: Sequence[Sequence[str]] = (),
     ) -> None:
@@ -40,14 +39,14 @@ class Inventory(nn.Module):
         if n_skills < 1:
             raise InputError(f"An inventory needs at least one skill, found routing.n_skills={n_skills}.")
         self.kind, self.options, self.n_skills = kind, options, n_skills
+        self.entry = lookup(MODULES, kind, "module kind")
         self.sites = tuple(layers)
         self.shared = tuple(tuple(group) for group in shared)
         self.slot = Slot()
-        build = lookup(MODULES, kind, "module kind")
         modules = list(layers.values())
         self.places = list(alike(modules).values())
         self.stacks = nn.ModuleList(
-            cast(nn.Module, build([modules[place] for place in places], n_skills, options, generator))
+            cast(nn.Module, self.entry([modules[place] for place in places], n_skills, options, generator))
             for places in self.places
         )
         self.home = {
@@ -66,7 +65,7 @@ class Inventory(nn.Module):
     @property
     def n_heads(self) -> int:
         """Heads of multi-head routing."""
-        return self.options.n_splits
+        return self.options.n_heads
 
     def set_mix(self, mix: Mix | TokenMix | Tensor) -> None:
         """Let the sites use `mix` until the block of `mixing` ends.
@@ -90,10 +89,9 @@ class Inventory(nn.Module):
             own = weights if len(places) == len(self.sites) else weights[places]
             for place, mixed in zip(places, cast(Stack, stack).prepare(own), strict=True):
                 self.slot.mixed[self.sites[place]] = mixed
-        if self.kind in SHARERS:
-            for group in self.shared:
-                layers, mixed = [self._layers[0][site] for site in group], [self.slot.mixed[site] for site in group]
-                self.slot.mixed.update(zip(group, SHARERS[self.kind](layers, mixed), strict=True))
+        for group in self.shared:
+            layers, prepared = [self._layers[0][site] for site in group], [self.slot.mixed[site] for site in group]
+            self.slot.mixed.update(zip(group, self.entry.share(layers, prepared), strict=True))
         self.slot.rows = mix.rows
 
     def skill(self, index: int) -> SkillTensors:
@@ -110,19 +108,11 @@ class Inventory(nn.Module):
         Raises:
             InputError: modules of this kind do not add up to one module (bottlenecks, sparse with own supports).
         """
-        if self.kind not in LINEAR:
-            raise InputError(
-                f"A mix of {self.kind} modules is no single module; only {', '.join(sorted(LINEAR))} blend into one."
-            )
-        weights = weights.detach().expand(len(self.sites), self.n_heads, -1)
-        tensors = {}
-        for number, site in enumerate(self.sites):
-            stack, place = self.home[site]
-            for name, tensor in self._stack(stack).parts(place).items():
-                flat = tensor.detach().flatten(2)
-                mean = torch.bmm(weights[number].unsqueeze(1).to(flat), flat)[:, 0]
-                tensors[f"{site}/{name}"] = mean.view(tensor.shape[0], *tensor.shape[2:])
-        return tensors
+        if not self.entry.blends:
+            blending = ", ".join(sorted(name for name, entry in MODULES.items() if entry.blends))
+            raise InputError(f"A mix of {self.kind} modules is no single module; only {blending} blend into one.")
+        skills = [self.skill(index) for index in range(self.n_skills)]
+        return weighted_sum(skills, self.sites, weights.detach())
 
     def load_skill(self, index: int, tensors: Mapping[str, Tensor]) -> None:
         """Overwrite one skill with tensors that `skill` gave.
@@ -158,12 +148,31 @@ class Inventory(nn.Module):
             parent.register_module(last, Site(layer, name, self.slot, (self._stack(stack), place)))
 
 
+def weighted_sum(skills: Sequence[Mapping[str, Tensor]], sites: Sequence[str], weights: Tensor) -> SkillTensors:
+    """The sum of skills, tensor by tensor: weights [sites or 1, heads, skills] -> tensors as `Inventory.skill` gives.
+
+    The one place that computes it, so that a skill blended from others can be computed again bit for bit.
+    """
+    weights = weights.expand(len(sites), -1, -1)
+    names: dict[str, list[str]] = {site: [] for site in sites}
+    for name in skills[0]:
+        names[name.rpartition("/")[0]].append(name)
+    sums = {}
+    for number, site in enumerate(sites):
+        for name in names[site]:
+            stacked = torch.stack([skill[name] for skill in skills], 1)  # [heads, skills, *shape]
+            flat = stacked.flatten(2)
+            heads = weights[number].expand(flat.shape[0], -1).unsqueeze(1).to(flat)
+            sums[name] = torch.bmm(heads, flat)[:, 0].view(stacked.shape[0], *stacked.shape[2:])
+    return sums
+
+
 def attach(
     backbone: nn.Module,
     sites: Sequence[str],
     kind: str,
     n_skills: int,
-    options: ModuleOptions,
+    options: StackOptions,
     generator: torch.Generator,
     shared_inputs: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> Inventory:

@@ -1,16 +1,22 @@
 """Bottleneck adapters: a small network after a layer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.dense import no_heads
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Mixed, slices
+from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+
+
+class BottleneckOptions(StackOptions):
+    """The choices of bottleneck adapters."""
+
+    rank: int = Field(16, ge=1)
+    """Width of the hidden layer."""
 
 
 class BottleneckStack(nn.Module):
@@ -22,13 +28,15 @@ class BottleneckStack(nn.Module):
     and the biases are zero, so a fresh module changes nothing.
     """
 
+    Options: ClassVar[type[StackOptions]] = BottleneckOptions
+    blends: ClassVar[bool] = False
+    by_token: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = False
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: BottleneckOptions, generator: torch.Generator
     ) -> None:
         super().__init__()
-        no_heads(options, "bottleneck")
-        if options.rank < 1:
-            raise InputError(f"modules.rank is {options.rank}; it must be at least 1.")
         features = output_features(layers[0], "bottleneck")
         shape = (len(layers), 1, n_skills)
         down = torch.empty(*shape, features, options.rank)
@@ -41,6 +49,22 @@ class BottleneckStack(nn.Module):
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries as they are: nothing is gained by running sites together."""
+        return prepared
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("bottleneck")
+
+    def additions(self) -> None:
+        """None: outputs change, not parameters."""
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: weights, down, down_bias, up and up_bias for `_compose`.

@@ -2,16 +2,24 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Mixed, slices
+from polyray.modules.site import Mixed, StackOptions, slices
+
+
+class DenseOptions(StackOptions):
+    """The choices of dense modules."""
+
+    init: float = Field(0.0, ge=0)
+    """Fresh entries are uniform within this over the square root of the fan in: 1 is Kaiming-uniform, with 0 a fresh
+    module changes nothing."""
 
 
 class DenseStack(nn.Module):
@@ -21,15 +29,19 @@ class DenseStack(nn.Module):
     per example.
     """
 
+    Options: ClassVar[type[StackOptions]] = DenseOptions
+    blends: ClassVar[bool] = True
+    by_token: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = True
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: DenseOptions, generator: torch.Generator
     ) -> None:
         super().__init__()
-        no_heads(options, "dense")
         matrices(layers[0])
         self.change = nn.ParameterDict(
             {
-                name: nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, *p.shape), options, generator))
+                name: nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, *p.shape), options.init, generator))
                 for name, p in layers[0].named_parameters()
             }
         )
@@ -37,6 +49,15 @@ class DenseStack(nn.Module):
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries as they are: nothing is gained by running sites together."""
+        return prepared
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and parameter name the mixed change [rows, *shape]."""
+        return [dict(zip(self.change, site, strict=True)) for site in self.prepare(weights)]
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site and parameter: [rows, *shape]."""
@@ -71,24 +92,12 @@ class DenseStack(nn.Module):
         return y + change
 
 
-def fresh_entries(
-    parameter: Tensor, shape: Sequence[int], options: ModuleOptions, generator: torch.Generator
-) -> Tensor:
-    """First entries of `shape` for changes of `parameter`: uniform within options.init / sqrt(fan in) of zero.
+def fresh_entries(parameter: Tensor, shape: Sequence[int], init: float, generator: torch.Generator) -> Tensor:
+    """First entries of `shape` for changes of `parameter`: uniform within init / sqrt(fan in) of zero.
 
     With init = 1 that is what torch draws the weights of a linear layer from (Kaiming-uniform). Biases begin at zero.
     """
-    if parameter.dim() < 2 or not options.init:
+    if parameter.dim() < 2 or not init:
         return torch.zeros(*shape)
-    bound = options.init / math.sqrt(parameter[0].numel())
+    bound = init / math.sqrt(parameter[0].numel())
     return (2 * torch.rand(*shape, generator=generator) - 1) * bound
-
-
-def no_heads(options: ModuleOptions, kind: str) -> None:
-    """Refuse multi-head routing where a kind has no heads.
-
-    Raises:
-        InputError: options.n_splits is not 1.
-    """
-    if options.n_splits != 1:
-        raise InputError(f"modules.n_splits={options.n_splits} needs modules.kind=lora; {kind} modules have one head.")

@@ -1,16 +1,18 @@
 """(IA)3: learned rescaling of a layer's outputs."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from polyray.modules.bottleneck import output_features
-from polyray.modules.dense import no_heads
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Mixed, slices
+from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+
+
+class Ia3Options(StackOptions):
+    """(IA)3 has no choices."""
 
 
 class Ia3Stack(nn.Module):
@@ -21,16 +23,36 @@ class Ia3Stack(nn.Module):
     before it, which is the same for a ReLU and positive scales and for the linear half of a gated network.
     """
 
+    Options: ClassVar[type[StackOptions]] = Ia3Options
+    blends: ClassVar[bool] = True
+    by_token: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = False
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: Ia3Options, generator: torch.Generator
     ) -> None:
         super().__init__()
-        no_heads(options, "ia3")
         self.delta = nn.Parameter(torch.zeros(len(layers), 1, n_skills, output_features(layers[0], "ia3")))
 
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries as they are: nothing is gained by running sites together."""
+        return prepared
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("ia3")
+
+    def additions(self) -> None:
+        """None: outputs change, not parameters."""
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: [rows, features]."""

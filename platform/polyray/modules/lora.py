@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -15,7 +16,23 @@ from polyray.modules.fast.lowrank import Factors, FusedLinears, LazyFactors, Mem
 from polyray.modules.fast.means import mean
 from polyray.modules.layers import Updates, matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
+from polyray.modules.site import StackOptions
+
+
+class LoraOptions(StackOptions):
+    """The choices of LoRA."""
+
+    rank: int = Field(16, ge=1)
+    """Columns of `down`."""
+    alpha: float = Field(1.0, gt=0)
+    """An update is scaled by alpha / rank."""
+    n_splits: int = Field(1, ge=1)
+    """Heads of multi-head routing (MHR, Caccia et al. 2023): parts of inputs and outputs with mixes of their own."""
+
+    @property
+    def n_heads(self) -> int:
+        """Heads of multi-head routing."""
+        return self.n_splits
 
 
 class LoraStack(nn.Module):
@@ -26,16 +43,19 @@ class LoraStack(nn.Module):
     W + (alpha / rank) (sum_s w_s down_s^T) (sum_s w_s up_s). `parts`, and so files, hold down^T, as references do.
     """
 
+    Options: ClassVar[type[StackOptions]] = LoraOptions
+    blends: ClassVar[bool] = True
+    by_token: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = True
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: LoraOptions, generator: torch.Generator
     ) -> None:
         super().__init__()
         self.options = options
         self.matrices = matrices(layers[0])
         self.linear = isinstance(layers[0], nn.Linear)
         heads = options.n_splits
-        if options.rank < 1:
-            raise InputError(f"modules.rank is {options.rank}; it must be at least 1.")
         self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
         for name, (wide_out, wide_in) in self.matrices.items():
             if wide_in % heads or wide_out % heads:
@@ -71,6 +91,19 @@ class LoraStack(nn.Module):
             LazyFactors(self.options.rank, (of_down, down, of_up, up), (of_downs, of_ups), site)
             for site, (of_down, of_up, down, up) in enumerate(tensors)
         ]
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Any]) -> list[Member]:
+        """The entries of linear sites that read one input, told of each other."""
+        fused = FusedLinears(cast(Sequence[nn.Linear], layers), prepared)
+        return [Member(fused, index) for index in range(len(layers))]
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and weight the rows' low-rank update [rows, *shape of the matrix]."""
+        return [dict(self.updates(layer, site)) for layer, site in zip(layers, self.factors(weights), strict=True)]
+
+    def additions(self) -> None:
+        """None: the factors are mixed apart, so the update is no weighted sum of updates."""
 
     def factors(self, weights: Tensor) -> list[list[Factors]]:
         """For each site and weight of the layer its mixed factors."""
@@ -127,9 +160,3 @@ class LoraStack(nn.Module):
         scaled = hidden.unflatten(-1, (skills, rank)) * (weights * (self.options.alpha / rank)).unsqueeze(-1)
         y: Tensor = functional.linear(x, layer.weight, layer.bias) + scaled.flatten(-2) @ up.reshape(skills * rank, -1)
         return y
-
-
-def share(layers: Sequence[nn.Linear], mixed: Sequence[LazyFactors]) -> list[Member]:
-    """The entries of linear sites that read one input, told of each other."""
-    together = FusedLinears(layers, mixed)
-    return [Member(together, place) for place in range(len(layers))]

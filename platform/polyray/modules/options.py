@@ -1,15 +1,37 @@
-"""What a module looks like."""
+"""The `modules` section of every job."""
 
-from dataclasses import dataclass
+from typing import ClassVar, cast
+
+from polyray.config import Choice
+from polyray.modules.kinds import MODULES
+from polyray.modules.site import StackOptions
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModuleOptions:
-    """The choices of every kind of module; a kind reads those that concern it."""
+class ModuleOptions(Choice):
+    """A kind of module and the kind's own options."""
 
-    rank: int = 16  # columns of LoRA's `down`, width of a bottleneck
-    alpha: float = 1.0  # a LoRA update is scaled by alpha / rank
-    n_splits: int = 1  # heads of multi-head routing (Caccia et al. 2023); LoRA only
-    density: float = 0.1  # share of entries that a sparse module may change
-    init: float = 0.0  # fresh entries of dense and sparse modules: uniform, at most init / sqrt(fan in); 0: no change
-    length: int = 8  # key-value pairs of a prefix
+    table = MODULES
+    noun = "module kind"
+
+    kind: str = "lora"
+    """Kind of module: see `polyray list modules`."""
+
+    @property
+    def stack_options(self) -> StackOptions:
+        """The options of the kind."""
+        return cast(StackOptions, self.options)
+
+    @property
+    def n_heads(self) -> int:
+        """Heads of multi-head routing."""
+        return self.stack_options.n_heads
+
+
+class SkillOptions(ModuleOptions):
+    """The modules that a skill consists of, and the layers that carry them."""
+
+    noun: ClassVar[str] = "module kind"
+
+    sites: tuple[str, ...] = ("attention",)
+    """Layers that carry skills: presets of the backbone's family (attention, ffn, all, houlsby, pfeiffer, ia3, prefix)
+    or patterns of layer names."""

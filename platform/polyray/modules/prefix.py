@@ -1,24 +1,30 @@
 """Prefixes: learned keys and values that every query of an attention layer sees before the tokens'."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from polyray.errors import InputError
-from polyray.modules.dense import no_heads
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Mixed, Site, slices
+from polyray.modules.site import Mixed, Site, StackOptions, no_changes, slices
 
 KEY_LAYERS = ("k", "k_proj", "key", "k_lin")
 """What attention modules call the layer that projects keys."""
 
 HEAD_WIDTHS = ("key_value_proj_dim", "head_dim", "attention_head_size")
 """What attention modules call the width of a head."""
+
+
+class PrefixOptions(StackOptions):
+    """The choices of prefixes."""
+
+    length: int = Field(8, ge=1)
+    """Key-value pairs of a prefix."""
 
 
 class PrefixStack(nn.Module):
@@ -30,13 +36,15 @@ class PrefixStack(nn.Module):
     the attention from the tokens even if its values are zero.
     """
 
+    Options: ClassVar[type[StackOptions]] = PrefixOptions
+    blends: ClassVar[bool] = True
+    by_token: ClassVar[bool] = False
+    changes_weights: ClassVar[bool] = False
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: PrefixOptions, generator: torch.Generator
     ) -> None:
         super().__init__()
-        no_heads(options, "prefix")
-        if options.length < 1:
-            raise InputError(f"modules.length is {options.length}; it must be at least 1.")
         heads, width = heads_of(layers[0])
         shape = (len(layers), 1, n_skills, heads, options.length, width)
         self.keys = nn.Parameter(torch.empty(shape).normal_(std=0.02, generator=generator))
@@ -45,6 +53,22 @@ class PrefixStack(nn.Module):
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries as they are: nothing is gained by running sites together."""
+        return prepared
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("prefix")
+
+    def additions(self) -> None:
+        """None: outputs change, not parameters."""
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: keys and values, [rows, heads, length, head width] each."""

@@ -2,24 +2,68 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
-from polyray.errors import RunError
+from polyray.config import Section
+from polyray.errors import InputError, RunError
 from polyray.modules.mix import Mix, Rows, TokenMix
 
-Mixed = Any  # what a stack's `mixed` makes for one site and its `run` takes
+Mixed = Any  # one site's share of a stack's `prepare`, which its `run` takes
+
+
+class StackOptions(Section):
+    """The choices of a kind of module."""
+
+    @property
+    def n_heads(self) -> int:
+        """Heads of multi-head routing."""
+        return 1
 
 
 class Stack(Protocol):
-    """Modules of one kind for alike sites and all skills."""
+    """Modules of one kind for alike sites and all skills; an entry of MODULES says as attributes what it can do.
+
+    Attributes:
+        Options: the fields that the kind reads.
+        blends: whether a mix is one module again, the weighted sum of the tensors.
+        by_token: whether tokens of one example may have mixes of their own (`run_tokens`).
+        changes_weights: whether the modules change a layer's parameters (`changes`), not its outputs.
+    """
+
+    Options: ClassVar[type[StackOptions]]
+    blends: ClassVar[bool]
+    by_token: ClassVar[bool]
+    changes_weights: ClassVar[bool]
+
+    def __init__(
+        self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator
+    ) -> None: ...
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries of `prepare` for sites that read one input, linked where it pays to run them together."""
 
     def parts(self, site: int) -> dict[str, Tensor]:
         """The parameters and buffers of one site, each [heads, skills, ...]; writing into them changes the module."""
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
-        """What each site needs for the rows of a mix: weights [sites, heads, rows, skills] -> one entry per site."""
+        """One entry per site for the rows of a mix: weights [sites, heads, rows, skills]."""
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and parameter name the change [rows, *shape] under weights [sites, heads, rows, skills].
+
+        Raises:
+            InputError: modules of this kind change outputs, not parameters.
+        """
+
+    def additions(self) -> dict[str, Tensor] | None:
+        """The change that each skill adds to each parameter, flattened: name -> [sites, skills, numel].
+
+        None where a mix changes parameters otherwise than by a weighted sum of such changes.
+        """
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with `mixed` composed into it."""
@@ -29,7 +73,7 @@ class Stack(Protocol):
 
 
 class Slot:
-    """Where the sites of one inventory find the mix in force; empty outside `mixing`."""
+    """The mix in force for the sites of one inventory; empty outside `mixing`."""
 
     def __init__(self) -> None:
         self.opened = False
@@ -125,6 +169,11 @@ def without_skills(inventory: Mixable) -> Iterator[None]:
         yield
     finally:
         inventory.slot.bare = False
+
+
+def no_changes(kind: str) -> InputError:
+    """The error of a kind whose modules change outputs."""
+    return InputError(f"{kind} modules change a layer's outputs, not its weights.")
 
 
 def slices(stack: nn.Module, site: int) -> dict[str, Tensor]:

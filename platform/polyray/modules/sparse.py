@@ -1,17 +1,26 @@
 """Sparse modules: a fixed support per skill, only its entries are stored and trained."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.dense import fresh_entries, no_heads
+from polyray.modules.dense import fresh_entries
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.options import ModuleOptions
-from polyray.modules.site import Mixed, slices
+from polyray.modules.site import Mixed, StackOptions, slices
+
+
+class SparseOptions(StackOptions):
+    """The choices of sparse modules."""
+
+    density: float = Field(0.1, gt=0, le=1)
+    """Share of a matrix's entries that a skill may change."""
+    init: float = Field(0.0, ge=0)
+    """Fresh values are uniform within this over the square root of the fan in; 0: a fresh module changes nothing."""
 
 
 class SparseStack(nn.Module):
@@ -22,13 +31,15 @@ class SparseStack(nn.Module):
     from the generator; `set_support` puts a chosen one.
     """
 
+    Options: ClassVar[type[StackOptions]] = SparseOptions
+    blends: ClassVar[bool] = False
+    by_token: ClassVar[bool] = False
+    changes_weights: ClassVar[bool] = True
+
     def __init__(
-        self, layers: Sequence[nn.Module], n_skills: int, options: ModuleOptions, generator: torch.Generator
+        self, layers: Sequence[nn.Module], n_skills: int, options: SparseOptions, generator: torch.Generator
     ) -> None:
         super().__init__()
-        no_heads(options, "sparse")
-        if not 0 < options.density <= 1:
-            raise InputError(f"modules.density is {options.density}; it must lie above 0 and at most at 1.")
         matrices(layers[0])
         matrix = {name: p for name, p in layers[0].named_parameters() if p.dim() > 1}
         self.shapes = {name: tuple(p.shape) for name, p in matrix.items()}
@@ -38,7 +49,7 @@ class SparseStack(nn.Module):
             k = max(1, round(options.density * numel))
             draws = [torch.randperm(numel, generator=generator)[:k] for _ in range(len(layers) * n_skills)]
             support = torch.stack(draws).sort(-1).values.view(len(layers), 1, n_skills, k)
-            self.values[name] = nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, k), options, generator))
+            self.values[name] = nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, k), options.init, generator))
             self.register_buffer(f"support_{name}", support)
 
     def set_support(self, site: int, skill: int, name: str, places: Tensor) -> None:
@@ -59,6 +70,15 @@ class SparseStack(nn.Module):
     def parts(self, site: int) -> dict[str, Tensor]:
         """The tensors of one site, each [1, skills, ...]."""
         return slices(self, site)
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        """The entries as they are: nothing is gained by running sites together."""
+        return prepared
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and parameter name the mixed change [rows, *shape]."""
+        return [dict(zip(self.shapes, site, strict=True)) for site in self.prepare(weights)]
 
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site and matrix: [rows, *shape]."""

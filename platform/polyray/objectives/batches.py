@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from polyray.backbones.backbone import Backbone
 from polyray.backbones.text import padded
+from polyray.config import Section
 from polyray.errors import InputError
 from polyray.tasks.task import Example, Task
 
@@ -55,16 +57,20 @@ class Row:
     chosen: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Lengths:
-    """Token limits, and what to do with a longer text."""
+class TextOptions(Section):
+    """Lengths of texts."""
 
-    max_input: int = 512
-    max_output: int = 64
+    max_input: int = Field(512, ge=1)
+    """Tokens of an input at most; the backbone's own limit holds too."""
+    max_output: int = Field(64, ge=1)
+    """Tokens of an answer at most, in training and in generation."""
     too_long: Literal["error", "truncate"] = "error"
+    """What to do with a longer text: stop before training and count them, or cut them and report how many."""
 
 
-def encode(backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Example], lengths: Lengths) -> list[Row]:
+def encode(
+    backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Example], lengths: TextOptions
+) -> list[Row]:
     """The examples as rows of token numbers.
 
     Raises:
@@ -94,7 +100,7 @@ def encode(backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Exa
     return rows
 
 
-def count_too_long(rows: Sequence[Row], lengths: Lengths) -> int:
+def count_too_long(rows: Sequence[Row], lengths: TextOptions) -> int:
     """Rows that fill a limit to the brim, that is, were cut."""
     return sum(len(row.input) >= lengths.max_input or len(row.output) >= lengths.max_output for row in rows)
 

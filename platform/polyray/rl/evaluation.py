@@ -1,4 +1,4 @@
-"""How an agent does: episodes from start states that training has not seen, and films of some."""
+"""Evaluation of an agent on start states that training has not seen, and films of some episodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 
+from polyray.config import Section
 from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import Level
@@ -23,16 +25,27 @@ FILMS = "videos"
 FILM_SEED = 3_000_000_000  # of the first film of a level
 
 
+class AgentEvaluationOptions(Section):
+    """Evaluation of an agent at the end."""
+
+    episodes: int = Field(512, ge=1)
+    """Start states of each level, none of which training has seen."""
+    sample: bool = True
+    """Draw actions as in training, or take the likeliest, with which an agent without memory may go in circles."""
+    videos: int = Field(1, ge=0)
+    """Episodes of each level that the report shows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What n episodes came to: success [n], reward [n], length [n] in steps."""
+    """Results of n episodes: success [n], reward [n], length [n] in steps."""
 
     success: NDArray[np.bool_]
     reward: NDArray[np.float32]
     length: NDArray[np.int64]
 
 
-class _Given:
+class _ReadyStarts:
     """Start states that are there already, each for the environment of its number."""
 
     def __init__(self, state: State) -> None:
@@ -43,31 +56,31 @@ class _Given:
 
 
 def score(policy: ModularPolicy, levels: Sequence[Level], episodes: int, seed: int, sample: bool) -> dict[str, Any]:
-    """Of each level, and as "mean" over levels: success, return and length of `episodes` unseen episodes.
+    """Mean success, return and length of `episodes` unseen episodes of each level.
 
     The likeliest action is taken, or with `sample` one that is drawn; the routing draws nothing.
     """
-    found = {}
+    scores = {}
     for level in levels:
         states = evaluation_starts([level], episodes, seed)
-        own = play(policy, level, states, torch.Generator().manual_seed(seed) if sample else None)
-        found[level.name] = {
-            "success": float(own.success.mean()),
-            "return": float(own.reward.mean()),
-            "length": float(own.length.mean()),
+        played = play(policy, level, states, torch.Generator().manual_seed(seed) if sample else None)
+        scores[level.name] = {
+            "success": float(played.success.mean()),
+            "return": float(played.reward.mean()),
+            "length": float(played.length.mean()),
         }
-    return found
+    return scores
 
 
 @torch.no_grad()
 def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Generator | None) -> Scores:
     """One episode from each of `states`, all start states of `level`; actions are drawn from `generator`, if any."""
     n = len(states.rows)
-    engine = Engine([level], np.zeros(n, np.int64), _Given(states))
+    engine = Engine([level], np.zeros(n, np.int64), _ReadyStarts(states))
     engine.reset()
     act = _eval(policy)
     row = policy.router.tasks.rows([level.name])[0]
-    memory = (torch.zeros(n, policy.form.options.memory),) * 2
+    memory = (torch.zeros(n, policy.options.memory),) * 2
     reward, length = np.zeros(n, np.float32), np.zeros(n, np.int64)
     alive, fresh = np.ones(n, np.bool_), torch.ones(n, 1, dtype=torch.bool)
     while alive.any():
@@ -86,7 +99,7 @@ def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
     """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
     env = BabyAIEnv(level.name, render_mode="rgb_array")
     act, row = _eval(policy), policy.router.tasks.rows([level.name])[0]
-    memory = (torch.zeros(1, policy.form.options.memory),) * 2
+    memory = (torch.zeros(1, policy.options.memory),) * 2
     fresh = torch.ones(1, 1, dtype=torch.bool)
 
     def choose(observation: dict[str, Any]) -> int:

@@ -1,45 +1,33 @@
 """The network with skills on every layer and a router: what acts and learns in BabyAI levels."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.lookup import lookup
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.fast.merged import Merger
+from polyray.modules.kinds import MODULES
 from polyray.modules.layers import LAYERS
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
+from polyray.modules.options import SkillOptions
+from polyray.modules.site import Site
 from polyray.rl.acting import ActingPolicy
 from polyray.rl.frames import Frames, Outputs
 from polyray.rl.network import Policy
-from polyray.rl.options import PAPER, PRESETS, SMALL, PolicyOptions
-from polyray.routing import ROUTERS, FixedRouter, LearnedRouter, Router, RoutingOptions
+from polyray.rl.options import PAPER, SMALL, PolicyOptions
+from polyray.routing import ROUTERS, NewRow, Router, RoutingOptions, module_of
 from polyray.routing.names import distinct
+from polyray.skills.inventory import restore_parameters
+from polyray.skills.spec import InventorySpec
 
 __all__ = [
-    "PAPER", "PRESETS", "SMALL", "ActingPolicy", "Form", "Frames", "ModularPolicy", "Outputs", "Policy",
-    "PolicyOptions", "build_policy", "carriers", "parameter_groups",
+    "PAPER", "SMALL", "ActingPolicy", "Frames", "ModularPolicy", "Outputs", "Policy", "PolicyOptions", "build_policy",
+    "check_agent", "parameter_groups",
 ]  # fmt: skip
-
-MODULE_KINDS = ("dense", "sparse", "lora")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """What a policy looks like: enough to build it again and load its tensors."""
-
-    options: PolicyOptions
-    module: str
-    modules: ModuleOptions
-    routing: str
-    router: RoutingOptions
-    n_words: int
 
 
 class ModularPolicy(nn.Module):
@@ -50,10 +38,16 @@ class ModularPolicy(nn.Module):
     generators seeded alike give rollout and update the same mix. In evaluation mode nothing is drawn.
     """
 
-    def __init__(self, form: Form, network: Policy, inventory: Inventory, router: LearnedRouter | FixedRouter) -> None:
+    def __init__(self, spec: InventorySpec, network: Policy, inventory: Inventory, router: Router) -> None:
         super().__init__()
-        self.form, self.network, self.router = form, network, router
+        self.spec, self.network = spec, network
+        self.router = router
         self.set_inventory(inventory)
+
+    @property
+    def options(self) -> PolicyOptions:
+        """Sizes and choices of the network."""
+        return self.network.options
 
     def set_inventory(self, inventory: Inventory) -> None:
         """Let `inventory`, which sits on the network, be the policy's."""
@@ -71,59 +65,34 @@ class ModularPolicy(nn.Module):
 
     def _mix(self, tasks: Sequence[int], noise: torch.Generator | None) -> Mix:
         """The mix of `tasks`, whose rows are their distinct mixtures."""
-        whole = self.router(torch.arange(len(self.router.tasks)), noise)  # of all tasks: the draws stay in their places
-        alike = self._alike()
-        kept, places = distinct([alike[task] for task in tasks])
+        whole = self.router(torch.arange(len(self.router.tasks)), noise)  # of all tasks: the draws do not move
+        assert isinstance(whole, Mix)  # routers of agents are `by_task`
+        same = self.router.same_mixture()
+        mixtures, rows = distinct([same[task] for task in tasks])
         device = whole.weights.device
-        weights = whole.weights.index_select(2, torch.tensor(kept, device=device))
-        return Mix(weights, Rows(places, len(kept), device))
-
-    def _alike(self) -> list[int]:
-        """For every task the first one with the same mixture: levels that share all skills share their weights."""
-        if not isinstance(self.router, FixedRouter):
-            return list(range(len(self.router.tasks)))
-        rows = [tuple(row) for row in self.router.table.tolist()]
-        return [rows.index(row) for row in rows]
+        weights = whole.weights.index_select(2, torch.tensor(mixtures, device=device))
+        return Mix(weights, Rows(rows, len(mixtures), device))
 
     @torch.no_grad()
     def folded(self, noise: torch.Generator | None = None) -> ActingPolicy:
         """The policy with its weights merged once, for rollouts: right until a parameter changes, and free of merging.
 
-        What it says equals what the policy says with a generator in the same state, up to rounding.
+        Its outputs equal those of the policy with a generator in the same state, up to rounding.
         """
         mix = self._mix(range(len(self.router.tasks)), noise)
         return ActingPolicy(self.network, self.network.tables(self._merged(mix.weights)), mix.rows)
 
-    def add_level(
-        self,
-        name: str,
-        generator: torch.Generator,
-        init: Literal["uniform", "mean", "copy"] = "uniform",
-        like: str | None = None,
-        row: Tensor | None = None,
-    ) -> None:
-        """A row for a new level; what the policy does in the old ones stays as it is, bit for bit.
+    def add_level(self, name: str, generator: torch.Generator, row: NewRow | None = None) -> None:
+        """A row for a new level; the policy's behaviour in the old ones stays as it is, bit for bit.
 
-        init, like: of a learned router's row (`Learned.add_task`). row [skills or more]: of a fixed router's; without
-        it a private router gets a new skill and a shared one its only skill. New parameters want a new optimiser.
+        New parameters want a new optimiser.
 
         Raises:
-            InputError: the name is taken, or an expert router gets no row.
+            InputError: the name is taken, or `row` does not fit the router.
         """
-        if isinstance(self.router, LearnedRouter):
-            self.router.add_task(name, generator, init, like)
-            return
-        self.router.add_task(name, self._fixed_row(name) if row is None else row)
+        self.router.add_task(name, generator, row or NewRow())
         if self.router.n_skills > self.inventory.n_skills:
             self._grow(self.router.n_skills, generator)
-
-    def _fixed_row(self, name: str) -> Tensor:
-        n = self.inventory.n_skills
-        if self.form.routing == "private":
-            return torch.eye(n + 1)[n]
-        if n == 1:
-            return torch.ones(1)
-        raise InputError(f"routing.kind={self.form.routing} needs the row of skills that level {name!r} uses.")
 
     def _grow(self, n_skills: int, generator: torch.Generator) -> None:
         old = self.inventory
@@ -134,6 +103,25 @@ class ModularPolicy(nn.Module):
         new.install(self.network)
         self.set_inventory(new)
 
+    def backbone_state(self) -> dict[str, Tensor]:
+        """Parameters and buffers of the network under the names that they have without skills on it."""
+        state = self.network.state_dict()
+        for site in [name for name, module in self.network.named_modules() if isinstance(module, Site)]:
+            inner = [name for name in state if name.startswith(f"{site}.layer.")]
+            state |= {name.replace(f"{site}.layer.", f"{site}.", 1): state.pop(name) for name in inner}
+        return dict(sorted(state.items()))
+
+    def load_backbone_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `backbone_state` returned."""
+        restore_parameters(self.backbone_state(), state)
+
+    def heads_state(self) -> dict[str, Tensor]:
+        """No heads: actor and critic belong to the network."""
+        return {}
+
+    def load_heads_state(self, state: Mapping[str, Tensor]) -> None:
+        """No heads."""
+
 
 def carriers(network: nn.Module) -> tuple[str, ...]:
     """The names of all layers of `network` that can carry skills."""
@@ -142,58 +130,70 @@ def carriers(network: nn.Module) -> tuple[str, ...]:
 
 
 def build_policy(
-    options: PolicyOptions,
-    tasks: Sequence[str],
-    modules_kind: str,
-    module_options: ModuleOptions,
-    routing_kind: str,
-    routing_options: RoutingOptions,
-    n_words: int,
-    seed: int,
+    options: PolicyOptions, tasks: Sequence[str], spec: InventorySpec, n_words: int, seed: int
 ) -> ModularPolicy:
-    """A fresh policy for the levels `tasks`; the seed draws all weights.
+    """A fresh policy for the levels `tasks`, with skills on every layer; the seed draws all weights.
 
     n_words: size of the vocabulary, padding included.
 
     Raises:
-        InputError: the kinds are unknown or not for agents, or options do not fit.
+        InputError: modules or router are not for agents, or options do not fit.
     """
-    if modules_kind not in MODULE_KINDS:
-        raise InputError(f"Agents carry modules.kind={', '.join(MODULE_KINDS)}; found {modules_kind!r}.")
+    check_agent(spec)
+    network = new_network(options, n_words, seed)
+    generator = torch.Generator().manual_seed(seed)
+    layout = Layout.of(network, carriers(network), spec.modules.n_heads)
+    router = ROUTERS[spec.routing.kind](tasks, layout, spec.routing.options, generator)
+    return on_network(network, spec, router, generator)
+
+
+def new_network(options: PolicyOptions, n_words: int, seed: int) -> Policy:
+    """A network without skills, its weights drawn from the seed.
+
+    Raises:
+        InputError: missions, which are stored as bytes, have more than 256 words.
+    """
     if n_words > 256:
         raise InputError(f"Missions are stored as bytes: a vocabulary has at most 256 words, found {n_words}.")
     with torch.random.fork_rng(devices=[]):  # torch draws the initial weights of layers from the global generator
         torch.manual_seed(seed)
-        network = Policy(options, n_words)
-    generator = torch.Generator().manual_seed(seed)
-    layout = Layout.of(network, carriers(network), module_options.n_splits)
-    router = lookup(ROUTERS, routing_kind, "router")(tasks, layout, routing_options, generator)
-    form = Form(
-        options=options, module=modules_kind, modules=module_options, routing=routing_kind, router=routing_options,
-        n_words=n_words,
-    )  # fmt: skip
-    inventory = attach(network, layout.sites, modules_kind, router.n_skills, module_options, generator)
-    return ModularPolicy(form, network, inventory, _by_task(router, form))
+        return Policy(options, n_words)
 
 
-def _by_task(router: Router, form: Form) -> LearnedRouter | FixedRouter:
-    """`router`, if it gives every task one mix.
+def on_network(network: Policy, spec: InventorySpec, router: Router, generator: torch.Generator) -> ModularPolicy:
+    """The policy with fresh skills on every layer of `network` that can carry them; its spec names these sites."""
+    sites, modules = carriers(network), spec.modules
+    inventory = attach(network, sites, modules.kind, router.n_skills, modules.stack_options, generator)
+    modules = SkillOptions(kind=modules.kind, options=modules.options, sites=sites)
+    return ModularPolicy(InventorySpec(modules=modules, routing=spec.routing), network, inventory, router)
+
+
+def check_agent(spec: InventorySpec) -> None:
+    """Refuse modules that change no weights, and routers that do not give every level one mix.
 
     Raises:
-        InputError: it does not.
+        InputError: as said.
     """
-    if not isinstance(router, LearnedRouter | FixedRouter):
-        raise InputError(f"Agents route by level: routing.kind={form.routing} has no row of weights for a level.")
-    if isinstance(router, LearnedRouter) and form.router.sample == "example":
+    kind, routing = spec.modules.kind, spec.routing
+    if not MODULES[kind].changes_weights:
+        able = ", ".join(name for name, entry in MODULES.items() if entry.changes_weights)
+        raise InputError(f"Agents carry modules.kind={able}; found {kind!r}.")
+    router = ROUTERS[routing.kind]
+    if not router.by_task or router.module_kinds:
+        raise InputError(f"Agents route by level: routing.kind={routing.kind} has no row of weights for a level.")
+    if _draws_by_example(routing):
         raise InputError(
             "Agents draw one mix for every level and forward pass, so that rollout and update agree: "
             "routing.sample must be 'task' or 'none', found 'example'."
         )
-    return router
 
 
-class OptimizerOptions(Protocol):
-    """Learning rates, as `polyray.training.optimizers.Speeds` and a job's settings have them."""
+def _draws_by_example(routing: RoutingOptions) -> bool:
+    return bool(vars(routing.options).get("sample") == "example")
+
+
+class LearningRates(Protocol):
+    """The learning rates of the three groups of parameters."""
 
     @property
     def lr(self) -> float:
@@ -208,20 +208,20 @@ class OptimizerOptions(Protocol):
         """Of all else; 0: it is frozen."""
 
 
-def parameter_groups(policy: ModularPolicy, speeds: OptimizerOptions) -> list[dict[str, Any]]:
+def parameter_groups(policy: ModularPolicy, rates: LearningRates) -> list[dict[str, Any]]:
     """Groups for an optimiser, "name" and "lr" each, without weight decay: skills, routing, backbone.
 
     The backbone is frozen where its rate is 0; a group without parameters is left out. Polytropon's agents are trained
     with Adam(groups, eps=1e-5); on a CPU fused=True is 2.5 times faster.
     """
-    own = {id(parameter) for parameter in policy.inventory.parameters()}
-    backbone = [parameter for parameter in policy.network.parameters() if id(parameter) not in own]
+    of_skills = {id(parameter) for parameter in policy.inventory.parameters()}
+    backbone = [parameter for parameter in policy.network.parameters() if id(parameter) not in of_skills]
     for parameter in backbone:
-        parameter.requires_grad_(speeds.backbone_lr > 0)
+        parameter.requires_grad_(rates.backbone_lr > 0)
     groups = {
-        "skills": (list(policy.inventory.parameters()), speeds.lr),
-        "routing": (list(policy.router.parameters()), speeds.routing_lr),
-        "backbone": (backbone if speeds.backbone_lr > 0 else [], speeds.backbone_lr),
+        "skills": (list(policy.inventory.parameters()), rates.lr),
+        "routing": (list(module_of(policy.router).parameters()), rates.routing_lr),
+        "backbone": (backbone if rates.backbone_lr > 0 else [], rates.backbone_lr),
     }
     return [
         {"params": parameters, "lr": lr, "weight_decay": 0.0, "name": name}

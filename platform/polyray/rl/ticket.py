@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
 from typing import cast
 
 import torch
@@ -10,8 +9,10 @@ from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
-from polyray.modules.sparse import SparseStack
+from polyray.modules.options import SkillOptions
+from polyray.modules.sparse import SparseOptions, SparseStack
 from polyray.rl.policy import ModularPolicy
+from polyray.skills.spec import InventorySpec
 
 
 @torch.no_grad()
@@ -32,7 +33,7 @@ def to_sparse(
         raise InputError(f"A lottery ticket is drawn from dense skills; these are {policy.inventory.kind}.")
     copy = deepcopy(policy)
     old = copy.inventory
-    options = replace(old.options, density=density)
+    options = SparseOptions(density=density)
     layers = {site: copy.network.get_submodule(f"{site}.layer") for site in old.sites}
     new = Inventory(layers, "sparse", old.n_skills, options, torch.Generator().manual_seed(0))
     parameter = next(old.parameters())
@@ -49,7 +50,8 @@ def to_sparse(
                 stack.values[name][place, 0, skill] = first[own].flatten()[places]
     new.install(copy.network)
     copy.set_inventory(new)
-    copy.form = replace(copy.form, module="sparse", modules=options)
+    modules = SkillOptions(kind="sparse", options=options, sites=copy.spec.modules.sites)
+    copy.spec = InventorySpec(modules=modules, routing=copy.spec.routing)
     return copy
 
 

@@ -1,31 +1,44 @@
 """Routers: from the tasks of a batch to the mix of skills that they use."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
-
-import torch
-
-from polyray.modules.layout import Layout
-from polyray.routing.fixed import FixedRouter, expert, private, shared
-from polyray.routing.hard import straight_through_top
+from polyray.config import Choice
+from polyray.routing.fixed import ExpertRouter, FixedRouter, PrivateRouter, SharedRouter
+from polyray.routing.hard import HardRouter
 from polyray.routing.hyperformer import HyperFormer
 from polyray.routing.learned import LearnedRouter
-from polyray.routing.options import RoutingOptions
-from polyray.routing.polytropon import relaxed_bernoulli
-from polyray.routing.soft import softmax
+from polyray.routing.polytropon import PolytroponRouter
+from polyray.routing.router import Allocation, NewRow, Router, module_of
+from polyray.routing.soft import SoftRouter
 from polyray.routing.token_moe import TokenMoE
 
-Router = LearnedRouter | FixedRouter | HyperFormer | TokenMoE
-
-ROUTERS: dict[str, Callable[[Sequence[str], Layout, RoutingOptions, torch.Generator], Router]] = {
-    "polytropon": partial(LearnedRouter, relaxed_bernoulli),
-    "soft": partial(LearnedRouter, softmax),
-    "hard": partial(LearnedRouter, straight_through_top),
-    "shared": shared,
-    "private": private,
-    "expert": expert,
+ROUTERS: dict[str, type[Router]] = {
+    "polytropon": PolytroponRouter,
+    "soft": SoftRouter,
+    "hard": HardRouter,
+    "shared": SharedRouter,
+    "private": PrivateRouter,
+    "expert": ExpertRouter,
     "hyperformer": HyperFormer,
     "token_moe": TokenMoE,
 }
 
-__all__ = ["ROUTERS", "FixedRouter", "HyperFormer", "LearnedRouter", "Router", "RoutingOptions", "TokenMoE"]
+
+class RoutingOptions(Choice):
+    """The `routing` section of every job: a router and its own options."""
+
+    table = ROUTERS
+    noun = "router"
+
+    kind: str = "polytropon"
+    """Router: see `polyray list routers`."""
+
+
+__all__ = [
+    "ROUTERS",
+    "Allocation",
+    "FixedRouter",
+    "LearnedRouter",
+    "NewRow",
+    "Router",
+    "RoutingOptions",
+    "module_of",
+]

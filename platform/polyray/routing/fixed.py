@@ -1,35 +1,50 @@
 """Allocations that nobody learns: shared, private, expert."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from polyray.config import NoOptions, Section
 from polyray.errors import InputError
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
 from polyray.routing.names import TaskNames, distinct
-from polyray.routing.options import RoutingOptions
+from polyray.routing.router import Allocation, NewRow
 
 
 class FixedRouter(nn.Module):
     """A given table of tasks x skills, each row normalised (Ponti et al. 2023, section 2.4).
 
-    table [tasks, skills], non-negative, no row all zero; not trained, saved with the router. is_private: every task has
-    a skill of its own by intention, so that a new task brings a new one.
+    table [tasks, skills], non-negative, no row all zero; not trained, saved with the router.
     """
 
+    Options: ClassVar[type[Section]] = NoOptions
+    speed: ClassVar[Literal["routing", "skills"]] = "routing"
+    by_task: ClassVar[bool] = True
+    trains_rows: ClassVar[bool] = False
+    starts_afresh: ClassVar[bool] = False
+    module_kinds: ClassVar[tuple[str, ...]] = ()
     table: Tensor
 
-    def __init__(self, tasks: Sequence[str], table: Tensor, is_private: bool = False) -> None:
+    def __init__(self, tasks: Sequence[str], table: Tensor) -> None:
         super().__init__()
-        self.tasks, self.is_private = TaskNames(tasks), is_private
+        self.tasks = TaskNames(tasks)
         if table.dim() != 2 or len(table) != len(self.tasks) or bool((table < 0).any()):
             raise InputError(f"An allocation of {len(tasks)} tasks is [tasks, skills] >= 0, found {list(table.shape)}.")
         empty = [task for task, row in zip(tasks, table, strict=True) if not row.any()]
         if empty:
             raise InputError(f"Task {empty[0]!r} uses no skill: give it at least one.")
         self.register_buffer("table", table.float())
+
+    @classmethod
+    def from_state(cls, tasks: Sequence[str], layout: Layout, options: Any, state: Mapping[str, Tensor]) -> Self:
+        """The router with this table, to which rows and skills may have been added."""
+        router = cls.__new__(cls)
+        FixedRouter.__init__(router, tasks, state["table"])
+        return router
 
     @property
     def n_skills(self) -> int:
@@ -42,49 +57,104 @@ class FixedRouter(nn.Module):
         Raises:
             InputError: a task is unknown.
         """
-        kept, places = distinct(self.tasks.rows(tasks))
+        row_tasks, row_of_example = distinct(self.tasks.rows(tasks))
         device = self.table.device
-        rows = self.table.index_select(0, torch.tensor(kept, device=device))
-        return Mix((rows / rows.sum(-1, keepdim=True))[None, None], Rows(places, len(kept), device))
+        rows = self.table.index_select(0, torch.tensor(row_tasks, device=device))
+        return Mix((rows / rows.sum(-1, keepdim=True))[None, None], Rows(row_of_example, len(row_tasks), device))
 
-    def probabilities(self) -> Tensor:
-        """[1, tasks, skills], 1 where a task uses a skill."""
-        return (self.table > 0).float()[None]
+    def allocation(self) -> Allocation:
+        """One table for all sites, 1 where a task uses a skill."""
+        return Allocation(probabilities=(self.table > 0).float()[None], tables=("all sites",), tasks=self.tasks.names)
 
-    def add_task(self, name: str, row: Tensor) -> None:
-        """A row [skills or more] for a new task; a wider row brings skills that no old task uses.
+    def same_mixture(self) -> list[int]:
+        """Tasks with equal rows have the same mixture."""
+        rows = [tuple(row) for row in self.table.tolist()]
+        return [rows.index(row) for row in rows]
+
+    def log_prior(self) -> None:
+        """None: nothing is learned."""
+
+    def for_task(
+        self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True
+    ) -> "FixedRouter":
+        """The new task uses the skills of its relatives, or all skills where it has none."""
+        rows = self.table[self.tasks.rows(relatives)]
+        row = rows.amax(0, keepdim=True) if len(rows) else torch.ones_like(self.table[:1])
+        return FixedRouter([name], row)
+
+    def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:
+        """A row for a new task: of `row.skills`, or where these are empty of `usual_skills`.
 
         Raises:
-            InputError: the name is taken, or the row is narrower than the table or all zero.
+            InputError: the name is taken, or nothing says which skills the task uses.
         """
-        if row.dim() != 1 or len(row) < self.n_skills or not row.any() or bool((row < 0).any()):
-            raise InputError(f"The row of task {name!r} has at least {self.n_skills} entries >= 0, not all zero.")
-        wider = nn.functional.pad(self.table, (0, len(row) - self.n_skills))
+        skills = row.skills or self.usual_skills(name)
+        wider = nn.functional.pad(self.table, (0, max(0, 1 + max(skills) - self.n_skills)))
+        new = torch.zeros_like(wider[:1])
+        new[0, list(skills)] = 1
         self.tasks = self.tasks.with_new(name)
-        self.table = torch.cat([wider, row[None].to(wider)])
+        self.table = torch.cat([wider, new])
+
+    def usual_skills(self, name: str) -> tuple[int, ...]:
+        """The skills of a new task of which nothing else is said.
+
+        Raises:
+            InputError: there are several skills to choose from.
+        """
+        if self.n_skills == 1:
+            return (0,)
+        raise InputError(f"A fixed allocation needs the row of skills that the new task {name!r} uses.")
 
 
-def shared(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
+class SharedRouter(FixedRouter):
     """One skill for all tasks."""
-    return FixedRouter(tasks, torch.ones(len(tasks), 1))
+
+    def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
+        super().__init__(tasks, torch.ones(len(tasks), 1))
 
 
-def private(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
+class PrivateRouter(FixedRouter):
     """One skill for each task."""
-    return FixedRouter(tasks, torch.eye(len(tasks)), is_private=True)
+
+    starts_afresh: ClassVar[bool] = True
+
+    def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
+        super().__init__(tasks, torch.eye(len(tasks)))
+
+    def for_task(
+        self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True
+    ) -> FixedRouter:
+        """The new task has one skill, its own."""
+        return FixedRouter([name], torch.ones(1, 1))
+
+    def usual_skills(self, name: str) -> tuple[int, ...]:
+        """A new skill."""
+        return (self.n_skills,)
 
 
-def expert(tasks: Sequence[str], layout: Layout, options: RoutingOptions, generator: torch.Generator) -> FixedRouter:
-    """The skills that `options.allocation` names for each task.
+class ExpertOptions(Section):
+    """The choices of a given allocation."""
 
-    Raises:
-        InputError: a task has no entry there, or an entry names no skill or a negative one.
-    """
-    return FixedRouter(tasks, expert_table(tasks, options.allocation))
+    allocation: dict[str, tuple[int, ...]] = Field(default_factory=dict)
+    """The skills of each task, from 0. Empty: what experts say of the tasks (one skill for each first word of a task's
+    category; for the levels of the paper its Table 2)."""
+
+
+class ExpertRouter(FixedRouter):
+    """The skills that `routing.allocation` names for each task."""
+
+    Options: ClassVar[type[Section]] = ExpertOptions
+
+    def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
+        super().__init__(tasks, expert_table(tasks, options.allocation))
 
 
 def expert_table(tasks: Sequence[str], allocation: Mapping[str, Sequence[int]]) -> Tensor:
-    """[tasks, skills], 1 where `allocation` gives a task a skill; as many skills as its largest number asks for."""
+    """[tasks, skills], 1 where `allocation` gives a task a skill; as many skills as its largest number asks for.
+
+    Raises:
+        InputError: a task has no entry, or an entry names no skill or a negative one.
+    """
     missing = [task for task in tasks if not allocation.get(task)]
     if missing:
         raise InputError(f"routing.allocation names no skill for task {missing[0]!r} ({len(missing)} tasks lack one).")

@@ -1,41 +1,53 @@
 """A learned table of logits: one row per task, at every site or for the whole backbone."""
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from polyray.errors import InputError
+from polyray.config import Section
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
 from polyray.routing.names import TaskNames, distinct
-from polyray.routing.options import RoutingOptions
+from polyray.routing.options import LearnedOptions
+from polyray.routing.prior import ibp_log_prior
+from polyray.routing.router import Allocation, NewRow
 
 Noise = Callable[[Tensor], Tensor]
-Weigh = Callable[[Tensor, Noise | None, RoutingOptions], Tensor]
 
 
-class LearnedRouter(nn.Module):
+class LearnedRouter(nn.Module, ABC):
     """Rows of logits, drawn from U(-1e-3, 1e-3), that `weigh` turns into weights over skills.
 
-    logits [sites or 1, heads, tasks, skills].
+    logits [sites or 1, heads, tasks, skills]. Each learned router is this class with a `weigh` of its own.
     """
 
-    def __init__(
-        self,
-        weigh: Weigh,
-        tasks: Sequence[str],
-        layout: Layout,
-        options: RoutingOptions,
-        generator: torch.Generator,
-    ) -> None:
+    Options: ClassVar[type[Section]] = LearnedOptions
+    speed: ClassVar[Literal["routing", "skills"]] = "routing"
+    by_task: ClassVar[bool] = True
+    trains_rows: ClassVar[bool] = True
+    starts_afresh: ClassVar[bool] = False
+    module_kinds: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
         super().__init__()
-        if options.temperature <= 0:
-            raise InputError(f"routing.temperature is {options.temperature}; it must be above 0.")
-        self.tasks, self.options, self.weigh = TaskNames(tasks), options, weigh
-        sites = len(layout.sites) if options.granularity == "site" else 1
-        self.logits = nn.Parameter(symmetric((sites, layout.n_heads, len(tasks), options.n_skills), generator))
+        self.tasks, self.layout = TaskNames(tasks), layout
+        self.options: LearnedOptions = options
+        n_tables = len(layout.sites) if options.granularity == "site" else 1
+        self.logits = nn.Parameter(symmetric((n_tables, layout.n_heads, len(tasks), options.n_skills), generator))
+
+    @abstractmethod
+    def weigh(self, logits: Tensor, noise: Noise | None) -> Tensor:
+        """Weights over skills: logits [..., skills] -> [..., skills] with sum 1, perturbed where there is noise."""
+
+    @classmethod
+    def from_state(cls, tasks: Sequence[str], layout: Layout, options: Any, state: Mapping[str, Tensor]) -> Self:
+        """The router with these logits."""
+        router = cls(tasks, layout, options, torch.Generator().manual_seed(0))
+        router.load_state_dict(state)
+        return router
 
     @property
     def n_skills(self) -> int:
@@ -51,41 +63,54 @@ class LearnedRouter(nn.Module):
         rows = self.tasks.rows(tasks)
         noisy = self.training and self.options.sample != "none"
         if noisy and self.options.sample == "example":
-            kept, places = rows, list(range(len(rows)))
+            row_tasks, row_of_example = rows, list(range(len(rows)))
         else:
-            kept, places = distinct(rows)
+            row_tasks, row_of_example = distinct(rows)
         device = self.logits.device
-        chosen = self.logits.index_select(2, torch.tensor(kept, device=device))
+        logits = self.logits.index_select(2, torch.tensor(row_tasks, device=device))
         noise: Noise | None = (lambda like: uniform(like, generator)) if noisy else None
-        return Mix(self.weigh(chosen, noise, self.options), Rows(places, len(kept), device))
+        return Mix(self.weigh(logits, noise), Rows(row_of_example, len(row_tasks), device))
 
-    def probabilities(self) -> Tensor:
-        """[sites * heads, tasks, skills], how strongly a task uses a skill, without noise, each in [0, 1]."""
-        return self.logits.detach().sigmoid().flatten(0, 1)
+    def allocation(self) -> Allocation:
+        """Sigmoids of the logits, one table for each site and head."""
+        probabilities = self.logits.detach().sigmoid().flatten(0, 1)
+        sites = self.layout.sites if self.options.granularity == "site" else ("all sites",)
+        heads = self.layout.n_heads
+        tables = tuple(f"{site} {head}" if heads > 1 else site for site in sites for head in range(heads))
+        return Allocation(probabilities=probabilities, tables=tables, tasks=self.tasks.names)
 
-    def add_task(
-        self,
-        name: str,
-        generator: torch.Generator,
-        init: Literal["uniform", "mean", "copy"] = "uniform",
-        like: str | None = None,
-    ) -> None:
+    def same_mixture(self) -> list[int]:
+        """Every task has a row of its own."""
+        return list(range(len(self.tasks)))
+
+    def log_prior(self) -> Tensor | None:
+        """The Indian Buffet Process prior of the logits times `options.ibp`; None where that is 0."""
+        options = self.options
+        if not options.ibp:
+            return None
+        return options.ibp * ibp_log_prior(
+            self.logits, alpha=options.ibp_alpha, columns=options.ibp_columns, centred=options.ibp_centred
+        )
+
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Self:
+        """A router with one fresh row (Ponti et al. 2023, section 4.2)."""
+        return type(self)([name], self.layout, self.options, generator)
+
+    def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:
         """A row for a new task; the old rows keep every bit.
 
-        init: fresh U(-1e-3, 1e-3), the mean of the known rows, or a copy of the task `like`.
-
         Raises:
-            InputError: the name is taken, or `like` is unknown.
+            InputError: the name is taken, or `row.like` is unknown.
         """
         old = self.logits.detach()
         names = self.tasks.with_new(name)
-        if init == "copy":
-            row = old[:, :, self.tasks.rows([like or ""])]
-        elif init == "mean":
-            row = old.mean(2, keepdim=True)
+        if row.init == "copy":
+            new = old[:, :, self.tasks.rows([row.like])]
+        elif row.init == "mean":
+            new = old.mean(2, keepdim=True)
         else:
-            row = symmetric((*old.shape[:2], 1, old.shape[3]), generator).to(old)
-        self.logits = nn.Parameter(torch.cat([old, row], 2))
+            new = symmetric((*old.shape[:2], 1, old.shape[3]), generator).to(old)
+        self.logits = nn.Parameter(torch.cat([old, new], 2))
         self.tasks = names
 
 

@@ -1,17 +1,50 @@
-"""How a router shares its skills among tasks."""
+"""Options that several routers share."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import Field
 
-@dataclass(frozen=True, kw_only=True)
-class RoutingOptions:
-    """The choices of every router; a router reads those that concern it."""
+from polyray.config import Section
 
-    n_skills: int = 8  # skills of the inventory; shared, private and expert set their own
-    granularity: Literal["site", "model"] = "site"  # an allocation per site, or one for the whole backbone
-    temperature: float = 1.0  # of the relaxed Bernoulli or the softmax
-    sample: Literal["example", "task", "none"] = "example"  # whose noise: every example's, every task's, or nobody's
-    top: int = 2  # skills kept by hard and token_moe
-    allocation: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # expert: the skills of each task
+
+class SkillCount(Section):
+    """The size of an inventory."""
+
+    n_skills: int = Field(8, ge=1)
+    """Skills of the inventory."""
+
+
+class Granularity(Section):
+    """How many allocations there are."""
+
+    granularity: Literal["site", "model"] = "site"
+    """One allocation per site, or one for the whole backbone."""
+
+
+class PriorOptions(Section):
+    """The Indian Buffet Process prior over allocations."""
+
+    ibp: float = Field(0.0, ge=0)
+    """Coefficient of the Indian Buffet Process prior in the loss; 0 leaves it out, as the paper's final model does."""
+    ibp_alpha: float = Field(5.0, gt=0)
+    """The prior's expected number of skills per task."""
+    ibp_columns: Literal["exact", "counts"] = "exact"
+    """The prior as the paper writes it, or of the columns' counts, which prefers few tasks per skill."""
+    ibp_centred: bool = True
+    """Subtract the prior's value at half-full columns, so that logged losses stay comparable."""
+
+
+class LearnedOptions(SkillCount, Granularity, PriorOptions):
+    """The choices of a learned allocation."""
+
+    temperature: float = Field(1.0, gt=0)
+    """Temperature of the relaxed Bernoulli or the softmax."""
+    sample: Literal["example", "task", "none"] = "example"
+    """Whose noise a step draws: every example's, every task's, or nobody's."""
+
+
+class TopOptions(Section):
+    """How many skills are kept."""
+
+    top: int = Field(2, ge=1)
+    """Skills that a task, or with token_moe a token, keeps."""

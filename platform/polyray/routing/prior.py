@@ -1,25 +1,15 @@
 """The Indian Buffet Process prior over allocations."""
 
 import math
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
-class IbpOptions:
-    """How the prior enters the loss: loss - coefficient * log p(Z | alpha)."""
-
-    coefficient: float = 0.0  # 0 leaves it out, as the paper's final model does
-    alpha: float = 5.0  # expected skills per task
-    centred: bool = True  # subtract the value at half-full columns, so that the logged loss stays comparable
-    # "exact": the paper's Eq. 4; "counts": the probability of the counts, which prefers sparsity
-    columns: Literal["exact", "counts"] = "exact"
-
-
-def ibp_log_prior(logits: Tensor, options: IbpOptions) -> Tensor:
+def ibp_log_prior(
+    logits: Tensor, *, alpha: float = 5.0, columns: Literal["exact", "counts"] = "exact", centred: bool = True
+) -> Tensor:
     """Mean over sites and heads of log p(Z | alpha) (Ponti et al. 2023, Eq. 4; Griffiths & Ghahramani 2011, Eq. 14).
 
     logits [..., tasks, skills] -> scalar:
@@ -27,22 +17,23 @@ def ibp_log_prior(logits: Tensor, options: IbpOptions) -> Tensor:
     skill j, K_h the skills with the same column h, H_T the harmonic number. Z is sigmoid(logit) > 0.5 with a
     straight-through gradient; columns that nobody uses do not count.
 
-    As written the prior's gradient pulls a column towards its nearer end, all tasks or none (facts of the formula:
-    it is symmetric in m - 1 and T - m). `columns="counts"` adds log C(T, m_j), the number of columns with that count,
-    which leaves -log m_j and so prefers few tasks per skill.
+    As written the prior's gradient pulls a column towards its nearer end, all tasks or none, because the formula is
+    symmetric in m - 1 and T - m. `columns="counts"` adds log C(T, m_j), the number of columns with that count,
+    which leaves -log m_j and so prefers few tasks per skill. `alpha` is the expected number of skills per task;
+    `centred` subtracts the value at half-full columns.
     """
     tasks, skills = logits.shape[-2:]
     soft = logits.sigmoid()
     hard = (soft > 0.5).to(soft)
     used = hard.detach().sum(-2)  # [..., skills]
     m = (hard + (soft - soft.detach())).sum(-2).where(used > 0, 1)
-    value = _columns(m, tasks, options.columns) * (used > 0)
-    constant = math.log(options.alpha) * (used > 0).to(soft)
-    prior = (value + constant).sum(-1) - _same_histories(hard) - options.alpha * _harmonic(tasks)
-    if options.centred:
+    value = _columns(m, tasks, columns) * (used > 0)
+    constant = math.log(alpha) * (used > 0).to(soft)
+    prior = (value + constant).sum(-1) - _same_histories(hard) - alpha * _harmonic(tasks)
+    if centred:
         half = torch.tensor(max(1.0, tasks / 2), dtype=soft.dtype, device=soft.device)
-        centre = skills * (_columns(half, tasks, options.columns) + math.log(options.alpha))
-        prior = prior - centre + options.alpha * _harmonic(tasks)
+        centre = skills * (_columns(half, tasks, columns) + math.log(alpha))
+        prior = prior - centre + alpha * _harmonic(tasks)
     return prior.mean()
 
 

@@ -2,15 +2,22 @@
 
 from torch import Tensor
 
-from polyray.routing.learned import Noise
-from polyray.routing.options import RoutingOptions
+from polyray.routing.learned import LearnedRouter, Noise
 
 
-def softmax(logits: Tensor, noise: Noise | None, options: RoutingOptions) -> Tensor:
+class SoftRouter(LearnedRouter):
+    """A learned distribution over skills for every task."""
+
+    def weigh(self, logits: Tensor, noise: Noise | None) -> Tensor:
+        """Gumbel-softmax draws."""
+        return softmax(logits, noise, self.options.temperature)
+
+
+def softmax(logits: Tensor, noise: Noise | None, temperature: float) -> Tensor:
     """Softmax over skills at the temperature, perturbed by Gumbel noise in training (Jang et al. 2017, Eq. 2).
 
     logits [..., skills] -> [..., skills] with sum 1.
     """
     if noise is not None:
         logits = logits - noise(logits).log().neg().log()
-    return (logits / options.temperature).softmax(-1)
+    return (logits / temperature).softmax(-1)

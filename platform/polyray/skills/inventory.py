@@ -1,132 +1,162 @@
-"""An inventory on disk: a library of its skills, and beside them the router (and a trained backbone)."""
+"""An inventory on disk: a library of its skills, and beside them the router and a trained backbone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyray.backbones import Backbone, load_backbone
-from polyray.errors import InputError
+from polyray import __version__
 from polyray.files import writing
-from polyray.modules.kinds import LINEAR
-from polyray.modules.mix import Mix
-from polyray.modules.options import ModuleOptions
-from polyray.routing import RoutingOptions
-from polyray.routing.prior import IbpOptions
-from polyray.skills.skill import (
-    BackboneCard,
-    Card,
-    Parent,
-    Skill,
-    check_sums,
-    load_skill,
-    read_card,
-    save_skill,
-    sha256,
-)
-from polyray.training.model import Form, Modular, build
+from polyray.modules.attach import Inventory
+from polyray.routing import Router
+from polyray.skills.card import SCHEMA, Ancestor, BackboneCard, Card, Parent, check_sums, read_card, sha256
+from polyray.skills.skill import HEADS, Skill, load_skill, save_skill, storable
+from polyray.skills.spec import InventorySpec
 
-FOLDER, ABOUT, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetensors", "backbone.safetensors"
+FOLDER, CARD, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetensors", "backbone.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where the skills of an inventory come from."""
+    """What the skills of an inventory were trained on: backbone, tasks, fingerprints of the tasks' examples, seed."""
 
     backbone: BackboneCard
     suite: str
     tasks: tuple[str, ...]
     data: Mapping[str, str]
     seed: int
-
-    @classmethod
-    def of(
-        cls, backbone: Backbone, suite: str, tasks: Sequence[str], data: Mapping[str, str], seed: int
-    ) -> "Provenance":
-        """The origin of skills that are trained on `tasks`; data: the fingerprint of each task's examples."""
-        card = BackboneCard(name=backbone.name, revision=backbone.revision, fingerprint=backbone.fingerprint)
-        return cls(backbone=card, suite=suite, tasks=tuple(tasks), data=dict(data), seed=seed)
+    started_from: tuple[Ancestor, ...] = ()
 
 
-class _About(BaseModel):
-    """inventory.json"""
+class InventoryCard(BaseModel):
+    """inventory.json: spec, tasks, skills and backbone of an inventory, and the sums of its files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    module: str
-    modules: dict[str, Any]
-    sites: tuple[str, ...]
-    routing: str
-    router: dict[str, Any]
+    schema_version: int = SCHEMA
+    spec: InventorySpec
+    suite: str
     tasks: tuple[str, ...]
     skills: tuple[str, ...]
     backbone: BackboneCard
+    polyray: str = __version__
     sha256: dict[str, str]
 
 
-def save_inventory(folder: Path, model: Modular, form: Form, origin: Provenance, metrics: Mapping[str, Any]) -> None:
+class Trained(Protocol):
+    """A network with an inventory and its router, of language or of an agent."""
+
+    @property
+    def inventory(self) -> Inventory:
+        """The skills."""
+
+    @property
+    def router(self) -> Router:
+        """The allocation of skills to tasks."""
+
+    def backbone_state(self) -> Mapping[str, Tensor]:
+        """The backbone's own tensors that training changed, under their names without skills; empty: none."""
+
+    def heads_state(self) -> Mapping[str, Tensor]:
+        """The tensors of the heads as KEY/PARAMETER; empty: there are none."""
+
+    def load_backbone_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `backbone_state` returned.
+
+        Raises:
+            InputError: the state does not fit.
+        """
+
+    def load_heads_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore what `heads_state` returned.
+
+        Raises:
+            InputError: the state does not fit.
+        """
+
+
+def save_inventory(
+    folder: Path, model: Trained, spec: InventorySpec, provenance: Provenance, metrics: Mapping[str, Any]
+) -> None:
     """Write every skill as `folder`/skill-N and the router as `folder`/inventory, each whole or not at all."""
-    names = [f"skill-{index}" for index in range(model.inventory.n_skills)]
+    inventory, router = model.inventory, model.router
+    names = [f"skill-{index}" for index in range(inventory.n_skills)]
     for index, name in enumerate(names):
-        card = _card(name, model, origin, metrics)
-        save_skill(Skill(card=card, tensors=model.inventory.skill(index)), folder / name)
+        save_skill(new_skill(name, model, inventory.skill(index), provenance, metrics), folder / name)
     with writing(folder / FOLDER) as temporary:
-        save_file(_contiguous(model.router.state_dict()), temporary / ROUTER)
-        own = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
-        if own:
-            save_file(_contiguous(own), temporary / BACKBONE)
-        sums = {path.name: sha256(path) for path in sorted(temporary.iterdir())}
-        about = _About(
-            module=form.module, modules=asdict(form.modules), sites=form.sites, routing=form.routing,
-            router={**asdict(form.router), "allocation": dict(form.router.allocation)},
-            tasks=model.router.tasks.names, skills=tuple(names), backbone=origin.backbone, sha256=sums,
+        save_file({name: storable(x).clone() for name, x in router.state_dict().items()}, temporary / ROUTER)
+        backbone = model.backbone_state()
+        if backbone:
+            save_file({name: storable(x).clone() for name, x in backbone.items()}, temporary / BACKBONE)
+        card = InventoryCard(
+            spec=spec, suite=provenance.suite, tasks=router.tasks.names, skills=tuple(names),
+            backbone=provenance.backbone,
+            sha256={path.name: sha256(path) for path in sorted(temporary.iterdir())},
         )  # fmt: skip
-        (temporary / ABOUT).write_text(about.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def new_skill(
+    name: str,
+    model: Trained,
+    modules: Mapping[str, Tensor],
+    provenance: Provenance,
+    metrics: Mapping[str, Any],
+    parents: Sequence[Parent] = (),
+) -> Skill:
+    """A skill of these modules and of the model's heads, with its card."""
+    inventory = model.inventory
+    card = Card(
+        name=name, kind=inventory.kind, backbone=provenance.backbone, sites=inventory.sites,
+        options=inventory.options.model_dump(mode="json"), tasks=provenance.tasks, seed=provenance.seed,
+        parents=tuple(parents), started_from=provenance.started_from, metrics=dict(metrics),
+        data=dict(provenance.data),
+    )  # fmt: skip
+    heads = {f"{HEADS}{key}": tensor for key, tensor in model.heads_state().items()}
+    return Skill(card=card, tensors={**modules, **heads})
 
 
 @dataclass(frozen=True, kw_only=True)
 class InventoryFolder:
-    """An inventory as `save_inventory` wrote it, its sums checked."""
+    """An inventory as `save_inventory` wrote it, the sums of its files checked."""
 
     path: Path
-    form: Form
-    tasks: tuple[str, ...]
-    skills: tuple[str, ...]
-    backbone: BackboneCard
+    card: InventoryCard
 
-    def build(self) -> Modular:
-        """The model in evaluation mode: backbone, skills and router with their trained tensors, all frozen.
+    @property
+    def spec(self) -> InventorySpec:
+        """Modules, sites and router."""
+        return self.card.spec
+
+    @property
+    def skill_folders(self) -> list[Path]:
+        """The folders of the skills, in the order of the router's columns."""
+        return [self.path / name for name in self.card.skills]
+
+    def router_state(self) -> dict[str, Tensor]:
+        """The router's tensors."""
+        return load_file(self.path / FOLDER / ROUTER)
+
+    def restore(self, model: Trained) -> None:
+        """Load skills, heads and trained backbone into a model built from the same spec with `router_state`.
 
         Raises:
-            InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
+            InputError: a skill is damaged, or tensors do not fit.
         """
-        backbone = load_backbone(self.backbone.name, self.backbone.revision)
-        if backbone.fingerprint != self.backbone.fingerprint:
-            raise InputError(
-                f"The skills in {self.path} were trained on other weights than {self.backbone.name!r} has here "
-                f"(fingerprint {self.backbone.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
-            )
-        model = build(backbone, self.form, self.tasks, IbpOptions(), torch.Generator().manual_seed(0))
-        self.restore(model)
-        backbone.freeze()
-        return model.eval()
-
-    def restore(self, model: Modular) -> None:
-        """Put the tensors into a model of the same form."""
-        for index, name in enumerate(self.skills):
-            model.inventory.load_skill(index, load_skill(self.path / name).tensors)
-        model.router.load_state_dict(load_file(self.path / FOLDER / ROUTER))
+        heads: Mapping[str, Tensor] = {}
+        for index, folder in enumerate(self.skill_folders):
+            skill = load_skill(folder)
+            model.inventory.load_skill(index, skill.modules)
+            heads = skill.heads
+        if heads:
+            model.load_heads_state(heads)
         if (self.path / FOLDER / BACKBONE).exists():
-            state = load_file(self.path / FOLDER / BACKBONE)
-            with torch.no_grad():
-                for name, parameter in model.network.named_parameters():
-                    if name in state:
-                        parameter.copy_(state[name])
+            model.load_backbone_state(load_file(self.path / FOLDER / BACKBONE))
 
 
 def load_inventory(folder: Path) -> InventoryFolder:
@@ -135,43 +165,14 @@ def load_inventory(folder: Path) -> InventoryFolder:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    about = read_card(folder / FOLDER / ABOUT, _About, f"{folder} holds no inventory of skills")
-    check_sums(folder / FOLDER, about.sha256, ABOUT)
-    form = Form(
-        module=about.module, modules=ModuleOptions(**about.modules), sites=about.sites, routing=about.routing,
-        router=RoutingOptions(**about.router),
-    )  # fmt: skip
-    return InventoryFolder(path=folder, form=form, tasks=about.tasks, skills=about.skills, backbone=about.backbone)
+    card = read_card(folder / FOLDER / CARD, InventoryCard, f"{folder} holds no inventory of skills")
+    check_sums(folder / FOLDER, card.sha256, CARD)
+    return InventoryFolder(path=folder, card=card)
 
 
-def save_mixed(folder: Path, model: Modular, origin: Provenance, name: str, metrics: Mapping[str, Any]) -> bool:
-    """Write the skill that the mix of the router's only task amounts to as `folder`/`name`.
-
-    Returns whether there is one: mixes of some kinds of module, and of some routers, are no single skill.
-    """
+def restore_parameters(named: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+    """Copy the tensors of `state` into those of `named` that have their names."""
     with torch.no_grad():
-        mix = model.router(model.router.tasks.names[:1])
-    if model.inventory.kind not in LINEAR or not isinstance(mix, Mix):
-        return False
-    weights = mix.weights[:, :, 0]
-    parents = tuple(
-        Parent(name=f"skill-{index}", weight=float(weight)) for index, weight in enumerate(weights.mean((0, 1)))
-    )
-    card = _card(name, model, origin, metrics, parents)
-    save_skill(Skill(card=card, tensors=model.inventory.blend(weights)), folder / name)
-    return True
-
-
-def _card(
-    name: str, model: Modular, origin: Provenance, metrics: Mapping[str, Any], parents: tuple[Parent, ...] = ()
-) -> Card:
-    inventory = model.inventory
-    return Card(
-        name=name, kind=inventory.kind, backbone=origin.backbone, sites=inventory.sites,
-        options=asdict(inventory.options), tasks=origin.tasks, seed=origin.seed, parents=parents, metrics=dict(metrics),
-        data=dict(origin.data),
-    )  # fmt: skip
-
-
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        for name, parameter in named.items():
+            if name in state:
+                parameter.copy_(state[name])

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from polyray.errors import InputError
 from polyray.lookup import suggestion
-from polyray.skills.skill import CARD, Card, Skill, load_card, load_skill
+from polyray.skills.card import CARD, Card
+from polyray.skills.skill import Skill, load_card, load_skill
 
 
 def cards(folder: Path) -> dict[str, Card]:

@@ -4,7 +4,6 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from torch import Tensor
 from polyray.errors import InputError
 from polyray.files import writing
 from polyray.lookup import lookup
-from polyray.modules.options import ModuleOptions
-from polyray.skills.skill import BackboneCard, Card, Skill
+from polyray.modules.lora import LoraOptions
+from polyray.skills.card import BackboneCard, Card
+from polyray.skills.skill import Skill
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 FACTOR = re.compile(r"base_model\.model\.(?P<site>.+)\.lora_(?P<factor>[AB])\.weight")
@@ -109,10 +109,10 @@ def import_peft(
         down, up = (_factor(folder, factors, site, which, rank) for which in ("A", "B"))
         tensors[f"{site}/down.weight"] = down.T.contiguous()[None]  # [1, in, rank]
         tensors[f"{site}/up.weight"] = up.T.contiguous()[None]  # [1, rank, out]
-    options = ModuleOptions(rank=rank, alpha=alpha * math.sqrt(rank) if config["use_rslora"] else alpha)
+    options = LoraOptions(rank=rank, alpha=alpha * math.sqrt(rank) if config["use_rslora"] else alpha)
     card = Card(
-        name=name, kind="lora", backbone=backbone, sites=tuple(sites), options=asdict(options), tasks=tuple(tasks),
-        metrics=dict(metrics or {}),
+        name=name, kind="lora", backbone=backbone, sites=tuple(sites), options=options.model_dump(mode="json"),
+        tasks=tuple(tasks), metrics=dict(metrics or {}),
     )  # fmt: skip
     return Skill(card=card, tensors=tensors)
 

@@ -1,80 +1,54 @@
-"""A skill on disk: its tensors and a card that says what they belong to."""
+"""A skill on disk: its tensors and the card that says what they belong to."""
 
-import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyray import __version__
 from polyray.errors import InputError
 from polyray.files import writing
+from polyray.skills.card import CARD, Ancestor, Card, check_sums, read_card, sha256
+from polyray.skills.fingerprint import fingerprint
 
-TENSORS, CARD = "skill.safetensors", "card.json"
-
-AnyCard = TypeVar("AnyCard", bound=BaseModel)
-
-
-class BackboneCard(BaseModel):
-    """The network that a skill was trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    revision: str = ""
-    fingerprint: str
-
-
-class Parent(BaseModel):
-    """A skill that another one was made from, and with what weight."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    weight: float
-
-
-class Card(BaseModel):
-    """What a skill is, where it comes from, and the sums that show it is whole."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    kind: str  # key of MODULES
-    backbone: BackboneCard
-    sites: tuple[str, ...]
-    options: dict[str, float | int]  # of the modules
-    tasks: tuple[str, ...] = ()
-    seed: int = 0
-    parents: tuple[Parent, ...] = ()
-    metrics: dict[str, Any] = Field(default_factory=dict)
-    data: dict[str, str] = Field(default_factory=dict)  # fingerprints of what it was trained on
-    polyray: str = __version__
-    sha256: dict[str, str] = Field(default_factory=dict)  # of each tensor file; filled in by save_skill
+TENSORS = "skill.safetensors"
+HEADS = "heads/"  # how the names of a head's tensors begin
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Skill:
-    """One module at every site: tensors SITE/PARAMETER, each [heads, *shape], and the card."""
+    """One module at every site, the heads trained with it, and the card.
+
+    tensors: SITE/PARAMETER, each [heads of multi-head routing, *shape], and heads/KEY/PARAMETER.
+    """
 
     card: Card
     tensors: Mapping[str, Tensor]
+
+    @property
+    def modules(self) -> dict[str, Tensor]:
+        """The tensors of the modules, without heads."""
+        return {name: tensor for name, tensor in self.tensors.items() if not name.startswith(HEADS)}
+
+    @property
+    def heads(self) -> dict[str, Tensor]:
+        """The tensors of the heads as KEY/PARAMETER."""
+        return {name.removeprefix(HEADS): x for name, x in self.tensors.items() if name.startswith(HEADS)}
 
 
 def save_skill(skill: Skill, folder: Path) -> None:
     """Write the skill's folder, whole or not at all; one that stood there is replaced."""
     with writing(folder) as temporary:
-        save_file({name: _own(tensor) for name, tensor in skill.tensors.items()}, temporary / TENSORS)
-        card = skill.card.model_copy(update={"sha256": {TENSORS: sha256(temporary / TENSORS)}})
+        save_file({name: storable(tensor) for name, tensor in skill.tensors.items()}, temporary / TENSORS)
+        sums = {TENSORS: sha256(temporary / TENSORS)}
+        card = skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
         (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
-def _own(tensor: Tensor) -> Tensor:
+def storable(tensor: Tensor) -> Tensor:
     """`tensor` as safetensors wants it: on the CPU, in one piece, sharing its memory with no other."""
     tensor = tensor.detach().cpu().contiguous()
     return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
@@ -105,50 +79,12 @@ def load_card(folder: Path) -> Card:
     return read_card(folder / CARD, Card, f"{folder} holds no skill")
 
 
-def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
-    """The card in a JSON file; otherwise: what is wrong where it cannot be read, the beginning of the message.
+def ancestor(folder: Path, seen_from: Path) -> Ancestor:
+    """The skill in `folder` as an ancestor of one that is written to the folder `seen_from`.
 
     Raises:
-        InputError: the file cannot be read, or has a wrong field.
+        InputError: there is no skill in `folder`.
     """
-    try:
-        return kind.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{otherwise}: cannot read {file}: {error}") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise InputError(f"{file}: {where}: {problem['msg']}.") from None
-
-
-def check_sums(folder: Path, sums: Mapping[str, str], card: str) -> None:
-    """Compare the files in `folder` with their sha256 `sums`, which stand in the file `card`.
-
-    Raises:
-        InputError: one is missing, or has another sum.
-    """
-    for name, wanted in sums.items():
-        file = folder / name
-        if not file.is_file():
-            raise InputError(f"{folder} is not whole: {name} is missing.")
-        if sha256(file) != wanted:
-            raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {card}.")
-
-
-def check_backbone(card: Card, fingerprint: str) -> None:
-    """Refuse a backbone that a skill was not trained on.
-
-    Raises:
-        InputError: the fingerprints differ.
-    """
-    if card.backbone.fingerprint != fingerprint:
-        raise InputError(
-            f"Skill {card.name!r} was trained on the backbone {card.backbone.name!r} with the fingerprint "
-            f"{card.backbone.fingerprint[:12]}, this one has {fingerprint[:12]}: load the same weights."
-        )
-
-
-def sha256(file: Path) -> str:
-    """The sha256 of a file, as a hexadecimal number."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    card = load_card(folder)
+    path = os.path.relpath(folder.resolve(), seen_from.resolve())
+    return Ancestor(name=card.name, path=path, fingerprint=card.fingerprint)

@@ -1,46 +1,87 @@
 """Tasks: examples with a metric, in suites of one kind.
 
-`load_suite(name, options)` gives a Suite; a new kind of task is one file and one line in TASKS.
+`load_suite(options)` gives a Suite; a new kind of suite is one file and one line in TASKS.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
+from typing import Any
 
-from polyray.lookup import lookup
+from polyray.config import Choice, Section
 from polyray.tasks.crossfit import crossfit
 from polyray.tasks.jsonl import jsonl
-from polyray.tasks.options import HubDataset, TaskOptions
+from polyray.tasks.options import FolderOptions, HubDataset, HubOptions, PlantedSuiteOptions, SelectionOptions
 from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Example, Suite, Task, read_all
 
 
-def hub(options: TaskOptions) -> Suite:
-    """Tasks made of datasets that the `datasets` library loads."""
-    # The library takes seconds to import, in every worker process; only this suite needs it.
-    suite: Suite = vars(import_module("polyray.tasks.hub"))["hub"](options)
+@dataclass(frozen=True, kw_only=True)
+class SuiteKind:
+    """A kind of suite: the options it reads, and the function that loads it."""
+
+    about: str
+    Options: type[Section]
+    load: Callable[[Any], Suite]
+
+
+def _hub(options: HubOptions) -> Suite:
+    # The datasets library takes seconds to import, in every worker process; only this suite needs it.
+    suite: Suite = import_module("polyray.tasks.hub").hub(options)
     return suite
 
 
-def planted(options: TaskOptions) -> Suite:
-    """Seeded synthetic tasks, each a composition of a few known latent skills."""
+def _planted(options: PlantedSuiteOptions) -> Suite:
     return load_planted(options.planted)
 
 
-TASKS: dict[str, Callable[[TaskOptions], Suite]] = {
-    "crossfit": crossfit,
-    "hub": hub,
-    "jsonl": jsonl,
-    "planted": planted,
-}
+TASKS: dict[str, SuiteKind] = {
+    "crossfit": SuiteKind(
+        about="few-shot text-to-text tasks as TSV files in the layout of CrossFit", Options=FolderOptions, load=crossfit
+    ),
+    "hub": SuiteKind(about="tasks made of datasets that the `datasets` library loads", Options=HubOptions, load=_hub),
+    "jsonl": SuiteKind(about="a user's own tasks as JSON lines", Options=FolderOptions, load=jsonl),
+    "planted": SuiteKind(
+        about="seeded synthetic tasks, each a composition of a few known latent skills", Options=PlantedSuiteOptions,
+        load=_planted,
+    ),
+}  # fmt: skip
 
 
-def load_suite(name: str, options: TaskOptions) -> Suite:
-    """The suite called `name` with the tasks that `options` selects.
+class TasksOptions(Choice):
+    """The `tasks` section of every job: the options of the suite that `suite` names, and the splits to learn from."""
+
+    table = TASKS
+    noun = "suite"
+
+    kind: str = "planted"
+    """Kind of suite; in a config the field `suite`."""
+    train_splits: tuple[str, ...] = ("train", "dev")
+    """Splits of the training tasks that multi-task training uses, from every few-shot seed, repeats left out."""
+
+
+def load_suite(tasks: TasksOptions) -> Suite:
+    """The suite that `tasks` chooses, with the tasks that its options select.
 
     Raises:
-        InputError: no suite has that name, or its data or options are wrong.
+        InputError: its data or options are wrong.
     """
-    return lookup(TASKS, name, "suite")(options)
+    return TASKS[tasks.kind].load(tasks.options)
 
 
-__all__ = ["SPLITS", "TASKS", "Example", "HubDataset", "Suite", "Task", "TaskOptions", "load_suite", "read_all"]
+__all__ = [
+    "SPLITS",
+    "TASKS",
+    "Example",
+    "FolderOptions",
+    "HubDataset",
+    "HubOptions",
+    "PlantedSuiteOptions",
+    "SelectionOptions",
+    "Suite",
+    "SuiteKind",
+    "Task",
+    "TasksOptions",
+    "load_suite",
+    "read_all",
+]

@@ -13,7 +13,7 @@ from pathlib import Path
 from polyray.errors import InputError
 from polyray.tasks.choices import inline_choices
 from polyray.tasks.crossfit_metrics import CROSSFIT_METRICS
-from polyray.tasks.options import TaskOptions
+from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example, data_folder, parsed_card, read_json, read_lines
 from polyray.tasks.task import SPLITS, Cached, Example, Suite, Task
@@ -34,7 +34,7 @@ class _Folder:
     k: int
 
 
-def crossfit(options: TaskOptions) -> Suite:
+def crossfit(options: FolderOptions) -> Suite:
     """The tasks in the CrossFit folder `options.path`.
 
     `tasks.json` gives each task's category, metric, labels and whether lines hold several answers. What it leaves out,

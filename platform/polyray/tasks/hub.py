@@ -11,7 +11,7 @@ from datasets.exceptions import DatasetsError
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
-from polyray.tasks.options import HubDataset, TaskOptions
+from polyray.tasks.options import HubDataset, HubOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example
 from polyray.tasks.task import SPLITS, Cached, Example, Suite, Task
@@ -19,7 +19,7 @@ from polyray.tasks.task import SPLITS, Cached, Example, Suite, Task
 _FORMATTER = Formatter()
 
 
-def hub(options: TaskOptions) -> Suite:
+def hub(options: HubOptions) -> Suite:
     """The tasks that `options.hub` describes.
 
     Classes become words: those of `labels`, else the dataset's own names.

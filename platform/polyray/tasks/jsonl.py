@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.tasks.options import TaskOptions
+from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import FOLDER, arranged, partition_path
 from polyray.tasks.reading import (
     Card,
@@ -31,7 +31,7 @@ from polyray.tasks.task import SPLITS, Example, Suite, Task
 FOLD = 10  # inputs of a lone file: the ninth of ten is dev, the tenth test
 
 
-def jsonl(options: TaskOptions) -> Suite:
+def jsonl(options: FolderOptions) -> Suite:
     """The tasks in the folder `options.path`, all their files read and checked.
 
     Raises:

@@ -36,11 +36,9 @@ class HubDataset(Section):
         return text if "{" in text else f"{{{text}}}"
 
 
-class TaskOptions(Section):
-    """Which tasks to take and from where."""
+class SelectionOptions(Section):
+    """Which tasks of a suite to take."""
 
-    path: str = ""
-    """Folder with the data of suites that read files: crossfit, jsonl."""
     partition: str = ""
     """Which tasks are train, dev and test: a name in PATH/custom_tasks_splits or a JSON file; empty: all are train."""
     include: tuple[str, ...] = ()
@@ -49,7 +47,24 @@ class TaskOptions(Section):
     """Take only tasks with a closed set of answers for every example."""
     prompt_name: bool = True
     """Begin each input with the task's name: "[TASK] INPUT", as CrossFit does."""
+
+
+class FolderOptions(SelectionOptions):
+    """A suite that reads the files of a folder."""
+
+    path: str = ""
+    """Folder with the data."""
+
+
+class HubOptions(FolderOptions):
+    """A suite of datasets that the `datasets` library loads; `path` may hold partitions."""
+
     hub: dict[str, HubDataset] = Field(default_factory=dict)
-    """For the suite hub: tasks by name, for example {rte: {path: super_glue, config: rte, input: ..., output: ...}}."""
+    """Tasks by name, for example {rte: {path: super_glue, config: rte, input: ..., output: ...}}."""
+
+
+class PlantedSuiteOptions(Section):
+    """The suite of planted tasks."""
+
     planted: PlantedOptions = PlantedOptions()
-    """For the suite planted."""
+    """How many planted tasks there are, how they are composed and how many examples each has."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from polyray.errors import InputError
 from polyray.lookup import lookup, suggestion
-from polyray.tasks.options import TaskOptions
+from polyray.tasks.options import SelectionOptions
 from polyray.tasks.reading import read_json
 from polyray.tasks.task import SPLITS, Suite, Task
 
@@ -18,7 +18,7 @@ def arranged(
     name: str,
     categories: Mapping[str, str],
     build: Callable[[str], Task],
-    options: TaskOptions,
+    options: SelectionOptions,
     partition_file: Path | None,
 ) -> Suite:
     """The suite of the tasks that `options` selects, built in the order of the partition.
@@ -45,7 +45,7 @@ def arranged(
     return Suite(name=name, tasks=tasks, partition=kept)
 
 
-def partition_path(options: TaskOptions, folder: Path | None) -> Path | None:
+def partition_path(options: SelectionOptions, folder: Path | None) -> Path | None:
     """The file that `options.partition` means: a JSON file or a name in FOLDER of `folder`; None if it is empty.
 
     Raises:

@@ -1,30 +1,13 @@
-"""The suite of a job: which tasks, which examples, read and checked before anything starts."""
+"""The suite of a job: its tasks and examples, read and checked before anything starts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polyray.backbones.backbone import Backbone, anchor
-from polyray.config import Section
 from polyray.errors import InputError
-from polyray.objectives.batches import Lengths, Row, encode
-from polyray.tasks import Example, Suite, Task, TaskOptions, load_suite
-
-
-class TasksSection(TaskOptions):
-    """Which tasks, and which of their splits training sees."""
-
-    train_splits: tuple[str, ...] = ("train", "dev")
-    """Splits of the training tasks that multi-task training uses, from every few-shot seed, repeats left out."""
-
-
-class SuiteConfig(Section):
-    """A config with a suite of tasks."""
-
-    suite: str = "planted"
-    """Family of tasks: see `polyray list tasks`."""
-    tasks: TasksSection = TasksSection()
-    """Which tasks of it."""
+from polyray.objectives.batches import Row, TextOptions, encode
+from polyray.tasks import Example, Suite, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +18,7 @@ class Encoded:
     rows: tuple[Row, ...]
 
 
-def suite_of(config: SuiteConfig) -> Suite:
-    """The suite with its tasks.
-
-    Raises:
-        InputError: the data are missing or malformed.
-    """
-    options = TaskOptions(**{name: getattr(config.tasks, name) for name in TaskOptions.model_fields})
-    return load_suite(config.suite, options)
-
-
-def part(suite: Suite, name: str) -> tuple[str, ...]:
+def partition_tasks(suite: Suite, name: str) -> tuple[str, ...]:
     """The tasks that the partition calls `name`.
 
     Raises:
@@ -62,19 +35,19 @@ def pooled_examples(task: Task, splits: Sequence[str]) -> tuple[Example, ...]:
     return tuple(dict.fromkeys(x for seed in task.seeds for split in splits for x in task.examples(split, seed)))
 
 
-def held(task: Task, split: str, seed: int | None, most: int) -> tuple[Example, ...]:
-    """The first `most` (0: all) examples of a split."""
+def first_examples(task: Task, split: str, seed: int | None, limit: int) -> tuple[Example, ...]:
+    """The first `limit` (0: all) examples of a split."""
     examples = task.examples(split, seed)
-    return examples[:most] if most else examples
+    return examples[:limit] if limit else examples
 
 
-def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Example], lengths: Lengths) -> Encoded:
+def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Example], text: TextOptions) -> Encoded:
     """The examples as rows; what an encoder chooses among is embedded on the way, so call it before skills are on.
 
     Raises:
         InputError: a text is too long, or a task does not fit the backbone.
     """
-    rows = encode(backbone, suite.tasks, examples, lengths)
+    rows = encode(backbone, suite.tasks, examples, text)
     if backbone.kind == "encoder":
         anchor(backbone, [text for row in rows for text in row.candidates])
     return Encoded(examples=tuple(examples), rows=tuple(rows))
@@ -82,13 +55,13 @@ def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Example], lengt
 
 def category_allocation(suite: Suite) -> dict[str, tuple[int, ...]]:
     """One skill for each first word of the tasks' category: CrossFit's own expert knowledge."""
-    first = {name: task.category.partition("/")[0] for name, task in suite.tasks.items()}
-    number = {word: place for place, word in enumerate(dict.fromkeys(first.values()))}
-    return {name: (number[word],) for name, word in first.items()}
+    first_words = {name: task.category.partition("/")[0] for name, task in suite.tasks.items()}
+    skills = {word: skill for skill, word in enumerate(dict.fromkeys(first_words.values()))}
+    return {name: (skills[word],) for name, word in first_words.items()}
 
 
-def of_examples(examples: Sequence[Example]) -> str:
-    """A fingerprint of examples: sha256 of their inputs and outputs in order."""
+def examples_fingerprint(examples: Sequence[Example]) -> str:
+    """sha256 over the inputs and outputs of examples, in order."""
     digest = hashlib.sha256()
     for example in examples:
         digest.update("\t".join((example.input, *example.outputs)).encode() + b"\n")

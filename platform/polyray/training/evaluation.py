@@ -1,15 +1,16 @@
 """Predictions and scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from polyray.backbones.backbone import Backbone, device_of, evaluating, longest_first
 from polyray.backbones.text import padded
+from polyray.config import Section
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives.batches import IGNORED, Row, collate
@@ -17,19 +18,25 @@ from polyray.tasks.task import Example, Task
 from polyray.training.model import Modular, scores
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decoding:
-    """How answers are found: written token by token, or chosen among the given ones."""
+class EvaluationOptions(Section):
+    """How answers are predicted: written token by token, or ranked among the task's answers."""
 
-    method: Literal["auto", "generate", "rank"] = "auto"  # auto: an encoder ranks, others generate
-    beams: int = 1
-    sample: bool = False  # draw tokens instead of taking the likeliest
-    temperature: float = 1.0
-    batch: int = 64
+    method: Literal["auto", "generate", "rank"] = "auto"
+    """Write the answer, or choose the likeliest of the task's answers; auto: encoders rank, others generate."""
+    beams: int = Field(1, ge=1)
+    """Beams of the search; 1 is greedy."""
+    sample: bool = False
+    """Draw tokens instead of searching."""
+    temperature: float = Field(1.0, gt=0)
+    """Temperature of the drawing."""
+    batch: int = Field(64, ge=1)
+    """Examples at once."""
+    max_examples: int = Field(0, ge=0)
+    """Test examples of a task at most, the first ones; 0: all."""
 
 
 @torch.no_grad()
-def predict(model: Modular, rows: Sequence[Row], decoding: Decoding, max_output: int) -> list[str]:
+def predict(model: Modular, rows: Sequence[Row], decoding: EvaluationOptions, max_output: int) -> list[str]:
     """The answer to every row; tasks may be mixed freely.
 
     Raises:
@@ -46,7 +53,7 @@ def predict(model: Modular, rows: Sequence[Row], decoding: Decoding, max_output:
     return answers
 
 
-def _answer(backbone: Backbone, rows: Sequence[Row], decoding: Decoding, max_output: int) -> list[str]:
+def _answer(backbone: Backbone, rows: Sequence[Row], decoding: EvaluationOptions, max_output: int) -> list[str]:
     if backbone.kind == "encoder":
         batch = collate(backbone, rows).to(device_of(backbone.model))
         columns = list(dict.fromkeys(text for row in rows for text in row.candidates))
@@ -54,7 +61,7 @@ def _answer(backbone: Backbone, rows: Sequence[Row], decoding: Decoding, max_out
     return _written(backbone, rows, decoding, max_output)
 
 
-def _written(backbone: Backbone, rows: Sequence[Row], decoding: Decoding, max_output: int) -> list[str]:
+def _written(backbone: Backbone, rows: Sequence[Row], decoding: EvaluationOptions, max_output: int) -> list[str]:
     read = padded([row.input for row in rows], backbone.text.pad, left=backbone.kind == "causal")
     device = device_of(backbone.model)
     ids = backbone.model.generate(  # type: ignore[operator]
@@ -67,7 +74,7 @@ def _written(backbone: Backbone, rows: Sequence[Row], decoding: Decoding, max_ou
 
 
 @torch.no_grad()
-def rank(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[str]:
+def rank(model: Modular, rows: Sequence[Row], decoding: EvaluationOptions) -> list[str]:
     """The likeliest of each row's own candidates, by mean log-likelihood per token.
 
     Raises:
@@ -93,7 +100,7 @@ def rank(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[str]:
     return [best[place][1] for place in range(len(rows))]
 
 
-def _likelihoods(model: Modular, rows: Sequence[Row], decoding: Decoding) -> list[float]:
+def _likelihoods(model: Modular, rows: Sequence[Row], decoding: EvaluationOptions) -> list[float]:
     found = [0.0] * len(rows)
     with evaluating(model):
         for places in longest_first([len(row.input) for row in rows], decoding.batch):
@@ -116,7 +123,7 @@ def _mean_likelihood(logits: Tensor, labels: Tensor | None, kind: str) -> Tensor
     return -loss.sum(-1) / (labels != IGNORED).sum(-1)
 
 
-def answers(model: Modular, rows: Sequence[Row], decoding: Decoding, max_output: int) -> list[str]:
+def answers(model: Modular, rows: Sequence[Row], decoding: EvaluationOptions, max_output: int) -> list[str]:
     """`predict` or `rank`, as `decoding.method` says."""
     if decoding.method == "rank":
         return rank(model, rows, decoding)

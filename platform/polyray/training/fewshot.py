@@ -1,91 +1,134 @@
-"""One few-shot adaptation, as a Ray task does it."""
+"""Few-shot adaptations as independent pieces of work: one task, one split, one method."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from polyray.files import write_file
-from polyray.jobs.configs import AdaptConfig
+from polyray.modules.mix import Mix
 from polyray.modules.site import without_skills
-from polyray.routing import FixedRouter
-from polyray.skills.inventory import Provenance, load_inventory, save_mixed
-from polyray.tasks import Suite, Task
-from polyray.training.adaptation import FewShotData, adapt
-from polyray.training.data import category_allocation, encoded, held, of_examples, suite_of
-from polyray.training.evaluation import answers
-from polyray.training.model import Modular
+from polyray.objectives.batches import TextOptions
+from polyray.routing import ROUTERS
+from polyray.skills.blending import parents_of
+from polyray.skills.inventory import InventoryFolder, Provenance, load_inventory, new_skill
+from polyray.skills.skill import ancestor, save_skill
+from polyray.tasks import Suite, Task, load_suite
+from polyray.training.adaptation import AdaptationOptions, FewShotData, Method, adapt
+from polyray.training.data import category_allocation, encoded, examples_fingerprint, first_examples
+from polyray.training.evaluation import EvaluationOptions, answers
+from polyray.training.model import Modular, load_model
+from polyray.training.recipe import SuiteConfig
 
 
-def result_file(piece: Mapping[str, Any]) -> Path:
-    """Where the outcome of a piece is kept."""
-    return Path(piece["out"]) / "adapted" / f"{piece['task']}-{piece['seed']}-{piece['method']}.json"
+class AdaptationRecipe(SuiteConfig):
+    """Adapt the skills of a run to tasks that it has not seen."""
+
+    skills: str = ""
+    """Folder that `polyray run polytropon` wrote: RUN/skills."""
+    text: TextOptions = TextOptions()
+    """Lengths of texts."""
+    adapt: AdaptationOptions = AdaptationOptions(warmup=0.1)
+    """How one adaptation is trained and chosen."""
+    evaluation: EvaluationOptions = EvaluationOptions()
+    """How development and test examples are scored."""
 
 
-def adapt_one(piece: Mapping[str, Any]) -> dict[str, Any]:
-    """One task, one split, one method; the outcome is written when it is whole, and returned."""
-    config = AdaptConfig.model_validate(piece["config"])
-    suite, model = _loaded(config.model_dump_json(include={"suite", "tasks", "skills"}))
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One adaptation: a task, a few-shot split of it, a method; results go below `out`."""
+
+    recipe: AdaptationRecipe
+    out: Path
+    task: str
+    seed: int
+    method: Method
+
+    @property
+    def name(self) -> str:
+        """Name of the adaptation in the run folder."""
+        return f"{self.task}-{self.seed}-{self.method}"
+
+    @property
+    def result_file(self) -> Path:
+        """The file with the adaptation's outcome."""
+        return self.out / "adapted" / f"{self.name}.json"
+
+
+def adapt_one(piece: Piece) -> dict[str, Any]:
+    """Adapt to one task from one split by one method; the outcome is written when it is whole, and returned."""
+    recipe = piece.recipe
+    suite, folder, model = _loaded(recipe.model_dump_json(include={"suite", "tasks", "skills"}))
     model.inventory.install(model.network)  # the piece before left its own copy there
-    kept = {name: p.clone() for name, p in model.network.named_parameters()} if piece["method"] == "full" else {}
-    task, seed = suite.tasks[piece["task"]], piece["seed"]
-    lengths, decoding = config.text.lengths(), config.evaluation.decoding()
+    full = piece.method == "full"
+    pretrained = {name: p.clone() for name, p in model.network.named_parameters()} if full else {}
+    task = suite.tasks[piece.task]
     with without_skills(model.inventory):
         train, dev, tests = (
-            encoded(model.backbone, suite, examples, lengths)
+            encoded(model.backbone, suite, examples, recipe.text)
             for examples in (
-                task.examples("train", seed), task.examples("dev", seed),
-                held(task, "test", seed, config.evaluation.max_examples),
+                task.examples("train", piece.seed), task.examples("dev", piece.seed),
+                first_examples(task, "test", piece.seed, recipe.evaluation.max_examples),
             )
         )  # fmt: skip
     data = FewShotData(task=task, train=train.rows, dev=dev.rows, dev_examples=dev.examples)
-    few, row = config.adapt.few_shot(), row_of(suite, model, task.name)
-    adapted = adapt(model, piece["method"], data, few, decoding, row)
-    predictions = answers(adapted.model, tests.rows, decoding, lengths.max_output)
+    adapted = adapt(model, piece.method, data, recipe.adapt, recipe.evaluation, relatives(suite, model, task.name))
+    predictions = answers(adapted.model, tests.rows, recipe.evaluation, recipe.text.max_output)
     outcome = {
-        "task": task.name, "seed": seed, "method": piece["method"], "metric": task.metric,
+        "task": task.name, "seed": piece.seed, "method": piece.method, "metric": task.metric,
         "score": task.score(predictions, tests.examples), "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
     }  # fmt: skip
-    if kept:  # the backbone itself was trained: the next piece starts from the one that was loaded
-        model.network.load_state_dict(kept, strict=False)
+    if full:  # the backbone itself was trained: the next piece starts from the pretrained one
+        model.network.load_state_dict(pretrained, strict=False)
     else:
-        _keep_skill(piece, adapted.model, task, outcome)
-    file = result_file(piece)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(file, json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False))
+        save_adapted(piece, folder, adapted.model, task, outcome)
+    piece.result_file.parent.mkdir(parents=True, exist_ok=True)
+    write_file(piece.result_file, json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False))
     return outcome
 
 
-def _keep_skill(piece: Mapping[str, Any], model: Modular, task: Task, outcome: Mapping[str, Any]) -> None:
-    """What the task's mix amounts to, as a skill of its own."""
-    seed, method = piece["seed"], piece["method"]
-    prints = {task.name: of_examples(task.examples("train", seed))}
-    origin = Provenance.of(
-        model.backbone, piece["config"]["suite"], [task.name], prints, piece["config"]["adapt"]["seed"]
-    )
-    save_mixed(Path(piece["out"]) / "skills", model, origin, f"{task.name}-{seed}-{method}", outcome)
+def save_adapted(
+    piece: Piece, trained: InventoryFolder, model: Modular, task: Task, metrics: Mapping[str, Any]
+) -> bool:
+    """Write the skill that the new task's mix amounts to as `out`/skills/NAME.
+
+    Where the skills themselves were left as they are its card names them as parents with their weights, so that it can
+    be computed again; else it names the skills from which training started. Returns whether there is one skill: mixes
+    of some kinds of module, and of some routers, are none.
+    """
+    with torch.no_grad():
+        mix = model.router(model.router.tasks.names[:1])
+    if not model.inventory.entry.blends or not isinstance(mix, Mix):
+        return False
+    folder = piece.out / "skills" / piece.name
+    weights = mix.weights[:, :, 0].cpu()
+    unchanged = piece.method == "row"
+    parents = parents_of(trained.skill_folders, weights, folder) if unchanged else ()
+    fresh = piece.method == "fresh" or unchanged or ROUTERS[trained.spec.routing.kind].starts_afresh
+    provenance = Provenance(
+        backbone=trained.card.backbone, suite=piece.recipe.suite, tasks=(task.name,),
+        data={task.name: examples_fingerprint(task.examples("train", piece.seed))}, seed=piece.recipe.adapt.seed,
+        started_from=() if fresh else tuple(ancestor(path, folder) for path in trained.skill_folders),
+    )  # fmt: skip
+    skill = new_skill(piece.name, model, model.inventory.blend(weights), provenance, metrics, parents)
+    save_skill(skill, folder)
+    return True
 
 
 @lru_cache(maxsize=1)  # a worker process does many pieces of one run
-def _loaded(key: str) -> tuple[Suite, Modular]:
-    config = AdaptConfig.model_validate_json(key)
-    folder = load_inventory(Path(config.skills))
-    model = folder.build()
+def _loaded(key: str) -> tuple[Suite, InventoryFolder, Modular]:
+    recipe = AdaptationRecipe.model_validate_json(key)
+    folder = load_inventory(Path(recipe.skills))
+    model = load_model(folder)
     model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
-    return suite_of(config), model
+    return load_suite(recipe.tasks), folder, model
 
 
-def row_of(suite: Suite, model: Modular, task: str) -> Tensor:
-    """[skills], an unseen task's row where the router is fixed: the skills of its category, or all that there are."""
-    router = model.router
-    if not isinstance(router, FixedRouter):
-        return torch.ones(model.inventory.n_skills)
-    row = torch.zeros(router.n_skills)
-    own = category_allocation(suite)
-    same = [router.tasks.rows([name])[0] for name in router.tasks.names if own.get(name) == own[task]]
-    row[:] = router.table[same].amax(0) if same else 1
-    return row
+def relatives(suite: Suite, model: Modular, task: str) -> list[str]:
+    """The tasks of the model's router that are of the category of `task`."""
+    categories = category_allocation(suite)
+    return [name for name in model.router.tasks.names if categories.get(name) == categories[task]]

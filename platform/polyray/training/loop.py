@@ -55,7 +55,7 @@ class Training:
 
 def fit(
     training: Training,
-    speeds: OptimizerOptions,
+    options: OptimizerOptions,
     steps: int,
     *,
     every: int,
@@ -72,7 +72,7 @@ def fit(
     training.model.train()
     lost, tokens, since = 0.0, 0, training.step
     while training.step < steps:
-        set_rates(training.adam, training.step, steps, speeds.warmup)
+        set_rates(training.adam, training.step, steps, options.warmup)
         for number in range(accumulate):
             batch = training.batches.draw()
             with contextlib.nullcontext() if number + 1 == accumulate else training.apart():
@@ -80,7 +80,7 @@ def fit(
             lost += loss.item() / accumulate
             tokens += batch.n_tokens
         training.reduce(trained(training.adam))
-        nn.utils.clip_grad_norm_(trained(training.adam), speeds.clip)
+        nn.utils.clip_grad_norm_(trained(training.adam), options.clip)
         training.adam.step()
         training.adam.zero_grad(set_to_none=True)
         training.step += 1

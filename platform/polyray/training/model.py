@@ -1,74 +1,132 @@
 """A backbone with an inventory and a router, as one module with a loss."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyray.backbones.backbone import Backbone, pooled
+from polyray.backbones import Backbone, load_backbone
+from polyray.backbones.backbone import pooled
 from polyray.errors import InputError
-from polyray.lookup import lookup
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
-from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import SHARED_INPUTS, site_patterns
 from polyray.objectives.batches import IGNORED, Batch
-from polyray.routing import ROUTERS, LearnedRouter, Router, RoutingOptions
-from polyray.routing.prior import IbpOptions, ibp_log_prior
+from polyray.routing import ROUTERS, Router
+from polyray.skills.inventory import InventoryFolder, restore_parameters
+from polyray.skills.spec import InventorySpec
 
 SHARPNESS = 20.0  # cosines are multiplied by it before the softmax, as sentence-transformers does
-
-
-@dataclass(frozen=True, kw_only=True)
-class Form:
-    """What an inventory on a backbone looks like: enough to build it again and load its tensors."""
-
-    module: str
-    modules: ModuleOptions
-    sites: tuple[str, ...]
-    routing: str
-    router: RoutingOptions
 
 
 class Modular(nn.Module):
     """forward(batch) is the mean loss of the batch under its tasks' mix.
 
     Attributes:
-        backbone, inventory, router; prior: the IBP term of the loss.
+        backbone, inventory, router.
     """
 
-    def __init__(self, backbone: Backbone, inventory: Inventory, router: Router, prior: IbpOptions) -> None:
+    def __init__(self, backbone: Backbone, inventory: Inventory, router: Router) -> None:
         super().__init__()
-        self.backbone, self.prior = backbone, prior
-        self.network, self.inventory, self.router = backbone.network, inventory, router
+        self.backbone = backbone
+        self.network, self.inventory = backbone.network, inventory
+        self.router = router
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Call it inside `mixing(model.inventory)`, and `backward()` too; the router's noise comes from `generator`."""
         self.inventory.set_mix(self.router(batch.tasks, generator))
         loss = objective(self.backbone, batch)
-        if self.prior.coefficient and isinstance(self.router, LearnedRouter):
-            loss = loss - self.prior.coefficient * ibp_log_prior(self.router.logits, self.prior)
-        return loss
+        log_prior = self.router.log_prior()
+        return loss if log_prior is None else loss - log_prior
+
+    def backbone_state(self) -> dict[str, Tensor]:
+        """The backbone's parameters that are trained."""
+        return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+
+    def load_backbone_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore parameters of the backbone."""
+        restore_parameters(dict(self.network.named_parameters()), state)
+
+    def heads_state(self) -> dict[str, Tensor]:
+        """No heads."""
+        return {}
+
+    def load_heads_state(self, state: Mapping[str, Tensor]) -> None:
+        """No heads."""
 
 
-def build(
-    backbone: Backbone, form: Form, tasks: Sequence[str], prior: IbpOptions, generator: torch.Generator
-) -> Modular:
-    """A fresh inventory and router of the given form on `backbone`.
+def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[str], generator: torch.Generator) -> Modular:
+    """A fresh inventory and router on `backbone`.
 
     Raises:
-        InputError: the form does not fit the backbone.
+        InputError: the spec does not fit the backbone, or its router not its modules.
     """
-    patterns = site_patterns(backbone.family, form.sites)
-    layout = Layout.of(backbone.network, patterns, form.modules.n_splits)
-    router = lookup(ROUTERS, form.routing, "router")(tasks, layout, form.router, generator)
-    if form.routing == "hyperformer" and form.module != "lora":
-        raise InputError(f"routing.kind=hyperformer generates LoRA modules; found modules.kind={form.module}.")
-    shared = SHARED_INPUTS.get(backbone.family, ())
-    inventory = attach(backbone.network, patterns, form.module, router.n_skills, form.modules, generator, shared)
-    return Modular(backbone, inventory, router, prior)
+    check_mixable(spec)
+    patterns = site_patterns(backbone.family, spec.modules.sites)
+    layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
+    router = ROUTERS[spec.routing.kind](tasks, layout, spec.routing.options, generator)
+    return _on_backbone(backbone, spec, patterns, router, generator)
+
+
+def rebuild(
+    backbone: Backbone, spec: InventorySpec, tasks: Sequence[str], router_state: Mapping[str, Tensor]
+) -> Modular:
+    """An inventory on `backbone` with the router that `router_state` was taken from; skills are yet to be loaded.
+
+    Raises:
+        InputError: the spec does not fit the backbone.
+    """
+    check_mixable(spec)
+    patterns = site_patterns(backbone.family, spec.modules.sites)
+    layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
+    router = ROUTERS[spec.routing.kind].from_state(tasks, layout, spec.routing.options, router_state)
+    return _on_backbone(backbone, spec, patterns, router, torch.Generator().manual_seed(0))
+
+
+def load_model(folder: InventoryFolder) -> Modular:
+    """The model that an inventory was saved from, in evaluation mode, with all its tensors frozen.
+
+    Raises:
+        InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
+    """
+    card = folder.card.backbone
+    backbone = load_backbone(card.name, card.revision)
+    if backbone.fingerprint != card.fingerprint:
+        raise InputError(
+            f"The skills in {folder.path} were trained on other weights than {card.name!r} has here "
+            f"(fingerprint {card.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
+        )
+    model = rebuild(backbone, folder.spec, folder.card.tasks, folder.router_state())
+    folder.restore(model)
+    backbone.freeze()
+    return model.eval()
+
+
+def _on_backbone(
+    backbone: Backbone, spec: InventorySpec, patterns: Sequence[str], router: Router, generator: torch.Generator
+) -> Modular:
+    shared, modules = SHARED_INPUTS.get(backbone.family, ()), spec.modules
+    inventory = attach(
+        backbone.network, patterns, modules.kind, router.n_skills, modules.stack_options, generator, shared
+    )
+    return Modular(backbone, inventory, router)
+
+
+def check_mixable(spec: InventorySpec) -> None:
+    """Refuse a router that cannot mix modules of the spec's kind.
+
+    Raises:
+        InputError: it cannot.
+    """
+    routing, kind = spec.routing.kind, spec.modules.kind
+    router, module = ROUTERS[routing], MODULES[kind]
+    if router.module_kinds and kind not in router.module_kinds:
+        raise InputError(f"routing.kind={routing} mixes modules.kind={' or '.join(router.module_kinds)}; found {kind}.")
+    if not router.by_task and not module.by_token:
+        able = ", ".join(name for name, entry in MODULES.items() if entry.by_token)
+        raise InputError(f"routing.kind={routing} mixes token by token: modules.kind is one of {able}; found {kind}.")
 
 
 def objective(backbone: Backbone, batch: Batch) -> Tensor:

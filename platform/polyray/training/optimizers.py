@@ -1,48 +1,53 @@
 """Two speeds: skills learn slowly, routing fast, the backbone not at all or on its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from polyray.routing import LearnedRouter
+from polyray.config import Section
 from polyray.training.model import Modular
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimizerOptions:
-    """Learning rates and what goes with them."""
+class OptimizerOptions(Section):
+    """Learning rates and their schedule, weight decay, clipping."""
 
-    lr: float = 1e-3  # skills
-    routing_lr: float = 1e-1  # allocation logits (dual speed: Ponti et al. 2023, section 2.3)
-    backbone_lr: float = 0.0  # 0: the backbone is frozen
-    weight_decay: float = 0.01  # of skills and backbone; never of the routing
-    warmup: float = 0.06  # share of the steps over which learning rates rise
-    clip: float = 1.0  # largest norm of the gradient
-    beta2: float = 0.999  # Adam's memory of squared gradients; short runs want a shorter one
+    lr: float = Field(1e-3, gt=0)
+    """Peak learning rate of the skills."""
+    routing_lr: float = Field(1e-1, gt=0)
+    """Peak learning rate of the routing: the second speed (Ponti et al. 2023, section 2.3)."""
+    weight_decay: float = Field(0.01, ge=0)
+    """Weight decay of skills and backbone; the routing has none."""
+    warmup: float = Field(0.06, ge=0, le=1)
+    """Share of the steps over which learning rates rise; then they fall linearly to 0."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    beta2: float = Field(0.999, gt=0, lt=1)
+    """Adam's memory of squared gradients; runs of some hundred steps want 0.99."""
 
 
-def optimizer(model: Modular, speeds: OptimizerOptions) -> torch.optim.AdamW:
-    """AdamW over skills, routing and, where it has a learning rate, the backbone; all else is frozen."""
-    own = {id(p) for p in (*model.inventory.parameters(), *model.router.parameters())}
+def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.0) -> torch.optim.AdamW:
+    """AdamW over skills, routing and, where it has a learning rate, the backbone, which is frozen at 0."""
+    router = list(model.router.parameters())
+    own = {id(p) for p in (*model.inventory.parameters(), *router)}
     base = [p for p in model.network.parameters() if id(p) not in own]
     for parameter in base:
-        parameter.requires_grad_(speeds.backbone_lr > 0)
-    fast = isinstance(model.router, LearnedRouter)
+        parameter.requires_grad_(backbone_lr > 0)
+    routing_lr = {"routing": options.routing_lr, "skills": options.lr}[model.router.speed]
     groups = [
-        _group(list(model.inventory.parameters()), speeds.lr, speeds.weight_decay, "skills"),
-        _group(list(model.router.parameters()), speeds.routing_lr if fast else speeds.lr, 0.0, "routing"),
-        _group(base if speeds.backbone_lr > 0 else [], speeds.backbone_lr, speeds.weight_decay, "backbone"),
+        _group(list(model.inventory.parameters()), options.lr, options.weight_decay, "skills"),
+        _group(router, routing_lr, 0.0, "routing"),
+        _group(base if backbone_lr > 0 else [], backbone_lr, options.weight_decay, "backbone"),
     ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=speeds.lr, betas=(0.9, speeds.beta2), fused=True
+        [group for group in groups if group["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True
     )
 
 
 def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -> dict[str, object]:
-    kept = [parameter for parameter in parameters if parameter.requires_grad]
-    return {"params": kept, "lr": lr, "peak": lr, "weight_decay": decay, "name": name}
+    trainable = [parameter for parameter in parameters if parameter.requires_grad]
+    return {"params": trainable, "lr": lr, "peak": lr, "weight_decay": decay, "name": name}
 
 
 def set_rates(adam: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
@@ -59,18 +64,18 @@ def trained(adam: torch.optim.Optimizer) -> list[nn.Parameter]:
 
 
 def adam_tensors(adam: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of every trained parameter, by its place: adam/PLACE/NAME."""
-    found = {}
-    for place, parameter in enumerate(trained(adam)):
-        for name, value in adam.state[parameter].items():
-            found[f"adam/{place}/{name}"] = value.detach().cpu().clone()
-    return found
+    """The state of every trained parameter, by its index: adam/INDEX/NAME."""
+    return {
+        f"adam/{index}/{name}": value.detach().cpu().clone()
+        for index, parameter in enumerate(trained(adam))
+        for name, value in adam.state[parameter].items()
+    }
 
 
 def load_adam(adam: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `adam_tensors` gave."""
-    for place, parameter in enumerate(trained(adam)):
-        prefix = f"adam/{place}/"
+    """Restore the state that `adam_tensors` returned."""
+    for index, parameter in enumerate(trained(adam)):
+        prefix = f"adam/{index}/"
         for name, value in tensors.items():
             if name.startswith(prefix):
                 state = name.removeprefix(prefix)

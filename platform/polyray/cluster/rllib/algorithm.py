@@ -1,8 +1,7 @@
-"""From settings to a running algorithm, and from it to a folder and back."""
+"""From an agent to a running algorithm, and from it to a folder and back."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +29,27 @@ def algorithm(agent: Agent) -> ModularPPO:
 
 def config(agent: Agent) -> ModularPPOConfig:
     """RLlib's config for `agent`."""
-    settings, places = agent.settings, agent.places
-    n = environments_per_runner(settings, len(agent.tasks), places)
-    frames = n * settings.rollout * max(1, places.runners)
+    options, workers = agent.options, agent.workers
+    n = environments_per_runner(options.environments, len(agent.tasks), workers)
+    frames = n * options.rollout * max(1, workers.runners)
     found = ModularPPOConfig()
     found.agent = agent
     found.environment(observation_space=OBSERVATIONS, action_space=ACTIONS)
     found.env_runners(
-        env_runner_cls=BatchedRunner, num_env_runners=places.runners, num_envs_per_env_runner=n,
+        env_runner_cls=BatchedRunner, num_env_runners=workers.runners, num_envs_per_env_runner=n,
         merge_env_runner_states=False, broadcast_env_runner_states=False,
     )  # fmt: skip
     found.learners(
-        learner_class=ModularLearner, num_learners=places.learners, num_gpus_per_learner=places.gpus,
+        learner_class=ModularLearner, num_learners=workers.learners, num_gpus_per_learner=workers.gpus,
         add_default_connectors_to_learner_pipeline=False,
     )  # fmt: skip
     found.training(
-        train_batch_size_per_learner=frames // max(1, places.learners),
-        minibatch_size=None, num_epochs=settings.epochs, gamma=settings.discount, lambda_=settings.lam,
-        entropy_coeff=settings.entropy_schedule, clip_param=settings.clip, vf_loss_coeff=settings.value_coefficient,
-        grad_clip=settings.max_grad_norm, use_kl_loss=False,
+        train_batch_size_per_learner=frames // max(1, workers.learners),
+        minibatch_size=None, num_epochs=options.epochs, gamma=options.discount, lambda_=options.lam,
+        entropy_coeff=options.entropy_schedule(agent.frames), clip_param=options.clip,
+        vf_loss_coeff=options.value_coefficient, grad_clip=options.max_grad_norm, use_kl_loss=False,
     )  # fmt: skip
-    found.rl_module(rl_module_spec=RLModuleSpec(module_class=ModularModule, model_config={"recipe": agent.recipe}))
+    found.rl_module(rl_module_spec=RLModuleSpec(module_class=ModularModule, model_config={"policy": agent.policy}))
     found.fault_tolerance(  # the others go on playing while a lost runner starts again
         restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0, env_runner_health_probe_timeout_s=1.0
     )
@@ -75,18 +74,18 @@ def restore(trained: ModularPPO, folder: Path) -> None:
         if found.get(name) != wanted:
             raise InputError(
                 f"The checkpoint {folder} does not fit: its {name} is {_short(found.get(name))}, this run's is "
-                f"{_short(wanted)}. Start a new run, or give the settings that the checkpoint was made with."
+                f"{_short(wanted)}. Start a new run, or give the options that the checkpoint was made with."
             )
     trained.restore_from_path(folder.absolute())
 
 
 def card(agent: Agent) -> dict[str, Any]:
     """What a checkpoint of `agent` must agree with, as JSON has it."""
-    policy = {**asdict(agent.recipe), "n_words": len(VOCABULARY)}
-    plain: dict[str, Any] = json.loads(
-        json.dumps({"levels": [level.name for level in agent.levels], "vocabulary": VOCABULARY, "policy": policy})
-    )
-    return plain
+    policy = agent.policy
+    return {
+        "levels": [level.name for level in agent.levels], "vocabulary": list(VOCABULARY), "tasks": list(policy.tasks),
+        "network": policy.options.model_dump(mode="json"), "skills": policy.spec.model_dump(mode="json"),
+    }  # fmt: skip
 
 
 def _read(folder: Path) -> Mapping[str, Any]:

@@ -19,10 +19,9 @@ from polyray.errors import RunError
 from polyray.rl.policy import ModularPolicy, parameter_groups
 from polyray.rl.ppo import Coefficients, Experience, ppo_loss
 from polyray.rl.rollout import blocks_of, minibatches, n_minibatches
-from polyray.routing import LearnedRouter
-from polyray.routing.prior import ibp_log_prior
+from polyray.rl.settings import ADAM_EPS
 
-LOSSES = ("total", "policy", "value", "entropy", "kl", "clipped", "explained", "grad_norm", "ibp_log_prior")
+LOSSES = ("total", "policy", "value", "entropy", "kl", "clipped", "explained", "grad_norm", "log_prior")
 ITERATION = "iteration"  # among the timesteps of an update: which iteration's noise and order it uses
 
 
@@ -37,9 +36,9 @@ class ModularLearner(PPOTorchLearner):
     module: Any
 
     def build(self) -> None:
-        """Build module and optimiser, with as many threads as the settings say."""
-        self.settings = self.config.agent.settings
-        torch.set_num_threads(self.settings.threads)
+        """Build module and optimiser, with as many threads as the options say."""
+        self.options = self.config.agent.options
+        torch.set_num_threads(self.config.agent.workers.threads)
         self._logged: defaultdict[str, list[Tensor]] = defaultdict(list)
         super().build()
 
@@ -51,15 +50,15 @@ class ModularLearner(PPOTorchLearner):
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """One Adam, whose groups (skills, routing, backbone) have rates of their own: one norm clips them all."""
-        groups = parameter_groups(self.policy, self.settings.speeds)
-        adam = torch.optim.Adam(groups, eps=self.settings.adam_eps, fused=True)
+        groups = parameter_groups(self.policy, self.options)
+        adam = torch.optim.Adam(groups, eps=ADAM_EPS, fused=True)
         trained = [parameter for group in adam.param_groups for parameter in group["params"]]
         self.register_optimizer(module_id=module_id, optimizer=adam, params=trained)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Set what follows from how far the training is: noise, order of rows, coefficient of the entropy."""
         super().before_gradient_based_update(timesteps=timesteps)
-        shared = self.settings.routing_noise == "shared"
+        shared = self.options.routing_noise == "shared"
         seed = noise_seed(self.config.agent.seed, timesteps[ITERATION])
         self._noise = seed if shared else NO_NOISE
         self._order = torch.Generator().manual_seed(seed)
@@ -76,8 +75,8 @@ class ModularLearner(PPOTorchLearner):
         owned = {name: np.require(array, requirements=["C", "W"]) for name, array in rows.items()}  # not Ray's
         tensors = {name: torch.from_numpy(array).to(self._device) for name, array in owned.items()}
         recurrence = tensors["actions"].shape[1]
-        n = n_minibatches(blocks, recurrence, self.settings.batch)
-        for _ in range(self.settings.epochs):
+        n = n_minibatches(blocks, recurrence, self.options.batch)
+        for _ in range(self.options.epochs):
             for chosen in minibatches(blocks, n, self._order):
                 places = chosen.to(self._device)
                 batch = {name: tensor.index_select(0, places) for name, tensor in tensors.items()}
@@ -88,19 +87,18 @@ class ModularLearner(PPOTorchLearner):
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
         """PPO's clipped loss, minus the allocation's log prior where it has a coefficient."""
-        settings = self.settings
+        options = self.options
         entropy = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
         losses = ppo_loss(
             fwd_out[Columns.ACTION_DIST_INPUTS], fwd_out[Columns.VF_PREDS],
             Experience(**{field.name: batch[field.name] for field in fields(Experience)}),
-            Coefficients(clip=settings.clip, value=settings.value_coefficient, entropy=float(entropy)),
+            Coefficients(clip=options.clip, value=options.value_coefficient, entropy=float(entropy)),
         )  # fmt: skip
         total: Tensor = losses.total
-        router = self.policy.router
-        if settings.ibp.coefficient and isinstance(router, LearnedRouter):
-            prior = ibp_log_prior(router.logits, settings.ibp)
-            total = total - settings.ibp.coefficient * prior
-            self._note(ibp_log_prior=prior)
+        prior = self.policy.router.log_prior()
+        if prior is not None:
+            total = total - prior
+            self._note(log_prior=prior)
         self._note(**{**losses._asdict(), "total": total})
         return total
 
@@ -110,7 +108,7 @@ class ModularLearner(PPOTorchLearner):
         Raises:
             RunError: the norm is no number.
         """
-        norm = torch.nn.utils.clip_grad_norm_(list(gradients_dict), self.settings.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(list(gradients_dict), self.options.max_grad_norm)
         if not torch.isfinite(norm):
             raise RunError("The gradient is not finite: lower the learning rates or the reward scale.")
         self._note(grad_norm=norm)

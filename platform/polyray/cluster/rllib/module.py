@@ -10,8 +10,8 @@ from ray.rllib.core.rl_module.apis.value_function_api import ValueFunctionAPI
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor
 
+from polyray.rl.blueprint import Blueprint
 from polyray.rl.policy import Frames, ModularPolicy, Outputs
-from polyray.rl.settings import Recipe
 
 NO_NOISE = -1  # in place of a seed: the mix of evaluation
 
@@ -32,7 +32,7 @@ def frames_of(batch: Mapping[str, Any]) -> Frames:
 class ModularModule(TorchRLModule, ValueFunctionAPI):
     """`polyray.rl.policy.ModularPolicy` as RLlib's learners and runners want it.
 
-    model_config: {"recipe": Recipe}. A batch has rows of T frames (`polyray.rl.rollout.sequences`) and may have
+    model_config: {"policy": Blueprint}. A batch has rows of T frames (`polyray.rl.rollout.sequences`) and may have
     "noise": the seed of the routing noise, in every row.
     """
 
@@ -40,9 +40,9 @@ class ModularModule(TorchRLModule, ValueFunctionAPI):
     model_config: Any
 
     def setup(self) -> None:
-        """Build the policy from its recipe."""
-        recipe: Recipe = self.model_config["recipe"]
-        self.policy = recipe.build()
+        """Build the policy from its blueprint."""
+        blueprint: Blueprint = self.model_config["policy"]
+        self.policy = blueprint.build()
 
     def train(self, mode: bool = True) -> Self:
         """Training or evaluation mode; RLlib asks at every step, so nothing is done where nothing changes."""
@@ -50,7 +50,7 @@ class ModularModule(TorchRLModule, ValueFunctionAPI):
 
     def get_initial_state(self) -> dict[str, Tensor]:
         """An empty memory, [memory] each."""
-        width = self.model_config["recipe"].options.memory
+        width = self.model_config["policy"].options.memory
         return {"memory_h": torch.zeros(width), "memory_c": torch.zeros(width)}
 
     def is_stateful(self) -> bool:

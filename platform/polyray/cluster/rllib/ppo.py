@@ -55,7 +55,7 @@ class ModularPPO(PPO):
     def setup(self, config: Any) -> None:
         """Build runners and learners, and send the learners' weights round."""
         self.agent: Agent = config.agent
-        self.tally = Tally([level.name for level in self.agent.levels], self.agent.settings.window)
+        self.tally = Tally([level.name for level in self.agent.levels], self.agent.options.window)
         self.returns = ValueNorm()
         self.frames = self.lost = self.silent = 0
         self._figures: dict[str, Any] = {}
@@ -148,19 +148,19 @@ class ModularPPO(PPO):
 
     def _rows(self, rollout: Rollout) -> tuple[Arrays, float]:
         """Sequences with advantages and returns, and how much of the returns' variance the critic explained."""
-        settings = self.agent.settings
+        options = self.agent.options
         values, last = _tensor(rollout.frames["values"]), _tensor(rollout.last_values)
-        if settings.normalise_values:
+        if options.normalise_values:
             values, last = self.returns.denormalise(values), self.returns.denormalise(last)
-        rewards = _tensor(rollout.frames["rewards"]) * settings.reward_scale
+        rewards = _tensor(rollout.frames["rewards"]) * options.reward_scale
         advantages, returns = gae(
-            rewards, values, _tensor(rollout.frames["dones"]), last, settings.discount, settings.lam
+            rewards, values, _tensor(rollout.frames["dones"]), last, options.discount, options.lam
         )
         explained = float(explained_variance(values, returns))
-        if settings.normalise_values:
+        if options.normalise_values:
             self.returns.update(returns)
             values, returns = self.returns.normalise(values), self.returns.normalise(returns)
-        if settings.normalise_advantages:
+        if options.normalise_advantages:
             advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
         more = {"values": values.numpy(), "advantages": advantages.numpy(), "returns": returns.numpy()}
         rows = sequences(rollout, more)

@@ -53,21 +53,21 @@ class BatchedRunner(EnvRunner, Checkpointable):
         self.make_module()
 
     def make_module(self) -> None:
-        """Build the policy from its recipe."""
+        """Build the policy from its blueprint."""
         self.module = self.config.get_rl_module_spec(spaces=self.get_spaces()).build()
-        self.device = torch.device("cpu" if self.index else self.agent.places.device)
+        self.device = torch.device("cpu" if self.index else self.agent.workers.device)
         self.module.to(self.device)
         self.module.eval()
 
     def make_env(self, iteration: int = 0) -> Player:
         """Build the engine with equally many environments of every level, level after level."""
         agent = self.agent
-        n = environments_per_runner(agent.settings, len(agent.levels), agent.places)
+        n = environments_per_runner(agent.options.environments, len(agent.levels), agent.workers)
         levels = np.repeat(np.arange(len(agent.levels)), n // len(agent.levels))
         seeds = np.random.SeedSequence([agent.seed, self.index, iteration]).generate_state(2, np.uint32)
         starts = agent.starts(agent.levels, int(seeds[0]))
         self.player = Player(
-            Engine(agent.levels, levels, starts), starts, agent.tasks[levels], agent.recipe.options.memory,
+            Engine(agent.levels, levels, starts), starts, agent.tasks[levels], agent.policy.options.memory,
             torch.Generator().manual_seed(int(seeds[1])), self.device,
         )  # fmt: skip
         return self.player
@@ -75,10 +75,10 @@ class BatchedRunner(EnvRunner, Checkpointable):
     def sample(self, iteration: int = 0, **kwargs: Any) -> Rollout:
         """What all environments play in one rollout, with the routing noise of this iteration."""
         player = self.player or self.make_env(iteration)
-        settings = self.agent.settings
-        seed = noise_seed(self.agent.seed, iteration) if settings.routing_noise == "shared" else NO_NOISE
+        options = self.agent.options
+        seed = noise_seed(self.agent.seed, iteration) if options.routing_noise == "shared" else NO_NOISE
         act = self.module.policy.folded(self.module.noise(seed))
-        rollout = player.play(act, settings.rollout, settings.recurrence)
+        rollout = player.play(act, options.rollout, options.recurrence)
         self.num_env_steps_sampled_lifetime += rollout.n_frames
         return rollout
 

@@ -82,7 +82,7 @@ def _over(phase: Phase, trained: ModularPPO, line: Mapping[str, Any]) -> bool:
     if trained.frames >= phase.frames:
         return True
     tasks = line.get("tasks", {}).values()  # none where no runner came back
-    if not phase.goal or not tasks or any(task["episodes"] < phase.agent.settings.window for task in tasks):
+    if not phase.goal or not tasks or any(task["episodes"] < phase.agent.options.window for task in tasks):
         return False
     reached = [task["success"] for task in tasks]
     success: float = min(reached) if phase.goal_of == "every" else sum(reached) / len(reached)
@@ -98,12 +98,14 @@ def _line(phase: Phase, trained: ModularPPO, result: Mapping[str, Any]) -> dict[
         if name in result
     }  # fmt: skip
     runners = {name: result["runners"][name] + phase.before.get(name, 0) for name in ("lost", "restarted")}
-    allocation = analyse(policy_of(trained).router.probabilities().cpu().double().numpy()).metrics()
+    allocation = policy_of(trained).router.allocation()
+    assert allocation is not None  # routers of agents are `by_task`
+    analysis = analyse(allocation.probabilities.cpu().double().numpy()).metrics()
     return {
         "phase": phase.name, "iteration": trained.iteration,
         "frames": trained.frames + phase.before.get("frames", 0),
         "episodes": int(trained.tally.episodes.sum()) + phase.before.get("episodes", 0),
-        **figures, "runners": {**result["runners"], **runners}, "allocation": allocation,
+        **figures, "runners": {**result["runners"], **runners}, "allocation": analysis,
     }  # fmt: skip
 
 

@@ -10,12 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from polyray.errors import InputError
 from polyray.modules.attach import Inventory
-from polyray.modules.dense import DenseStack
 from polyray.modules.layers import total
-from polyray.modules.lora import LoraStack
-from polyray.modules.sparse import SparseStack
+from polyray.modules.site import Stack, no_changes
 
 
 class Merger:
@@ -33,9 +30,8 @@ class Merger:
         for name, parameter in backbone.named_parameters():
             prefix = next((prefix for prefix in inner if name.startswith(prefix)), "")
             self._plain[inner.get(prefix, "") + name.removeprefix(prefix)] = parameter
-        for stack in inventory.stacks:
-            if not isinstance(stack, DenseStack | SparseStack | LoraStack):
-                raise InputError(f"{inventory.kind} modules change a layer's outputs, not its weights.")
+        if not inventory.entry.changes_weights:
+            raise no_changes(inventory.kind)
 
     def __call__(self, weights: Tensor) -> dict[str, Tensor]:
         """All parameters for the rows of a mix, by their names without skills.
@@ -48,25 +44,27 @@ class Merger:
         sums: list[tuple[str, int, int]] = []  # name, site and number of its stack's tensor
         tensors: list[Tensor] = []
         for stack, places in zip(inventory.stacks, inventory.places, strict=True):
-            if isinstance(stack, LoraStack):
-                found.update(self._low_rank(stack, [inventory.sites[place] for place in places], weights[places]))
-            else:
-                for name, skills in cast(DenseStack | SparseStack, stack).additions().items():
-                    sums += [(f"{inventory.sites[place]}.{name}", place, len(tensors)) for place in places]
-                    tensors.append(skills)
+            additions = cast(Stack, stack).additions()
+            if additions is None:
+                found.update(self._changed(cast(Stack, stack), [inventory.sites[i] for i in places], weights[places]))
+                continue
+            for name, skills in additions.items():
+                sums += [(f"{inventory.sites[i]}.{name}", i, len(tensors)) for i in places]
+                tensors.append(skills)
         if sums:
             names, sites, stacks = zip(*sums, strict=True)
             wholes = _AddSkills.apply(weights[:, 0], sites, stacks, *tensors, *(self._plain[name] for name in names))
             found.update(zip(names, wholes, strict=True))
         return found
 
-    def _low_rank(self, stack: LoraStack, sites: list[str], weights: Tensor) -> dict[str, Tensor]:
-        found = {}
-        for site, factors in zip(sites, stack.factors(weights), strict=True):
-            layer = self._layers[site]
-            updates = stack.updates(layer, factors)
-            found.update({f"{site}.{name}": total(layer.get_parameter(name), updates, name) for name in updates})
-        return found
+    def _changed(self, stack: Stack, sites: list[str], weights: Tensor) -> dict[str, Tensor]:
+        """The parameters that alike sites change, each with its change for every row."""
+        layers = [self._layers[site] for site in sites]
+        return {
+            f"{site}.{name}": total(layer.get_parameter(name), changes, name)
+            for site, layer, changes in zip(sites, layers, stack.changes(layers, weights), strict=True)
+            for name in changes
+        }
 
 
 class _AddSkills(torch.autograd.Function):

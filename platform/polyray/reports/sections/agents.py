@@ -8,7 +8,6 @@ import numpy as np
 
 from polyray.analysis.allocation import analyse
 from polyray.envs.levels import EXPERT
-from polyray.jobs.agent_sections import BabyAIConfig
 from polyray.reports import (
     Details,
     Facts,
@@ -32,15 +31,16 @@ POINTS = 400  # of a curve, at most
 
 def write_agent(
     out: Path,
-    config: BabyAIConfig,
+    kinds: Mapping[str, str],
+    window: int,
     policy: ModularPolicy,
     metrics: Mapping[str, Any],
     lines: Sequence[Mapping[str, Any]],
     films: Mapping[str, Sequence[Path]],
 ) -> None:
     """Scores, success against episodes, the allocation beside the experts', and films."""
-    curves = _curves(lines, config.training.window)
-    sections = [_scores(metrics), curves, _training(config, metrics, lines), *_allocation(policy)]
+    curves = _curves(lines, window)
+    sections = [_scores(metrics), curves, _training(kinds, metrics, lines), *_allocation(policy)]
     if any(films.values()):
         sections.append(_films(films))
     write_page(out / REPORT, f"BabyAI: {out.name}", sections)
@@ -72,13 +72,12 @@ def _curves(lines: Sequence[Mapping[str, Any]], window: int) -> Section:
     return Section(heading="Learning curves", parts=[Picture(svg=picture, caption=caption)])
 
 
-def _training(config: BabyAIConfig, metrics: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Section:
+def _training(kinds: Mapping[str, str], metrics: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Section:
     timed = [line["seconds"] for line in lines if line.get("seconds")]
     total = sum(own["iteration"] for own in timed)
     training = metrics["training"]
     facts: dict[str, Cell] = {
-        "routing": config.routing.kind,
-        "modules": config.modules.kind,
+        **kinds,
         "frames": training["frames"],
         "episodes": training["episodes"],
         "frames a second": sum(line["frames_now"] for line in lines if line.get("seconds")) / total if total else None,
@@ -103,9 +102,10 @@ def _training(config: BabyAIConfig, metrics: Mapping[str, Any], lines: Sequence[
 
 
 def _allocation(policy: ModularPolicy) -> list[Section]:
-    router = policy.router
-    names = router.tasks.names
-    probabilities = router.probabilities().cpu().double().numpy()  # [sites, levels, skills]
+    allocation = policy.router.allocation()
+    assert allocation is not None  # routers of agents are `by_task`
+    names = allocation.tasks
+    probabilities = allocation.probabilities.cpu().double().numpy()  # [sites, levels, skills]
     if probabilities.shape[2] < 2:
         return []
     found = analyse(probabilities)
@@ -125,7 +125,7 @@ def _allocation(policy: ModularPolicy) -> list[Section]:
         parts.append(Picture(svg=to_svg(allocation_map(table, names)), caption=caption))
     sections = [Section(heading="Allocation of skills to levels", parts=parts)]
     if len(probabilities) > 1:
-        maps = to_svg(site_maps(found, policy.inventory.sites))
+        maps = to_svg(site_maps(found, allocation.tables))
         caption = "Density and discreteness by skill and site."
         sections.append(Section(heading="Site by site", parts=[Picture(svg=maps, caption=caption)]))
     return sections

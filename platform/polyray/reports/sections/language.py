@@ -29,7 +29,7 @@ from polyray.reports import (
     to_svg,
     write_page,
 )
-from polyray.runs.journal import ALLOCATION, ALLOCATION_NAMES, METRICS
+from polyray.training.journal import ALLOCATION, ALLOCATION_NAMES, METRICS
 
 REPORT = "report.html"
 NAMES = {  # the paper's names and the order of its Table 1

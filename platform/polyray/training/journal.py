@@ -1,4 +1,4 @@
-"""What a training writes: metrics, progress, checkpoints, and its skills at the end."""
+"""The record of a training: metrics, progress, checkpoints, and its skills at the end."""
 
 import json
 import time
@@ -13,19 +13,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 from polyray.analysis.allocation import analyse, features
 from polyray.analysis.recovery import assignment_accuracy, recovery_ami
-from polyray.cluster.train import Worker
 from polyray.files import write_file
-from polyray.jobs.configs import PolytroponConfig
 from polyray.objectives.batches import Sampler
 from polyray.progress import PROGRESS
-from polyray.routing import HyperFormer, LearnedRouter, TokenMoE
+from polyray.routing import Allocation
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
+from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite
 from polyray.training.checkpoint import latest_checkpoint, read_checkpoint, save_checkpoint
-from polyray.training.data import mean_score, part
+from polyray.training.data import mean_score, partition_tasks
 from polyray.training.loop import Report, Training
-from polyray.training.model import Form, Modular
+from polyray.training.model import Modular
 from polyray.training.optimizers import adam_tensors, load_adam
+from polyray.training.worker import Worker
 
 SKILLS = "skills"
 METRICS = "metrics.jsonl"
@@ -34,10 +34,10 @@ ALLOCATION, ALLOCATION_NAMES = "allocation.safetensors", "allocation.json"
 
 
 class Journal:
-    """What a training writes: metrics, progress, checkpoints, and its skills at the end."""
+    """The record of a training in the run folder `out`."""
 
-    def __init__(self, config: PolytroponConfig, out: Path, worker: Worker, origin: Provenance, form: Form) -> None:
-        self._config, self._out, self._worker, self._origin, self._form = config, out, worker, origin, form
+    def __init__(self, out: Path, worker: Worker, provenance: Provenance, spec: InventorySpec) -> None:
+        self._out, self._worker, self._provenance, self._spec = out, worker, provenance, spec
         self._checkpoints = out / "checkpoints"
         self._started, self._tokens = time.monotonic(), 0
         self._events: SummaryWriter | None = None
@@ -67,9 +67,9 @@ class Journal:
         worker.report({"step": report.step, "loss": report.loss})
         if worker.rank:
             return
-        probabilities = allocation_of(model)
-        if probabilities is not None:
-            values |= analyse(probabilities).metrics()
+        allocation = model.router.allocation()
+        if allocation is not None:
+            values |= analyse(_array(allocation)).metrics()
         with (self._out / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
         if self._events is None:
@@ -85,40 +85,41 @@ class Journal:
 
     def save(self, training: Training, sampler: Sampler, worker: Worker) -> None:
         """A checkpoint of everything that the next step depends on."""
-        own = {"noise": training.noise.get_state(), "torch": torch.get_rng_state()}
+        generators = {"noise": training.noise.get_state(), "torch": torch.get_rng_state()}
         if worker.device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state()
-        states = worker.gather(own)
+            generators["cuda"] = torch.cuda.get_rng_state()
+        states = worker.gather(generators)
         if worker.rank:
             return
         tensors = adam_tensors(training.adam)
-        tensors |= {f"{name}/{rank}": drawn for rank, held in enumerate(states) for name, drawn in held.items()}
+        tensors |= {f"{name}/{rank}": state for rank, named in enumerate(states) for name, state in named.items()}
         state = {"step": training.step, "sampler": sampler.state()}
         save_checkpoint(
             self._checkpoints, training.step, {"training": tensors}, state,
-            lambda folder: save_inventory(folder / SKILLS, training.model, self._form, self._origin, {}),
+            lambda folder: save_inventory(folder / SKILLS, training.model, self._spec, self._provenance, {}),
         )  # fmt: skip
 
     def end(self, training: Training, scores: dict[str, dict[str, float]], more: Mapping[str, Any], truth: Any) -> None:
         """The skills and the result."""
         metrics: dict[str, Any] = {"mean": mean_score(scores), "tasks": scores, **more}
-        probabilities = allocation_of(training.model)
-        if probabilities is not None:
+        allocation = training.model.router.allocation()
+        if allocation is not None:
+            probabilities = _array(allocation)
             metrics["allocation"] = analyse(probabilities).metrics()
             write_file(self._out / ALLOCATION, save({"probabilities": torch.from_numpy(probabilities)}))
-            names = {"tasks": training.model.router.tasks.names, "sites": sites_of(training.model)}
+            names = {"tasks": allocation.tasks, "sites": allocation.tables}
             write_file(self._out / ALLOCATION_NAMES, json.dumps(names))
             if truth is not None and probabilities.shape[2] > 1:
                 metrics["recovery"] = recovery(probabilities, truth)
-        save_inventory(self._out / SKILLS, training.model, self._form, self._origin, {"mean": metrics["mean"]})
+        save_inventory(self._out / SKILLS, training.model, self._spec, self._provenance, {"mean": metrics["mean"]})
         write_file(self._out / RESULT, json.dumps(metrics))
 
 
-def truth_of(suite: Suite) -> Any:
-    """[train tasks, latent skills], 1 where a planted task uses a skill; None where nothing was planted."""
+def planted_allocation(suite: Suite) -> Any:
+    """The true allocation [train tasks, latent skills] of planted tasks; None where nothing was planted."""
     if suite.allocation is None:
         return None
-    tasks = part(suite, "train")
+    tasks = partition_tasks(suite, "train")
     truth = np.zeros((len(tasks), 1 + max(skill for task in tasks for skill in suite.allocation[task])))
     for row, task in enumerate(tasks):
         truth[row, list(suite.allocation[task])] = 1
@@ -126,31 +127,20 @@ def truth_of(suite: Suite) -> Any:
 
 
 def recovery(probabilities: Any, truth: Any) -> dict[str, float]:
-    """How well a learned allocation [sites, tasks, skills] recovers the planted one."""
+    """Agreement of a learned allocation [sites, tasks, skills] with the planted one."""
     return {
         "ami": recovery_ami(features(probabilities), truth),
         "assignment_accuracy": assignment_accuracy(probabilities, truth),
     }
 
 
-def sites_of(model: Modular) -> list[str]:
-    """The names of the rows of an allocation: sites, or the whole backbone, each head apart."""
-    sites = model.inventory.sites if isinstance(model.router, LearnedRouter | HyperFormer) else ("all sites",)
-    if isinstance(model.router, LearnedRouter | HyperFormer) and model.router.options.granularity == "model":
-        sites = ("all sites",)
-    heads = model.inventory.n_heads if isinstance(model.router, LearnedRouter) else 1
-    return [f"{site} {head}" if heads > 1 else site for site in sites for head in range(heads)]
-
-
-def allocation_of(model: Modular) -> Any:
-    """[sites, tasks, skills] of a router that has such a table, else None."""
-    router = model.router
-    return None if isinstance(router, TokenMoE) else router.probabilities().cpu().double().numpy()
+def _array(allocation: Allocation) -> Any:
+    """[tables, tasks, skills] in double precision."""
+    return allocation.probabilities.cpu().double().numpy()
 
 
 def _keep_lines(file: Path, step: int) -> None:
     if not file.exists():
         return
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    write_file(file, "".join(kept))
+    write_file(file, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step))

@@ -1,0 +1,7 @@
+"""One frozen, validated config from defaults, a YAML file, `section.key=value` overrides and a sweep's trial."""
+
+from polyray.config.describing import describe_config, field_names
+from polyray.config.loading import dump_config, load_config
+from polyray.config.section import Choice, NoOptions, Section
+
+__all__ = ["Choice", "NoOptions", "Section", "describe_config", "dump_config", "field_names", "load_config"]

@@ -1,0 +1,121 @@
+"""Sections of a config: frozen groups of fields, and sections whose fields depend on the entry that they choose."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, cast, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+
+from polyray.errors import InputError
+from polyray.lookup import lookup
+
+
+class Section(BaseModel):
+    """A frozen group of fields: unknown fields are refused, the string under a field is its documentation.
+
+    `selectors` maps the name of a field that is a `Choice` to the field beside it that holds the choice's kind, where
+    that is not the choice's own `kind` (`suite` chooses what `tasks` holds).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+
+    selectors: ClassVar[Mapping[str, str]] = {}
+
+    def unread(self) -> Mapping[str, str]:
+        """Dotted names of fields, or of whole sections, that this config does not read, each with the reason.
+
+        `load_config` refuses those that are set to something else than their default.
+        """
+        return {}
+
+
+class NoOptions(Section):
+    """The options of an entry that has none."""
+
+
+class Choice(Section):
+    """A section that chooses an entry of `table` by its `kind`; the other fields are the entry's own `Options`.
+
+    Written flat, {kind: lora, rank: 4}, in files and on the command line; in Python `options` holds the entry's fields.
+    """
+
+    table: ClassVar[Mapping[str, Any]] = {}
+    noun: ClassVar[str] = "entry"
+
+    kind: str = ""
+    """Name of an entry of the table."""
+    options: SerializeAsAny[Section] = Field(default=cast(Section, None), validate_default=True)
+    """Fields of the chosen entry."""
+
+    @classmethod
+    def options_of(cls, kind: str) -> type[Section]:
+        """The class of the options of the entry called `kind`.
+
+        Raises:
+            InputError: the table has no such entry.
+        """
+        options: type[Section] = lookup(cls.table, kind, cls.noun).Options
+        return options
+
+    @classmethod
+    def default_kind(cls) -> str:
+        """The kind where none is set."""
+        return str(cls.model_fields["kind"].default)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, values: Any) -> Any:
+        """Move fields that are not the section's own into `options`."""
+        if not isinstance(values, Mapping):
+            return values
+        options = values.get("options")
+        flat = {name: value for name, value in values.items() if name not in cls.model_fields}
+        if isinstance(options, Section) and not flat:
+            return values
+        given_options = options if isinstance(options, Mapping) else {}
+        rest = {name: value for name, value in values.items() if name in cls.model_fields and name != "options"}
+        return {**rest, "options": {**given_options, **flat}}
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        try:
+            cls.options_of(kind)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return kind
+
+    @field_validator("options", mode="wrap")
+    @classmethod
+    def _by_kind(cls, value: Any, handler: Any, info: ValidationInfo) -> Section:
+        if "kind" not in info.data:  # an unknown kind, which is reported for itself
+            return NoOptions()
+        options = cls.options_of(info.data["kind"])
+        if isinstance(value, Section) and not isinstance(value, options):
+            raise ValueError(f"kind {info.data['kind']!r} takes {options.__name__}, found {type(value).__name__}")
+        return options.model_validate({} if value is None else value)
+
+    @model_serializer(mode="wrap")
+    def _flat(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        options = values.pop("options", {})
+        return {**({"kind": values.pop("kind")} if "kind" in values else {}), **options, **values}
+
+
+def sections(kind: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    """The fields of `kind` that are sections themselves, with their classes."""
+    for name, field in kind.model_fields.items():
+        annotation = field.annotation
+        if get_origin(annotation) is Annotated:
+            annotation = get_args(annotation)[0]
+        if isinstance(annotation, type) and issubclass(annotation, Section) and name != "options":
+            yield name, annotation

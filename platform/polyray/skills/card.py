@@ -1,0 +1,142 @@
+"""Cards: where a skill comes from, the backbone it belongs to, and the sums that show that it is whole."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polyray import __version__
+from polyray.errors import InputError
+
+CARD = "card.json"
+SCHEMA = 1  # version of the layout of skill and inventory folders
+
+AnyCard = TypeVar("AnyCard", bound=BaseModel)
+
+
+class BackboneCard(BaseModel):
+    """The network that a skill was trained on.
+
+    options: the network's own, where it is built from options and not loaded by name (an agent's network).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    kind: str = ""
+    revision: str = ""
+    fingerprint: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Ancestor(BaseModel):
+    """Another skill: its name, its folder as seen from the folder of the skill that names it, its fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    path: str = ""
+    fingerprint: str
+
+
+class Parent(Ancestor):
+    """A skill that this one is a weighted sum of.
+
+    weights: [sites or 1][heads], in the order of the card's sites; exact, so that the sum can be computed again.
+    """
+
+    weights: tuple[tuple[float, ...], ...]
+
+
+class Card(BaseModel):
+    """Name, kind, backbone, sites, provenance and sums of a skill."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA
+    name: str
+    kind: str  # key of MODULES
+    backbone: BackboneCard
+    sites: tuple[str, ...]
+    options: dict[str, float | int]  # of the modules
+    tasks: tuple[str, ...] = ()
+    seed: int = 0
+    parents: tuple[Parent, ...] = ()  # the skill is their weighted sum
+    started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, str] = Field(default_factory=dict)  # fingerprints of the examples that it was trained on, by task
+    polyray: str = __version__
+    fingerprint: str = ""  # of the tensors; filled in by save_skill
+    sha256: dict[str, str] = Field(default_factory=dict)  # of each tensor file; filled in by save_skill
+
+
+def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
+    """The card in a JSON file; otherwise: the beginning of the message where it cannot be read.
+
+    Raises:
+        InputError: the file cannot be read, has a wrong field, or was written by a newer Polyray.
+    """
+    try:
+        card = kind.model_validate_json(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{otherwise}: cannot read {file}: {error}") from None
+    except ValidationError as error:
+        _refuse_newer(file)
+        problem = error.errors()[0]
+        where = ".".join(str(step) for step in problem["loc"]) or "the file"
+        raise InputError(f"{file}: {where}: {problem['msg']}.") from None
+    _refuse_newer(file)
+    return card
+
+
+class _Schema(BaseModel):
+    """The one field that every version of a card has."""
+
+    schema_version: int = SCHEMA
+
+
+def _refuse_newer(file: Path) -> None:
+    try:
+        schema = _Schema.model_validate_json(file.read_text(encoding="utf-8")).schema_version
+    except ValidationError:
+        return
+    if schema > SCHEMA:
+        raise InputError(
+            f"{file} has the schema version {schema}; this Polyray ({__version__}) reads versions up to {SCHEMA}. "
+            "Install a newer Polyray."
+        )
+
+
+def check_sums(folder: Path, sums: Mapping[str, str], card: str) -> None:
+    """Compare the files in `folder` with their sha256 `sums`, which stand in the file `card`.
+
+    Raises:
+        InputError: one is missing, or has another sum.
+    """
+    for name, expected in sums.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{folder} is not whole: {name} is missing.")
+        if sha256(file) != expected:
+            raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {card}.")
+
+
+def check_backbone(card: Card, fingerprint: str) -> None:
+    """Refuse a backbone that a skill was not trained on.
+
+    Raises:
+        InputError: the fingerprints differ.
+    """
+    if card.backbone.fingerprint != fingerprint:
+        raise InputError(
+            f"Skill {card.name!r} was trained on the backbone {card.backbone.name!r} with the fingerprint "
+            f"{card.backbone.fingerprint[:12]}, this one has {fingerprint[:12]}: load the same weights."
+        )
+
+
+def sha256(file: Path) -> str:
+    """The sha256 of a file, as a hexadecimal number."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

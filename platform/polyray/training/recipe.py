@@ -1,0 +1,98 @@
+"""All that decides what multi-task training learns, as one config that jobs compose and workers read."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from polyray.config import Section
+from polyray.modules.options import SkillOptions
+from polyray.objectives.batches import TextOptions
+from polyray.routing import RoutingOptions
+from polyray.tasks import TasksOptions
+from polyray.training.evaluation import EvaluationOptions
+from polyray.training.optimizers import OptimizerOptions
+
+
+class SuiteConfig(Section):
+    """A config with a suite of tasks."""
+
+    selectors: ClassVar[Mapping[str, str]] = {"tasks": "suite"}
+
+    suite: str = "planted"
+    """Family of tasks: see `polyray list tasks`."""
+    tasks: TasksOptions = TasksOptions()
+    """Which tasks of it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hand_down_the_suite(cls, values: Any) -> Any:
+        """Let `suite` be the kind of `tasks`, and the other way round where only `tasks` is there."""
+        if not isinstance(values, Mapping):
+            return values
+        tasks = values.get("tasks")
+        if isinstance(tasks, TasksOptions):
+            return {"suite": tasks.kind, **values}
+        default = cls.model_fields["tasks"].default
+        suite = values.get("suite", cls.model_fields["suite"].default)
+        if tasks is None and isinstance(default, TasksOptions) and default.kind == suite:
+            return values
+        return {**values, "suite": suite, "tasks": {**(tasks or {}), "kind": suite}}
+
+    @model_validator(mode="after")
+    def _agree(self) -> "SuiteConfig":
+        if self.tasks.kind != self.suite:
+            raise ValueError(f"suite is {self.suite!r}, but tasks are options of the suite {self.tasks.kind!r}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        if isinstance(values.get("tasks"), dict):
+            values["tasks"].pop("kind", None)
+        return values
+
+
+class TrainingOptions(OptimizerOptions):
+    """Length, speed and precision of multi-task training."""
+
+    steps: int = Field(1000, ge=1)
+    """Updates."""
+    batch: int = Field(32, ge=1)
+    """Examples of an update, over all workers; accumulation not counted."""
+    accumulate: int = Field(1, ge=1)
+    """Batches of an update."""
+    backbone_lr: float = Field(0.0, ge=0)
+    """Peak learning rate of the backbone; 0 freezes it."""
+    task_power: float = Field(1.0, ge=0, le=1)
+    """A task is drawn with probability proportional to size ** task_power: 1 proportional, 0 uniform."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Precision of the forward pass; parameters stay fp32."""
+    checkpointing: bool = False
+    """Recompute activations in the backward pass instead of keeping them."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Copies of the backbone on every worker, or one that is sharded over them (FSDP2; needs a frozen backbone)."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    report_every: int = Field(50, ge=1)
+    """Steps between two lines of metrics.jsonl."""
+    save_every: int = Field(500, ge=1)
+    """Steps between two checkpoints; one more at the end."""
+
+
+class TrainingRecipe(SuiteConfig):
+    """Train an inventory of skills and its routing on the training tasks of a suite."""
+
+    backbone: str = "tiny-seq2seq"
+    """Network under the skills: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face
+    Hub."""
+    text: TextOptions = TextOptions()
+    """Lengths of texts."""
+    modules: SkillOptions = SkillOptions()
+    """What a skill is made of."""
+    routing: RoutingOptions = RoutingOptions()
+    """How tasks share skills."""
+    training: TrainingOptions = TrainingOptions()
+    """How long and how fast."""
+    evaluation: EvaluationOptions = EvaluationOptions()
+    """How the training tasks' test examples are scored at the end."""

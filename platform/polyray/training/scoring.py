@@ -1,0 +1,80 @@
+"""Scoring trained skills on the tasks that they know, several tasks at a time."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from polyray.config import Section
+from polyray.files import write_file
+from polyray.modules.site import without_skills
+from polyray.objectives.batches import TextOptions
+from polyray.skills.inventory import load_inventory
+from polyray.tasks import load_suite
+from polyray.training.data import encoded, first_examples
+from polyray.training.evaluation import EvaluationOptions, answers, score
+from polyray.training.model import load_model
+from polyray.training.recipe import SuiteConfig
+
+PREDICTIONS = "predictions"
+
+
+class ScoreOptions(Section):
+    """Tasks and examples to score."""
+
+    split: Literal["train", "dev", "test"] = "test"
+    """Which examples of each task."""
+    tasks: tuple[str, ...] = ()
+    """Tasks by name, out of those that the skills were trained on; empty: all of them."""
+    mixed: int = Field(16, ge=1)
+    """Tasks that one Ray task scores together; their examples share batches."""
+    gpus: float = Field(0, ge=0)
+    """GPUs of one Ray task; a fraction shares one."""
+
+
+class ScoringRecipe(SuiteConfig):
+    """Score the skills of a run on the tasks that they were trained on."""
+
+    skills: str = ""
+    """Folder that `polyray run polytropon` wrote: RUN/skills."""
+    score: ScoreOptions = ScoreOptions()
+    """What is scored."""
+    text: TextOptions = TextOptions()
+    """Lengths of texts."""
+    evaluation: EvaluationOptions = EvaluationOptions()
+    """How answers are predicted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """Some of the tasks to score; predictions go below `out`."""
+
+    recipe: ScoringRecipe
+    out: Path
+    tasks: tuple[str, ...]
+
+
+def score_share(share: Share) -> dict[str, Any]:
+    """The scores of some tasks, predicted in mixed batches; every prediction is kept in predictions/TASK.jsonl."""
+    recipe = share.recipe
+    suite, model = load_suite(recipe.tasks), load_model(load_inventory(Path(recipe.skills)))
+    model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
+    limit = recipe.evaluation.max_examples
+    split = recipe.score.split
+    examples = [x for name in share.tasks for x in first_examples(suite.tasks[name], split, None, limit)]
+    with without_skills(model.inventory):
+        data = encoded(model.backbone, suite, examples, recipe.text)
+    predictions = answers(model, data.rows, recipe.evaluation, recipe.text.max_output)
+    folder = share.out / PREDICTIONS
+    folder.mkdir(exist_ok=True)
+    for name in share.tasks:
+        lines = [
+            json.dumps({"input": x.input, "outputs": x.outputs, "prediction": text}, ensure_ascii=False) + "\n"
+            for x, text in zip(examples, predictions, strict=True)
+            if x.task == name
+        ]
+        write_file(folder / f"{name}.jsonl", "".join(lines))
+    return {"scores": score(suite.tasks, examples, predictions)}

@@ -1,0 +1,38 @@
+"""What training needs of the group of processes that it runs in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+
+class Worker(Protocol):
+    """One member of a group of processes that train together."""
+
+    @property
+    def rank(self) -> int:
+        """Number of this member, from 0."""
+
+    @property
+    def world(self) -> int:
+        """Number of members."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where this member computes."""
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model whose backward() averages gradients over the group (DDP); itself where it is alone."""
+
+    def mean(self, value: float) -> float:
+        """The mean of a number over the group."""
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Make every gradient its mean over the group, all in one exchange."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """The objects of all members, by rank, at every member."""
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        """Report progress to whatever runs the group; every member calls it alike."""
