@@ -1,0 +1,18 @@
+"""A worker's start pays for no library that few workers need."""
+
+import pytest
+
+from benchmarks.imports import WORKER, library_rows, process
+
+SLOW = ("datasets", "matplotlib", "peft", "scipy", "sklearn", "transformers")
+
+
+def test_a_workers_imports_load_no_slow_library_that_few_workers_need() -> None:
+    script = f"import sys, {', '.join(WORKER)}\nprint(*(name for name in {SLOW} if name in sys.modules))"
+    assert process(script, None).stdout.split() == []
+
+
+def test_the_shares_of_the_libraries_add_up_to_the_whole() -> None:
+    rows = library_rows(("json",))
+    assert "json" in [row["library"] for row in rows]
+    assert sum(row["share_%"] for row in rows) == pytest.approx(100.0)
