@@ -61,9 +61,9 @@ def run_pieces(pieces: Sequence[Piece], context: Context) -> None:
     gpus = pieces[0].recipe.adapt.gpus if pieces else 0
     waiting = [piece for piece in pieces if not piece.result_file.exists()]
     with bars(context.console) as display:
-        line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), told="")
+        line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), note="")
         for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus):
-            display.update(line, advance=1, told=f"{outcome['task']}: {outcome['score']:.3f}")
+            display.update(line, advance=1, note=f"{outcome['task']}: {outcome['score']:.3f}")
 
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:

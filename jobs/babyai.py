@@ -203,7 +203,7 @@ def _finish(
     out, evaluation = context.out, config.evaluation
     films = {}
     with bars(context.console) as display:
-        line = display.add_task("evaluation", total=len(levels), told="")
+        line = display.add_task("evaluation", total=len(levels), note="")
         tasks: dict[str, Any] = {}
         for level in levels:
             seed = config.training.seed + HELD_OUT

@@ -26,7 +26,7 @@ def run(config: ScoringRecipe, context: Context) -> Result:
     ]
     scores: dict[str, dict[str, float]] = {}
     with ray_session(context.address, context.out / "logs" / "ray"), bars(context.console) as display:
-        line = display.add_task("scoring", total=len(names), told="")
+        line = display.add_task("scoring", total=len(names), note="")
         for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus):
             scores |= outcome["scores"]
             display.update(line, advance=len(shares[index].tasks))

@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, whenever the process that writes them is killed."""
+"""Writing of files and folders that are whole or absent, whenever the process that writes them is killed."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from uuid import uuid4
 
 @contextmanager
 def writing(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into: it takes the place of `folder` if the block ends well, and goes if it fails.
+    """Yield an empty folder to write into; it replaces `folder` if the block ends well and is removed if it fails.
 
-    Its name begins with a dot, so that a library does not see what a killed process left; the next one that writes
-    `folder` takes that away.
+    Its name begins with a dot, so that a library does not list the remains of a killed process; the next process that
+    writes `folder` removes them.
     """
     temporary = _beside(folder)
     temporary.mkdir(parents=True)
@@ -30,7 +30,7 @@ def writing(folder: Path) -> Iterator[Path]:
 
 
 def write_file(file: Path, content: str | bytes) -> None:
-    """Let `file` hold `content` (text as UTF-8) instead of what it held."""
+    """Replace the content of `file` by `content` (text as UTF-8); a reader sees the old one or the new one, whole."""
     temporary = _beside(file)
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -40,9 +40,9 @@ def write_file(file: Path, content: str | bytes) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new name beside `path`; what killed processes left under such names is removed."""
-    left = re.compile(rf"\.writing-{re.escape(path.name)}-[0-9a-f]{{8}}(-before)?")
+    """Make a new name beside `path`, and remove the remains of killed processes under such names."""
+    remains = re.compile(rf"\.writing-{re.escape(path.name)}-[0-9a-f]{{8}}(-before)?")
     for other in path.parent.glob(".writing-*"):
-        if left.fullmatch(other.name):
+        if remains.fullmatch(other.name):
             shutil.rmtree(other) if other.is_dir() else other.unlink()
     return path.with_name(f".writing-{path.name}-{uuid4().hex[:8]}")

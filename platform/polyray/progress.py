@@ -1,4 +1,4 @@
-"""One display for runs that go on elsewhere: it follows the files that they write."""
+"""Progress bars, and a display that follows runs in other processes by the files that they write."""
 
 import json
 import time
@@ -12,31 +12,31 @@ PROGRESS = "progress.jsonl"
 
 
 def bars(console: Console) -> Progress:
-    """A progress display with a free text for loss and speed."""
+    """Make a display of progress bars; each has a field `note` for a text such as loss and speed."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=console, transient=not console.is_terminal,
     )  # fmt: skip
 
 
 def follow(runs: Mapping[str, tuple[Path, int]], running: Callable[[], bool], console: Console) -> None:
-    """Show how the runs get on until `running` says that none is left: {name: (folder, steps)}."""
+    """Show the progress of `runs`, {name: (folder, steps)}, until `running` answers that none is left."""
     with bars(console) as display:
-        lines = {name: display.add_task(name, total=steps, told="starting") for name, (_, steps) in runs.items()}
+        lines = {name: display.add_task(name, total=steps, note="starting") for name, (_, steps) in runs.items()}
         alive = True
         while alive:
             alive = running()
             for name, (folder, _) in runs.items():
                 last = last_line(folder / PROGRESS)
                 if last is not None:
-                    told = f"loss {last['loss']:.3f}  {last['tokens_per_second']:,.0f} tokens/s"
-                    display.update(lines[name], completed=last["step"], told=told)
+                    note = f"loss {last['loss']:.3f}  {last['tokens_per_second']:,.0f} tokens/s"
+                    display.update(lines[name], completed=last["step"], note=note)
             time.sleep(0.2 if alive else 0)
 
 
 def last_line(file: Path) -> dict[str, float] | None:
-    """The last whole line of a JSON-lines file, None where there is none."""
+    """Last whole line of a JSON-lines file, None where there is none or it is no JSON."""
     try:
         with file.open("rb") as stream:
             stream.seek(0, 2)
@@ -47,7 +47,7 @@ def last_line(file: Path) -> dict[str, float] | None:
     if not lines:
         return None
     try:
-        found: dict[str, float] = json.loads(lines[-1])
+        line: dict[str, float] = json.loads(lines[-1])
     except ValueError:
         return None
-    return found
+    return line

@@ -33,7 +33,7 @@ from polyray.reports import (
     write_page,
 )
 from polyray.reports.figure import shortened
-from polyray.reports.page import Part
+from polyray.reports.page import Block
 
 NAMES = ["_hidden", "$a$_b", "<script>x</script>", "glue & cola", 'a "quoted" onload="x"', "plain", "under_score"]
 CELLS = np.random.default_rng(3).random((4, 7, 5))
@@ -49,10 +49,10 @@ PICTURES: dict[str, Callable[[], Figure]] = {
     "dendrogram without subsets": lambda: dendrogram(TREE, NAMES),
     "circular_dendrogram": lambda: circular_dendrogram(TREE, NAMES, GROUPS),
     "learning_curves": lambda: learning_curves(
-        {name: ([0, 1, 2], [1.0, float("nan"), 0.5]) for name in NAMES}, what="loss_$x", log=True, target=0.7
+        {name: ([0, 1, 2], [1.0, float("nan"), 0.5]) for name in NAMES}, y_label="loss_$x", log=True, target=0.7
     ),
     "delta_bars": lambda: delta_bars(SCORES, OTHERS),
-    "method_bars": lambda: method_bars({"_shared": SCORES, "$p$": OTHERS}, what="score", errors={"_shared": OTHERS}),
+    "method_bars": lambda: method_bars({"_shared": SCORES, "$p$": OTHERS}, x_label="score", errors={"_shared": OTHERS}),
 }
 ROWS_BY_TASK = ["allocation_map", "dendrogram", "circular_dendrogram", "delta_bars", "method_bars"]
 
@@ -123,10 +123,10 @@ def test_more_subsets_than_colours_share_one_grey() -> None:
         lambda: site_maps(analyse(CELLS), ["a"]),
         lambda: dendrogram(TREE, NAMES[:3]),
         lambda: dendrogram(TREE, NAMES, {(0,): NAMES[:3]}),
-        lambda: learning_curves({}, what="loss"),
-        lambda: learning_curves({"a": ([1], [])}, what="loss"),
+        lambda: learning_curves({}, y_label="loss"),
+        lambda: learning_curves({"a": ([1], [])}, y_label="loss"),
         lambda: delta_bars({"a": 1.0}, {"b": 1.0}),
-        lambda: method_bars({}, what="score"),
+        lambda: method_bars({}, x_label="score"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(draw: Callable[[], Figure]) -> None:
@@ -168,17 +168,17 @@ def html(tmp_path: Path) -> str:
     svg = svg_of("circular_dendrogram")
     rows: list[tuple[str, float | None]] = [*SCORES.items(), ("none", None)]
     table = Table(header=["task", "score"], rows=rows)
-    parts: list[Part] = [
+    blocks: list[Block] = [
         Prose(text="One <b>\n\nTwo & three"),
         Facts(facts={"seed<": 0, "rate": 0.123456789, "on": True}),
         table,
         Picture(svg=svg, caption='a "tree" <i>'),
         Picture(svg=svg, caption="the same"),
         Film(gif=GIF, caption='an "episode"'),
-        Details(summary="more <s>", parts=[Prose(text="inside")]),
+        Details(summary="more <s>", blocks=[Prose(text="inside")]),
     ]
     path = tmp_path / "new" / "report.html"
-    write_page(path, "Run <1>", [Section(heading="Tasks & skills", parts=parts)])
+    write_page(path, "Run <1>", [Section(heading="Tasks & skills", blocks=blocks)])
     assert [file.name for file in path.parent.iterdir()] == ["report.html"]
     return path.read_text(encoding="utf-8")
 

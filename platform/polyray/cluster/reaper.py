@@ -1,4 +1,4 @@
-"""Ends what is left of a Ray cluster once its driver is gone, however the driver ended; a process of its own.
+"""Process that ends the remains of a Ray cluster once its driver is gone, however the driver ended.
 
 Ray's own processes follow a killed driver, but for its agents, which stay. This script waits until its standard input
 closes, kills every process that still has a file of the cluster's folder open, and removes the folder.
@@ -15,13 +15,13 @@ PATIENCE = 10.0  # seconds in which new stragglers are looked for
 
 
 def main(home: str) -> None:
-    """Wait, kill, remove."""
+    """Wait for the end of the driver, kill the processes of the cluster in `home`, and remove that folder."""
     driver = os.getppid()  # it may end the session and live on
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
     sys.stdin.buffer.read()
     deadline = time.monotonic() + PATIENCE
-    while (left := stragglers(home, driver)) and time.monotonic() < deadline:
-        for process in left:
+    while (processes := stragglers(home, driver)) and time.monotonic() < deadline:
+        for process in processes:
             try:
                 os.kill(process, signal.SIGKILL)
             except ProcessLookupError:
@@ -31,17 +31,18 @@ def main(home: str) -> None:
 
 
 def stragglers(home: str, driver: int) -> list[int]:
-    """Processes with an open file below `home`, this one and the driver left out."""
-    found = []
+    """Ids of the processes with an open file below `home`, without this one and the driver."""
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         if int(entry.name) not in (os.getpid(), driver) and any(
             link.startswith(home + os.sep) for link in _open_files(entry)
         ):
-            found.append(int(entry.name))
-    return found
+            processes.append(int(entry.name))
+    return processes
 
 
 def _open_files(process: Path) -> list[str]:
+    """Paths of the open files of a process, given by its folder in /proc; those read so far if it ends meanwhile."""
     links = []
     try:
         for descriptor in os.scandir(process / "fd"):

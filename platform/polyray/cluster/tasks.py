@@ -1,4 +1,4 @@
-"""Ray tasks: independent pieces of work, their results as they come."""
+"""Independent pieces of work as Ray tasks, their results in the order in which they are done."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +16,17 @@ Piece = TypeVar("Piece")
 def run_tasks(
     work: Callable[[Piece], dict[str, Any]], pieces: Sequence[Piece], *, cpus: float = 1, gpus: float = 0
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(index, work(piece)) for every piece as it is done, in parallel; a piece whose worker dies is done again.
+    """Run `work` on every piece in parallel and yield (index, result) as each is done.
+
+    A piece whose worker dies is done again, up to three times.
+
+    Args:
+        cpus: cores of one piece.
+        gpus: GPUs of one piece, or a share of one.
 
     Raises:
-        InputError: the work found fault with the user's input.
-        RunError: the work failed; the message holds the worker's own.
+        InputError: the work refused the user's input.
+        RunError: the work failed; the message includes the worker's.
     """
     remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
     waiting = {remote.remote(work, piece, os.getcwd()): index for index, piece in enumerate(pieces)}
@@ -37,6 +43,7 @@ def run_tasks(
 
 
 def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:
+    """Run the piece in the driver's folder; Ray would wrap an InputError in an error of its own, so it is returned."""
     torch.set_num_threads(1)
     enter_folder(folder)
     try:
@@ -46,6 +53,6 @@ def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -
 
 
 def enter_folder(folder: str) -> None:
-    """Work where the driver works, so that its relative paths hold; elsewhere where this machine has no such folder."""
+    """Enter the driver's working folder, so that its relative paths hold, if this machine has that folder."""
     if os.path.isdir(folder):
         os.chdir(folder)

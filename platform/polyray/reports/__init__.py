@@ -1,4 +1,4 @@
-"""Pictures of a run and the page that shows them."""
+"""Pictures of a run, and the HTML page that shows them."""
 
 from polyray.reports.allocation_plots import allocation_map, site_maps
 from polyray.reports.dendrograms import circular_dendrogram, dendrogram

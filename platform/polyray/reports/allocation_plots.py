@@ -17,8 +17,8 @@ SITE_LABELS = 48
 def allocation_map(probabilities: ArrayLike, tasks: Sequence[str]) -> Figure:
     """Heat-map of tasks by skills, averaged over sites; red = used, blue = not used (Ponti et al. 2022, Figure 6).
 
-    probabilities [sites, tasks, skills] or [tasks, skills], one name per task; rows stand in the order given, so pass
-    them in `allocation.leaf_order` to see the groups. Skills are numbered from 0.
+    probabilities [sites, tasks, skills] or [tasks, skills], one name per task; rows stand in the order of `tasks`:
+    pass both in the order of `hierarchy.leaf_order` to see the groups. Skills are numbered from 0.
 
     Raises:
         ValueError: not of that shape, or not one name per task.
@@ -33,7 +33,7 @@ def allocation_map(probabilities: ArrayLike, tasks: Sequence[str]) -> Figure:
         axes.set_ylim(panels[0][1].stop - 0.5, -0.5)
         name_rows(axes, [tasks[row] for row in rows])
         axes.spines[:].set_visible(False)
-        axes.set_xticks(*_numbers(cells.shape[1]), fontsize=7)
+        axes.set_xticks(*_skill_ticks(cells.shape[1]), fontsize=7)
         axes.set_xlabel("skill", fontsize=8)
         axes.tick_params(axis="x", length=2)
     bar = figure.colorbar(image, ax=[axes for axes, _ in panels], shrink=min(1.0, 2.2 / figure.get_figheight()))
@@ -45,7 +45,7 @@ def allocation_map(probabilities: ArrayLike, tasks: Sequence[str]) -> Figure:
 def site_maps(analysis: Analysis, sites: Sequence[str]) -> Figure:
     """Heat-maps of skills by sites: density above, discreteness below (Ponti et al. 2022, Figure 8).
 
-    One name per site; where there are more than 48 only some are written.
+    One name per site; of more than 48 only some are written.
 
     Raises:
         ValueError: not one name per site.
@@ -65,7 +65,7 @@ def site_maps(analysis: Analysis, sites: Sequence[str]) -> Figure:
         image = _image(axes, table.T)
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_ylabel("skill", fontsize=8)
-        axes.set_yticks(*_numbers(n_skills), fontsize=7)
+        axes.set_yticks(*_skill_ticks(n_skills), fontsize=7)
         axes.spines[:].set_visible(False)
         figure.colorbar(image, ax=axes, pad=0.01).ax.tick_params(labelsize=7)
     above.tick_params(axis="x", length=0)
@@ -76,10 +76,11 @@ def site_maps(analysis: Analysis, sites: Sequence[str]) -> Figure:
 
 
 def _image(axes: Axes, table: ArrayLike) -> AxesImage:
+    """Draw `table` [rows, columns] of probabilities, red for 1 and blue for 0."""
     return axes.imshow(table, cmap="RdBu_r", vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
 
 
-def _numbers(n_skills: int) -> tuple[range, list[str]]:
-    """Where to write which skill numbers, at most sixteen."""
-    places = range(0, n_skills, -(-n_skills // 16))
-    return places, [str(skill) for skill in places]
+def _skill_ticks(n_skills: int) -> tuple[range, list[str]]:
+    """Ticks and labels of an axis of skills, at most sixteen of each."""
+    ticks = range(0, n_skills, -(-n_skills // 16))
+    return ticks, [str(skill) for skill in ticks]

@@ -16,11 +16,17 @@ LEAF_STEP = 10.0  # scipy puts leaf i at 5 + 10 i
 LEAF_MARK = 14.0  # square points
 
 
+Link = tuple[NDArray[np.float64], NDArray[np.float64], str]
+"""Two branches and the line that joins them: four positions along the leaves, four heights, and a colour."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Tree:
+    """A tree ready to draw: names and colours of the leaves in their order, links, height of the root, legend."""
+
     names: list[str]
     shades: list[str]
-    links: list[tuple[NDArray[np.float64], NDArray[np.float64], str]]
+    links: list[Link]
     height: float
     legend: dict[str, str]
 
@@ -28,8 +34,8 @@ class _Tree:
 def dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None = None) -> Figure:
     """The tree of tasks with its root at the left and one line per task.
 
-    linkage [tasks - 1, 4] of `allocation.hierarchy`; `subsets` of `allocation.subsets` colours the leaves, and a
-    branch whose leaves all have the same skills.
+    linkage [tasks - 1, 4] of `hierarchy.hierarchy`; `subsets` of `allocation.subsets` colours the leaves, and the
+    branches whose leaves all have the same skills.
 
     Raises:
         ValueError: not one name per task, or a task that is in no subset.
@@ -64,39 +70,50 @@ def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subse
     """
     tree = _tree(linkage, tasks, subsets or {})
     n_tasks, size = len(tree.names), 9.0 if len(tree.names) <= 40 else 7.0
-    names = [shortened(name) for name in tree.names]
     radius = max(2.2, n_tasks * size * 1.25 / 72 / (2 * np.pi))  # inches: each name has its own height on the circle
-    margin = 0.28 + max(len(name) for name in names) * size * 0.62 / 72
+    margin = 0.28 + max(len(shortened(name)) for name in tree.names) * size * 0.62 / 72
     side = 2 * (radius + margin)
     below = 0.25 + 0.2 * -(-len(tree.legend) // legend_columns(list(tree.legend), side)) if tree.legend else 0.0
     figure = Figure(figsize=(side, side + below))
-    where = (margin / side, (below + margin) / (side + below), 2 * radius / side, 2 * radius / (side + below))
-    axes = figure.add_axes(where, projection="polar")
+    frame = (margin / side, (below + margin) / (side + below), 2 * radius / side, 2 * radius / (side + below))
+    axes = figure.add_axes(frame, projection="polar")
     assert isinstance(axes, PolarAxes)
     axes.set_axis_off()
     axes.set_ylim(0.0, 1.0)
-    for positions, heights, shade in tree.links:
-        angles = 2 * np.pi * positions / n_tasks
-        arc = np.linspace(angles[1], angles[2], 2 + int(abs(angles[2] - angles[1]) * 60))
-        out = 1.0 - 0.95 * heights / tree.height
-        rho = np.concatenate([out[:1], np.full(len(arc), out[1]), out[3:]])
-        axes.plot(np.concatenate([angles[:1], arc, angles[3:]]), rho, color=shade, linewidth=1.3, clip_on=False)
-    around = 2 * np.pi * np.arange(n_tasks) / n_tasks
-    axes.scatter(around, np.ones(n_tasks), c=tree.shades, s=LEAF_MARK, clip_on=False, zorder=3)
-    for number, name in enumerate(names):
-        turn = 360.0 * number / n_tasks
-        left = 90.0 < turn < 270.0
-        axes.text(
-            np.deg2rad(turn), 1.0 + 0.08 / radius, name, fontsize=size, parse_math=False,
-            rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center",
-            ha="right" if left else "left",
-        )  # fmt: skip
+    for link in tree.links:
+        _draw_arc(axes, link, n_tasks, tree.height)
+    angles = 2 * np.pi * np.arange(n_tasks) / n_tasks
+    axes.scatter(angles, np.ones(n_tasks), c=tree.shades, s=LEAF_MARK, clip_on=False, zorder=3)
+    _name_around(axes, tree.names, 1.0 + 0.08 / radius, size)
     if tree.legend:
-        add_legend(figure, swatches(tree.legend), place="lower center")
+        add_legend(figure, swatches(tree.legend), position="lower center")
     return figure
 
 
+def _draw_arc(axes: PolarAxes, link: Link, n_tasks: int, height: float) -> None:
+    """Draw a link of a tree of `n_tasks` leaves, whose root of `height` is in the middle."""
+    positions, heights, shade = link
+    angles = 2 * np.pi * positions / n_tasks
+    arc = np.linspace(angles[1], angles[2], 2 + int(abs(angles[2] - angles[1]) * 60))
+    radii = 1.0 - 0.95 * heights / height
+    rho = np.concatenate([radii[:1], np.full(len(arc), radii[1]), radii[3:]])
+    axes.plot(np.concatenate([angles[:1], arc, angles[3:]]), rho, color=shade, linewidth=1.3, clip_on=False)
+
+
+def _name_around(axes: PolarAxes, names: Sequence[str], radius: float, size: float) -> None:
+    """Write the names around a circle, each along its radius and never upside down."""
+    for number, name in enumerate(names):
+        turn = 360.0 * number / len(names)
+        left = 90.0 < turn < 270.0
+        axes.text(
+            np.deg2rad(turn), radius, shortened(name), fontsize=size, parse_math=False,
+            rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center",
+            ha="right" if left else "left",
+        )  # fmt: skip
+
+
 def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
+    """Order of leaves, colours and links of a linkage matrix; the colour of a branch is that of all its leaves."""
     from scipy.cluster import hierarchy as scipy_hierarchy  # slow to load, and few pages show a tree
 
     merges = np.asarray(linkage, dtype=np.float64)
@@ -122,7 +139,7 @@ def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
 
 
 def _subset_colours(subsets: Subsets) -> tuple[dict[str, str], dict[str, str]]:
-    """Task -> colour and legend -> colour; the largest subsets get the colours, the rest is grey together."""
+    """Colour of each task and colour of each line of the legend; all but the largest subsets share one grey."""
     coloured = sorted(subsets, key=lambda subset: (-len(subsets[subset]), subset))[: len(COLOURS) + len(PALE)]
     by_task = {task: REST for members in subsets.values() for task in members}
     legend: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: sections of prose, facts, tables and pictures that open without a network."""
+"""A self-contained HTML page: sections of prose, facts, tables and pictures, readable without a network."""
 
 import re
 from base64 import b64encode
@@ -39,7 +39,7 @@ class Table:
     caption: str = ""
 
     def __post_init__(self) -> None:
-        """Checks the length of the rows.
+        """Check the length of the rows.
 
         Raises:
             ValueError: a row has another number of cells than the header.
@@ -51,13 +51,13 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A picture (`figure.to_svg`) and its caption, which is also what a screen reader says."""
+    """A picture (`figure.to_svg`) and its caption, which a screen reader reads aloud."""
 
     svg: str
     caption: str
 
     def __post_init__(self) -> None:
-        """Checks the picture.
+        """Check the picture.
 
         Raises:
             ValueError: not one <svg> element, or one that holds a script.
@@ -68,13 +68,13 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """A moving picture as the bytes of a GIF, and its caption, which is also what a screen reader says."""
+    """A moving picture as the bytes of a GIF, and its caption, which a screen reader reads aloud."""
 
     gif: bytes
     caption: str
 
     def __post_init__(self) -> None:
-        """Checks the picture.
+        """Check the format of the film.
 
         Raises:
             ValueError: the bytes are no GIF.
@@ -85,25 +85,25 @@ class Film:
 
 @dataclass(frozen=True, kw_only=True)
 class Details:
-    """Parts that are folded until the reader opens them."""
+    """Blocks that are folded until the reader opens them."""
 
     summary: str
-    parts: Sequence["Part"]
+    blocks: Sequence["Block"]
 
 
-Part = Prose | Facts | Table | Picture | Film | Details
+Block = Prose | Facts | Table | Picture | Film | Details
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading, which the contents list, and what stands under it."""
+    """A heading, which the contents list, and the blocks under it."""
 
     heading: str
-    parts: Sequence[Part]
+    blocks: Sequence[Block]
 
 
 def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
-    """Writes the page to `path`; a reader sees the old file or the whole new one, never a part.
+    """Write the page to `path`; a reader sees the old file or the whole new one.
 
     Raises:
         OSError: the folder cannot be written.
@@ -113,10 +113,10 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
-    """The page as HTML: loads nothing, runs nothing, follows the reader's light or dark mode."""
+    """The page as HTML that loads nothing, runs no script and follows the reader's light or dark mode."""
     links = "\n".join(f'<li><a href="#s{n}">{escape(section.heading)}</a></li>' for n, section in enumerate(sections))
     bodies = "\n".join(
-        f'<section id="s{n}">\n<h2>{escape(section.heading)}</h2>\n{_parts(section.parts, f"s{n}")}\n</section>'
+        f'<section id="s{n}">\n<h2>{escape(section.heading)}</h2>\n{_blocks(section.blocks, f"s{n}")}\n</section>'
         for n, section in enumerate(sections)
     )
     return f"""<!DOCTYPE html>
@@ -144,20 +144,22 @@ def page(title: str, sections: Sequence[Section]) -> str:
 """
 
 
-def _parts(parts: Sequence[Part], name: str) -> str:
-    return "\n".join(_part(part, f"{name}-{number}") for number, part in enumerate(parts))
+def _blocks(blocks: Sequence[Block], name: str) -> str:
+    """HTML of the blocks; the ids inside begin with `name` and the block's number."""
+    return "\n".join(_block(block, f"{name}-{number}") for number, block in enumerate(blocks))
 
 
-def _part(part: Part, name: str) -> str:
-    match part:
+def _block(block: Block, name: str) -> str:
+    """HTML of one block; `name` begins the ids inside."""
+    match block:
         case Prose(text=text):
-            paragraphs = [escape(paragraph.strip()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
-            return "\n".join(f"<p>{paragraph}</p>" for paragraph in paragraphs)
+            paragraphs = [paragraph.strip() for paragraph in re.split(r"\n\s*\n", text)]
+            return "\n".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs if paragraph)
         case Facts(facts=facts):
             pairs = "\n".join(f"<dt>{escape(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items())
             return f"<dl>\n{pairs}\n</dl>"
         case Table():
-            return _table(part)
+            return _table(block)
         case Picture(svg=svg, caption=caption):
             return (
                 f'<figure><div class="scroll">{_embedded(svg, name, caption)}</div>'
@@ -169,14 +171,15 @@ def _part(part: Part, name: str) -> str:
                 f'<figure><img src="{source}" alt="{escape(caption)}">'
                 f"<figcaption>{escape(caption)}</figcaption></figure>"
             )
-        case Details(summary=summary, parts=inner):
-            return f"<details><summary>{escape(summary)}</summary>\n{_parts(inner, name)}\n</details>"
+        case Details(summary=summary, blocks=inner):
+            return f"<details><summary>{escape(summary)}</summary>\n{_blocks(inner, name)}\n</details>"
 
 
 def _table(table: Table) -> str:
+    """HTML of a table; a column of numbers stands at the right."""
     columns = [[row[n] for row in table.rows] for n in range(len(table.header))]
-    number = [any(map(_is_number, column)) and all(c is None or _is_number(c) for c in column) for column in columns]
-    kinds = [' class="number"' if right else "" for right in number]
+    numeric = [any(map(_is_number, column)) and all(c is None or _is_number(c) for c in column) for column in columns]
+    kinds = [' class="number"' if right else "" for right in numeric]
     head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, table.header, strict=True))
     rows = "\n".join(
         "<tr>" + "".join(f"<td{kind}>{_text(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
@@ -192,18 +195,20 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _text(cell: Cell) -> str:
+    """`cell` as HTML text, floats with four digits."""
     if cell is None:
         return ""
     return f"{cell:.4g}" if isinstance(cell, float) else escape(str(cell))
 
 
 def _embedded(svg: str, name: str, caption: str) -> str:
-    """The picture with ids of its own: two pictures of one page may have made the same ones."""
+    """The picture with `name` before its ids, since pictures that were made apart may have the same ids."""
     svg = TAG.sub(lambda tag: _renamed(tag.group(), name), svg)
     return svg.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
 
 
 def _renamed(tag: str, name: str) -> str:
+    """`tag` with `name` before each id and each reference to one."""
     tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag)
     tag = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', tag)
     tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)

@@ -1,4 +1,4 @@
-"""How the page looks: system fonts, two colour schemes, contents at the side where there is room."""
+"""Style sheet of the page: system fonts, two colour schemes, contents at the side if the window is wide."""
 
 STYLE = """\
 :root { color-scheme: light dark; --ink: #1d2329; --soft: #5a6570; --line: #dfe3e8; --back: #ffffff; --tint: #f5f7f9;

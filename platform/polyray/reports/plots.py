@@ -15,9 +15,9 @@ DASHES = ("-", "--", ":", "-.")
 
 
 def learning_curves(
-    curves: Mapping[str, Curve], *, what: str, against: str = "step", log: bool = False, target: float | None = None
+    curves: Mapping[str, Curve], *, y_label: str, x_label: str = "step", log: bool = False, target: float | None = None
 ) -> Figure:
-    """One line per name: `what` (written at the side) against `against`; `target` draws a dashed level.
+    """One line per name; `target` draws a dashed level.
 
     curves: name -> (steps, values) of equal length; a value that is not a number leaves a gap, `log` makes the
     vertical axis logarithmic.
@@ -26,7 +26,7 @@ def learning_curves(
         ValueError: no curve, or steps and values of different length.
     """
     if not curves:
-        raise ValueError("There is nothing to draw: no curve was given.")
+        raise ValueError("There is nothing to draw: there is no curve.")
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axes = figure.subplots()
     lines: dict[str, Artist] = {}
@@ -43,15 +43,15 @@ def learning_curves(
     if log:
         axes.set_yscale("log")
     plain_frame(axes, grid="y")
-    axes.set_xlabel(against, fontsize=9, parse_math=False)
-    axes.set_ylabel(what, fontsize=9, parse_math=False)
+    axes.set_xlabel(x_label, fontsize=9, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=9, parse_math=False)
     axes.tick_params(labelsize=8)
     if len(curves) > 1:
         add_legend(figure, lines)
     return figure
 
 
-def delta_bars(scores: Scores, reference: Scores, *, what: str = "difference") -> Figure:
+def delta_bars(scores: Scores, reference: Scores, *, x_label: str = "difference") -> Figure:
     """Bars of score minus reference score for each task in both, largest first (Ponti et al. 2022, Figure 4).
 
     Raises:
@@ -70,11 +70,11 @@ def delta_bars(scores: Scores, reference: Scores, *, what: str = "difference") -
         plain_frame(axes, grid="x")
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="x", labelsize=7)
-        axes.set_xlabel(what, fontsize=8, parse_math=False)
+        axes.set_xlabel(x_label, fontsize=8, parse_math=False)
     return figure
 
 
-def method_bars(methods: Mapping[str, Scores], *, what: str, errors: Mapping[str, Scores] | None = None) -> Figure:
+def method_bars(methods: Mapping[str, Scores], *, x_label: str, errors: Mapping[str, Scores] | None = None) -> Figure:
     """For each task one bar per method, tasks in the order in which they first appear; a missing score has no bar.
 
     methods: method -> task -> score; errors: the same with the half-length of each bar's whisker.
@@ -90,14 +90,14 @@ def method_bars(methods: Mapping[str, Scores], *, what: str, errors: Mapping[str
             whiskers = (errors or {}).get(method, {})
             values = [scores.get(tasks[row], math.nan) for row in rows]
             half = [whiskers.get(tasks[row], math.nan) for row in rows]
-            places = [place - 0.42 + height * (number + 0.5) for place in range(len(rows))]
-            axes.barh(places, values, height=height * 0.94, color=colour(number))
+            centres = [row - 0.42 + height * (number + 0.5) for row in range(len(rows))]
+            axes.barh(centres, values, height=height * 0.94, color=colour(number))
             if whiskers:
-                axes.errorbar(values, places, xerr=half, fmt="none", ecolor="#000000", elinewidth=0.8)
+                axes.errorbar(values, centres, xerr=half, fmt="none", ecolor="#000000", elinewidth=0.8)
         name_rows(axes, [tasks[row] for row in rows])
         plain_frame(axes, grid="x")
         axes.tick_params(axis="x", labelsize=7)
-        axes.set_xlabel(what, fontsize=8, parse_math=False)
+        axes.set_xlabel(x_label, fontsize=8, parse_math=False)
     if len(methods) > 1:
         add_legend(figure, swatches({method: colour(number) for number, method in enumerate(methods)}))
     return figure

@@ -65,7 +65,7 @@ def imitate(
     policy.train()
     losses, failures = [], 0
     with bars(console) as display:
-        line = display.add_task("demonstrations", total=len(levels), told="")
+        line = display.add_task("demonstrations", total=len(levels), note="")
         episodes: list[_Episode] = []
         for level in levels:
             seeds = range(FIRST_SEED, FIRST_SEED + options.episodes)
@@ -74,7 +74,7 @@ def imitate(
             row = policy.router.tasks.rows([level.name])[0]
             episodes += list(_episodes(demonstrations, row))
             display.update(line, advance=1)
-        line = display.add_task("imitation", total=options.epochs, told="")
+        line = display.add_task("imitation", total=options.epochs, note="")
         for _ in range(options.epochs):
             total, frames = 0.0, 0
             for batch in _batches(episodes, options.batch, order):
@@ -85,7 +85,7 @@ def imitate(
                 adam.step()
                 total, frames = total + float(loss.detach()), frames + int(batch.mask.sum())
             losses.append(total / frames)
-            display.update(line, advance=1, told=f"loss {losses[-1]:.3f}")
+            display.update(line, advance=1, note=f"loss {losses[-1]:.3f}")
     policy.eval()
     return {"losses": losses, "episodes": len(episodes), "failures": failures}
 

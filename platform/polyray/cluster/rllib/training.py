@@ -44,14 +44,14 @@ def train(phase: Phase, out: Path, console: Console) -> tuple[ModularPolicy, dic
     try:
         line = _resume(phase, trained, out)
         with bars(console) as display:
-            shown = display.add_task(phase.name, total=phase.frames, told="", completed=trained.frames)
+            shown = display.add_task(phase.name, total=phase.frames, note="", completed=trained.frames)
             while line is None or not _over(phase, trained, line):
                 line = _line(phase, trained, trained.train())
                 with (out / METRICS).open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
                 if line["iteration"] % phase.save_every == 0 or _over(phase, trained, line):
                     _checkpoint(phase, trained, out, line)
-                display.update(shown, completed=min(trained.frames, phase.frames), told=_told(line))
+                display.update(shown, completed=min(trained.frames, phase.frames), note=_told(line))
         return policy_of(trained), line
     finally:
         trained.stop()

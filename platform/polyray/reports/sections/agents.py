@@ -22,7 +22,7 @@ from polyray.reports import (
     to_svg,
     write_page,
 )
-from polyray.reports.page import Cell, Part
+from polyray.reports.page import Block, Cell
 from polyray.reports.sections.language import REPORT
 from polyray.rl.policy import ModularPolicy
 
@@ -54,7 +54,7 @@ def _scores(metrics: Mapping[str, Any]) -> Section:
         header=["level", "success, %", "return", "steps"], rows=[*rows, ["mean", 100 * metrics["mean"], None, None]],
         caption="Start states that training has not seen; the routing draws no noise.",
     )  # fmt: skip
-    return Section(heading="Success on unseen levels", parts=[table])
+    return Section(heading="Success on unseen levels", blocks=[table])
 
 
 def _curves(lines: Sequence[Mapping[str, Any]], window: int) -> Section:
@@ -67,9 +67,9 @@ def _curves(lines: Sequence[Mapping[str, Any]], window: int) -> Section:
     curves |= {
         name: (episodes, [_number(line["tasks"].get(name, {}).get("success")) for line in shown]) for name in names
     }
-    picture = to_svg(learning_curves(curves, what="success", against="episodes, all levels", target=0.99))
+    picture = to_svg(learning_curves(curves, y_label="success", x_label="episodes, all levels", target=0.99))
     caption = f"Share of successes among each level's last {window:,} episodes; the dashed line is 99%."
-    return Section(heading="Learning curves", parts=[Picture(svg=picture, caption=caption)])
+    return Section(heading="Learning curves", blocks=[Picture(svg=picture, caption=caption)])
 
 
 def _training(kinds: Mapping[str, str], metrics: Mapping[str, Any], lines: Sequence[Mapping[str, Any]]) -> Section:
@@ -85,20 +85,20 @@ def _training(kinds: Mapping[str, str], metrics: Mapping[str, Any], lines: Seque
         "rollouts that did not come back": training["runners"]["lost"],
         "runners that were started again": training["runners"]["restarted"],
     }
-    parts: list[Part] = [Facts(facts=facts)]
+    blocks: list[Block] = [Facts(facts=facts)]
     if total:
         names = ("environment", "inference", "learning", "other")
         rows: list[list[Cell]] = [[name, 100 * sum(own[name] for own in timed) / total] for name in names]
-        parts.append(Table(header=["spent on", "share of the time, %"], rows=rows))
+        blocks.append(Table(header=["spent on", "share of the time, %"], rows=rows))
     if metrics["cloning"]:
         cloning = metrics["cloning"]
-        parts.append(
+        blocks.append(
             Prose(
                 text=f"Before that {cloning['episodes']} demonstrations of the bot were imitated "
                 f"(loss {cloning['losses'][0]:.3f} to {cloning['losses'][-1]:.3f}); it failed in {cloning['failures']}."
             )
         )
-    return Section(heading="Training", parts=parts)
+    return Section(heading="Training", blocks=blocks)
 
 
 def _allocation(policy: ModularPolicy) -> list[Section]:
@@ -110,7 +110,7 @@ def _allocation(policy: ModularPolicy) -> list[Section]:
         return []
     found = analyse(probabilities)
     facts = {name.replace("_", " "): value for name, value in found.metrics().items()}
-    parts: list[Part] = [
+    blocks: list[Block] = [
         Facts(facts=facts),
         Picture(
             svg=to_svg(allocation_map(probabilities, names)),
@@ -122,21 +122,21 @@ def _allocation(policy: ModularPolicy) -> list[Section]:
         for row, name in enumerate(names):
             table[row, list(EXPERT[name])] = 1
         caption = "The experts' allocation (Ponti et al. 2023, Table 2); skills have no order in common with the above."
-        parts.append(Picture(svg=to_svg(allocation_map(table, names)), caption=caption))
-    sections = [Section(heading="Allocation of skills to levels", parts=parts)]
+        blocks.append(Picture(svg=to_svg(allocation_map(table, names)), caption=caption))
+    sections = [Section(heading="Allocation of skills to levels", blocks=blocks)]
     if len(probabilities) > 1:
         maps = to_svg(site_maps(found, allocation.tables))
         caption = "Density and discreteness by skill and site."
-        sections.append(Section(heading="Site by site", parts=[Picture(svg=maps, caption=caption)]))
+        sections.append(Section(heading="Site by site", blocks=[Picture(svg=maps, caption=caption)]))
     return sections
 
 
 def _films(films: Mapping[str, Sequence[Path]]) -> Section:
-    parts: list[Part] = []
+    blocks: list[Block] = []
     for level, paths in films.items():
         own = [Film(gif=path.read_bytes(), caption=f"{level}: {path.name}") for path in paths]
-        parts.append(Details(summary=level, parts=own))
-    return Section(heading="Episodes", parts=parts)
+        blocks.append(Details(summary=level, blocks=own))
+    return Section(heading="Episodes", blocks=blocks)
 
 
 def _number(value: float | None) -> float:

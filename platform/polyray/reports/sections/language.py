@@ -65,10 +65,12 @@ def write_adaptation(out: Path, metrics: Mapping[str, Any]) -> None:
     methods = metrics["methods"]
     bars = {name: _means(method["tasks"]) for name, method in methods.items()}
     deviations = {name: _deviations(method["tasks"]) for name, method in methods.items()}
-    picture = _picture(method_bars(bars, what="score", errors=deviations), "Mean and deviation over few-shot splits.")
+    picture = _picture(
+        method_bars(bars, x_label="score", errors=deviations), "Mean and deviation over few-shot splits."
+    )
     table = _table(methods, {name: name for name in methods})
     write_page(
-        out / REPORT, f"Adaptation: {out.name}", [Section(heading="Scores on unseen tasks", parts=[picture, table])]
+        out / REPORT, f"Adaptation: {out.name}", [Section(heading="Scores on unseen tasks", blocks=[picture, table])]
     )
 
 
@@ -77,18 +79,18 @@ def write_comparison(out: Path, metrics: Mapping[str, Any], folders: Mapping[str
     kinds = {NAMES.get(kind, kind): metrics["kinds"][kind] for kind in ordered(metrics["kinds"])}
     bars = {name: _means(kind["tasks"]) for name, kind in kinds.items()}
     deviations = {name: _deviations(kind["tasks"]) for name, kind in kinds.items()}
-    parts: list[Any] = [
-        _picture(method_bars(bars, what="score", errors=deviations), "Mean and deviation over few-shot splits."),
+    blocks: list[Any] = [
+        _picture(method_bars(bars, x_label="score", errors=deviations), "Mean and deviation over few-shot splits."),
         _table(kinds, {name: name for name in kinds}),
     ]
-    sections = [Section(heading="Few-shot adaptation to unseen tasks", parts=parts)]
+    sections = [Section(heading="Few-shot adaptation to unseen tasks", blocks=blocks)]
     if "SHARED" in bars:
         deltas = [
-            _picture(delta_bars(bars[name], bars["SHARED"], what="score"), f"{name} minus SHARED.")
+            _picture(delta_bars(bars[name], bars["SHARED"], x_label="score"), f"{name} minus SHARED.")
             for name in bars
             if name != "SHARED"
         ]
-        sections.append(Section(heading="Difference from SHARED, task by task", parts=deltas))
+        sections.append(Section(heading="Difference from SHARED, task by task", blocks=deltas))
     sections.append(_curves({NAMES.get(kind, kind): folder for kind, folder in folders.items()}))
     if "polytropon" in folders:
         sections += _allocation(folders["polytropon"], metrics["trained"]["polytropon"])
@@ -104,7 +106,7 @@ def _scores(tasks: Mapping[str, Mapping[str, float]], mean: float) -> Section:
         [name, metric, 100 * value] for name, metrics in tasks.items() for metric, value in metrics.items()
     ]
     table = Table(header=["task", "metric", "score"], rows=[*rows, ["mean", "", 100 * mean]])
-    return Section(heading="Test scores of the training tasks", parts=[table])
+    return Section(heading="Test scores of the training tasks", blocks=[table])
 
 
 def _table(methods: Mapping[str, Any], titles: Mapping[str, str]) -> Table:
@@ -131,8 +133,8 @@ def _curves(folders: Mapping[str, Path]) -> Section:
     for name, folder in folders.items():
         lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
         curves[name] = ([line["step"] for line in lines], [line["loss"] for line in lines])
-    picture = _picture(learning_curves(curves, what="training loss"), "Mean loss since the point before.")
-    return Section(heading="Learning curves", parts=[picture])
+    picture = _picture(learning_curves(curves, y_label="training loss"), "Mean loss since the point before.")
+    return Section(heading="Learning curves", blocks=[picture])
 
 
 def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
@@ -144,13 +146,13 @@ def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
     probabilities = load_file(out / ALLOCATION)["probabilities"].double().numpy()
     facts = {**metrics["allocation"], **metrics.get("recovery", {})}
     mean = probabilities.mean(0)
-    parts: list[Any] = [Facts(facts={name.replace("_", " "): value for name, value in facts.items()})]
+    blocks: list[Any] = [Facts(facts={name.replace("_", " "): value for name, value in facts.items()})]
     if len(tasks) < 2 or mean.shape[1] < 2:
-        return [Section(heading="Allocation of skills to tasks", parts=parts)]
+        return [Section(heading="Allocation of skills to tasks", blocks=blocks)]
     tree = hierarchy(features(probabilities))
     order = leaf_order(tree)
     groups = subsets(mean, tasks)
-    parts.append(
+    blocks.append(
         _picture(
             allocation_map(probabilities[:, order], [tasks[place] for place in order]),
             "Chance that a task uses a skill, mean over sites; tasks in the order of the hierarchy.",
@@ -158,7 +160,7 @@ def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
     )
     trees: list[Any] = [
         _picture(circular_dendrogram(tree, tasks, groups), "Average linkage, Euclidean, over all sites' rows."),
-        Details(summary="The same as a plain tree", parts=[_picture(dendrogram(tree, tasks, groups), "")]),
+        Details(summary="The same as a plain tree", blocks=[_picture(dendrogram(tree, tasks, groups), "")]),
     ]
     rows = [[", ".join(map(str, subset)) or "none", ", ".join(names)] for subset, names in sorted(groups.items())]
     table = Table(
@@ -166,11 +168,13 @@ def _allocation(out: Path, metrics: Mapping[str, Any]) -> list[Section]:
     )
     maps = _picture(site_maps(analyse(probabilities), held["sites"]), "Density and discreteness by skill and site.")
     return [
-        Section(heading="Allocation of skills to tasks", parts=parts),
-        Section(heading="Task hierarchy", parts=trees),
-        Section(heading="Tasks by subset of skills", parts=[Details(summary=f"{len(groups)} subsets", parts=[table])]),
+        Section(heading="Allocation of skills to tasks", blocks=blocks),
+        Section(heading="Task hierarchy", blocks=trees),
+        Section(
+            heading="Tasks by subset of skills", blocks=[Details(summary=f"{len(groups)} subsets", blocks=[table])]
+        ),
         Section(
             heading="Site by site",
-            parts=[maps, Prose(text="Sites are the layers that carry skills, in the backbone's order.")],
+            blocks=[maps, Prose(text="Sites are the layers that carry skills, in the backbone's order.")],
         ),
     ]
