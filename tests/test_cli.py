@@ -16,7 +16,8 @@ from polyray.cli.app import TABLES, main
 from polyray.config import Section, load_config
 from polyray.jobs.table import JOBS
 from polyray.runs.job import Context, Job, Result
-from polyray.skills.skill import BackboneCard, Card, Skill, save_skill
+from polyray.skills.card import BackboneCard, Card
+from polyray.skills.skill import Skill, save_skill
 
 
 class Config(Section):

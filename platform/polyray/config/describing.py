@@ -57,12 +57,15 @@ def _other_entries(choice: Choice, pad: str) -> list[str]:
     """The options of the entries that are not chosen, commented out; those that the chosen one has too are left out."""
     lines: list[str] = []
     shown = set(type(choice.options).model_fields)
+    names: dict[type[Section], list[str]] = {}
     for name, entry in choice.table.items():
-        fields = {key: field for key, field in entry.Options.model_fields.items() if key not in shown}
+        names.setdefault(entry.Options, []).append(name)
+    for options, entries in names.items():
+        fields = {key: field for key, field in options.model_fields.items() if key not in shown}
         if not fields:
             continue
-        defaults = entry.Options().model_dump(mode="json")
-        lines.append(f"{pad}# With {name}:")
+        defaults = options().model_dump(mode="json")
+        lines.append(f"{pad}# With {' or '.join(entries)}:")
         for key, field in fields.items():
             lines += _comment(field.description, f"{pad}#   ")
             lines.append(f"{pad}#   {_yaml(key, defaults[key])}")

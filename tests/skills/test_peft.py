@@ -12,12 +12,13 @@ from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BertConfig
 
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.lora import LoraOptions
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
+from polyray.skills.card import BackboneCard, Card
 from polyray.skills.peft import CONFIG, WEIGHTS, export_peft, import_peft
-from polyray.skills.skill import BackboneCard, Card, Skill
+from polyray.skills.skill import Skill
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks
@@ -49,7 +50,7 @@ def _logits(model: nn.Module) -> Tensor:
 
 def _inventory(family: str, n_skills: int = SKILLS, **options: Any) -> tuple[nn.Module, Inventory]:
     backbone, generator = _backbone(family), torch.Generator().manual_seed(2)
-    chosen = ModuleOptions(**{"rank": 2, "alpha": 3.0, **options})
+    chosen = LoraOptions(**{"rank": 2, "alpha": 3.0, **options})
     inventory = attach(backbone, site_patterns(family, ["all"]), "lora", n_skills, chosen, generator)
     with torch.no_grad():
         for parameter in inventory.parameters():
@@ -58,7 +59,7 @@ def _inventory(family: str, n_skills: int = SKILLS, **options: Any) -> tuple[nn.
 
 
 def _skill(inventory: Inventory, tensors: dict[str, Tensor]) -> Skill:
-    options = {"rank": inventory.options.rank, "alpha": inventory.options.alpha, "n_splits": inventory.options.n_splits}
+    options = inventory.options.model_dump()
     card = Card(name="cola", kind=inventory.kind, backbone=BACKBONE, sites=inventory.sites, options=options)
     return Skill(card=card, tensors=tensors)
 
@@ -111,7 +112,7 @@ def test_an_imported_adapter_gives_peft_s_logits(
     assert (skill.card.kind, skill.card.name, skill.card.tasks) == ("lora", "theirs", ("glue-cola",))
 
     backbone, generator = _backbone(family), torch.Generator()
-    options = ModuleOptions(rank=int(skill.card.options["rank"]), alpha=skill.card.options["alpha"])
+    options = LoraOptions(rank=int(skill.card.options["rank"]), alpha=skill.card.options["alpha"])
     inventory = attach(backbone, skill.card.sites, "lora", 1, options, generator)
     assert set(inventory.sites) == set(skill.card.sites)
     inventory.load_skill(0, skill.tensors)

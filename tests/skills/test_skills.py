@@ -11,21 +11,10 @@ from torch import Tensor
 import polyray
 from polyray.errors import InputError
 from polyray.files import writing
+from polyray.skills.card import CARD, SCHEMA, Ancestor, BackboneCard, Card, check_backbone, sha256
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.library import cards, find_skill, verify
-from polyray.skills.skill import (
-    CARD,
-    TENSORS,
-    BackboneCard,
-    Card,
-    Parent,
-    Skill,
-    check_backbone,
-    load_card,
-    load_skill,
-    save_skill,
-    sha256,
-)
+from polyray.skills.skill import TENSORS, Skill, load_card, load_skill, save_skill
 
 BACKBONE = BackboneCard(name="t5-small", revision="main", fingerprint="a" * 64)
 
@@ -33,8 +22,9 @@ BACKBONE = BackboneCard(name="t5-small", revision="main", fingerprint="a" * 64)
 def _skill(name: str = "cola", value: float = 1.0, backbone: BackboneCard = BACKBONE) -> Skill:
     card = Card(
         name=name, kind="lora", backbone=backbone, sites=("block.0.q", "block.1.q"),
-        options={"rank": 2, "alpha": 1.5, "n_splits": 1, "density": 0.1, "length": 8}, tasks=("glue-cola",), seed=13,
-        parents=(Parent(name="skill-0", weight=0.25),), metrics={"mean": 0.5}, data={"glue-cola": "f" * 64},
+        options={"rank": 2, "alpha": 1.5, "n_splits": 1}, tasks=("glue-cola",), seed=13,
+        started_from=(Ancestor(name="skill-0", path="../skill-0", fingerprint="b" * 64),),
+        metrics={"mean": 0.5}, data={"glue-cola": "f" * 64},
     )  # fmt: skip
     tensors = {
         "block.0.q/down.weight": torch.full((1, 3, 2), value),
@@ -47,14 +37,14 @@ def _skill(name: str = "cola", value: float = 1.0, backbone: BackboneCard = BACK
 def test_a_skill_comes_back_bit_for_bit_with_its_card(tmp_path: Path) -> None:
     skill = _skill()
     save_skill(skill, tmp_path / "library" / "cola")
-    found = load_skill(tmp_path / "library" / "cola")
-    assert set(found.tensors) == set(skill.tensors)
+    loaded = load_skill(tmp_path / "library" / "cola")
+    assert set(loaded.tensors) == set(skill.tensors)
     for name, tensor in skill.tensors.items():
-        assert found.tensors[name].dtype == tensor.dtype
-        assert torch.equal(found.tensors[name], tensor)
+        assert loaded.tensors[name].dtype == tensor.dtype
+        assert torch.equal(loaded.tensors[name], tensor)
     sums = {TENSORS: sha256(tmp_path / "library" / "cola" / TENSORS)}
-    assert found.card == skill.card.model_copy(update={"sha256": sums})
-    assert found.card.polyray == polyray.__version__
+    assert loaded.card == skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
+    assert loaded.card.polyray == polyray.__version__
     assert sorted(path.name for path in (tmp_path / "library").rglob("*")) == ["card.json", "cola", "skill.safetensors"]
 
 
@@ -62,9 +52,9 @@ def test_views_of_one_memory_are_written_each_for_itself(tmp_path: Path) -> None
     both = torch.arange(6.0).requires_grad_()
     skill = Skill(card=_skill().card, tensors={"a": both[:3], "b": both[3:], "c": both.detach().view(2, 3).T})
     save_skill(skill, tmp_path / "views")
-    found = load_skill(tmp_path / "views").tensors
-    assert found["a"].tolist() == [0, 1, 2] and found["b"].tolist() == [3, 4, 5]
-    assert found["c"].tolist() == [[0, 3], [1, 4], [2, 5]]
+    loaded = load_skill(tmp_path / "views").tensors
+    assert loaded["a"].tolist() == [0, 1, 2] and loaded["b"].tolist() == [3, 4, 5]
+    assert loaded["c"].tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
 def test_saving_again_replaces_the_whole_folder(tmp_path: Path) -> None:
@@ -134,6 +124,8 @@ def _no_tensors_at_all(folder: Path) -> None:
         (_edit(kind=None), r"card\.json: kind: Field required"),
         (_edit(backbone={"name": "t5"}), r"card\.json: backbone\.fingerprint: Field required"),
         (_edit(seed="many"), r"card\.json: seed: .*integer"),
+        (_edit(schema_version=SCHEMA + 1), r"card\.json has the schema version 2; this Polyray .* up to 1"),
+        (_edit(schema_version=SCHEMA + 1, of_tomorrow=1), r"has the schema version 2"),
     ],
 )
 def test_damage_is_told_with_its_file_and_field(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:

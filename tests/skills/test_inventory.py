@@ -1,0 +1,109 @@
+"""An inventory on disk: skills, router and backbone come back; what does not fit is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from polyray.backbones import load_backbone
+from polyray.errors import InputError
+from polyray.modules.lora import LoraOptions
+from polyray.modules.options import SkillOptions
+from polyray.routing import RoutingOptions
+from polyray.routing.options import LearnedOptions
+from polyray.skills.card import BackboneCard
+from polyray.skills.inventory import CARD, FOLDER, ROUTER, Provenance, load_inventory, save_inventory
+from polyray.skills.spec import InventorySpec
+from polyray.training.model import Modular, build, load_model
+
+SPEC = InventorySpec(
+    modules=SkillOptions(options=LoraOptions(rank=2), sites=("ffn",)),
+    routing=RoutingOptions(options=LearnedOptions(n_skills=3)),
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> Modular:
+    backbone = load_backbone("tiny-encoder")
+    model = build(backbone, SPEC, ["cola", "sst2"], torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in (*model.inventory.parameters(), *model.router.parameters()):
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    return model
+
+
+def _provenance(model: Modular, **fields: str) -> Provenance:
+    backbone = model.backbone
+    known = {"name": backbone.name, "kind": backbone.kind, "fingerprint": backbone.fingerprint}
+    card = BackboneCard(**{**known, **fields})  # type: ignore[arg-type]
+    return Provenance(backbone=card, suite="jsonl", tasks=("cola", "sst2"), data={"cola": "f"}, seed=3)
+
+
+@pytest.fixture
+def folder(model: Modular, tmp_path: Path) -> Path:
+    model.network.requires_grad_(False)
+    model.inventory.requires_grad_(True)
+    save_inventory(tmp_path / "skills", model, SPEC, _provenance(model), {"mean": 0.5})
+    return tmp_path / "skills"
+
+
+def test_an_inventory_comes_back_with_every_tensor_and_its_spec(model: Modular, folder: Path) -> None:
+    loaded = load_inventory(folder)
+    assert loaded.spec == SPEC
+    assert (loaded.card.tasks, loaded.card.suite) == (("cola", "sst2"), "jsonl")
+    back = load_model(loaded)
+    for name, tensor in model.inventory.state_dict().items():
+        assert torch.equal(back.inventory.state_dict()[name], tensor)
+    for name, tensor in model.router.state_dict().items():
+        assert torch.equal(back.router.state_dict()[name], tensor)
+    assert not back.training
+    assert not any(parameter.requires_grad for parameter in back.backbone.model.parameters())
+    assert not (folder / FOLDER / "backbone.safetensors").exists()
+
+
+def test_a_trained_backbone_travels_with_the_skills(model: Modular, tmp_path: Path) -> None:
+    model.network.requires_grad_(True)
+    name, parameter = next(iter(model.network.named_parameters()))
+    before = parameter.detach().clone()
+    try:
+        with torch.no_grad():
+            parameter.add_(1)
+        save_inventory(tmp_path / "skills", model, SPEC, _provenance(model), {})
+        back = load_model(load_inventory(tmp_path / "skills"))
+        assert torch.equal(dict(back.network.named_parameters())[name], parameter)
+    finally:
+        with torch.no_grad():
+            parameter.copy_(before)
+
+
+def test_weights_of_another_backbone_are_refused(model: Modular, tmp_path: Path) -> None:
+    save_inventory(tmp_path / "skills", model, SPEC, _provenance(model, fingerprint="b" * 64), {})
+    with pytest.raises(InputError, match=r"trained on other weights than 'tiny-encoder' has here \(fingerprint bbbb"):
+        load_model(load_inventory(tmp_path / "skills"))
+
+
+def test_damage_and_newer_schemas_are_refused(folder: Path) -> None:
+    file = folder / FOLDER / CARD
+    text = file.read_text()
+    file.write_text(json.dumps({**json.loads(text), "schema_version": 9}))
+    with pytest.raises(InputError, match=r"inventory\.json has the schema version 9; .* reads versions up to 1"):
+        load_inventory(folder)
+    file.write_text(text)
+    router = folder / FOLDER / ROUTER
+    router.write_bytes(router.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"router\.safetensors was altered or cut short"):
+        load_inventory(folder)
+    with pytest.raises(InputError, match="holds no inventory of skills"):
+        load_inventory(folder / "skill-0")
+
+
+def test_a_router_that_cannot_mix_the_modules_is_refused() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for routing, modules, message in (
+        ("hyperformer", "dense", "routing.kind=hyperformer mixes modules.kind=lora; found dense"),
+        ("token_moe", "sparse", "routing.kind=token_moe mixes token by token: modules.kind is one of lora, dense"),
+    ):
+        spec = InventorySpec(modules=SkillOptions(kind=modules, sites=("ffn",)), routing=RoutingOptions(kind=routing))
+        with pytest.raises(InputError, match=message):
+            build(load_backbone("tiny-encoder"), spec, ["cola"], generator)
