@@ -1,7 +1,6 @@
 """Time of a training step of Polytropon, plain LoRA and PEFT's Poly over that of the frozen backbone alone.
 
 PEFT's models step with torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses.
-Polyray steps a second time without oneDNN, which it takes on AMD's processors for the products of layers with modules.
 One process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
 backbone forward and backward through all activations, without modules and without an optimiser. CPU figures are
 processor time, GPU figures wall time between synchronisations.
@@ -25,10 +24,11 @@ from benchmarks.table import show
 from polyray.memory import KEEP_FREED
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
-from polyray.modules.options import ModuleOptions
+from polyray.modules.lora import LoraOptions
 from polyray.modules.presets import SHARED_INPUTS, site_patterns
 from polyray.modules.site import mixing
-from polyray.routing import ROUTERS, RoutingOptions
+from polyray.routing.options import LearnedOptions
+from polyray.routing.polytropon import PolytroponRouter
 
 N_TASKS = 20
 Step = Callable[[], None]
@@ -99,7 +99,7 @@ class Case:
         """A step of each, by name."""
         return {
             "floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "peft_fused": self.peft(fused=True),
-            "polyray": self.polyray(), "polyray_mkl": without_onednn(self.polyray()),
+            "polyray": self.polyray(),
         }  # fmt: skip
 
     def floor(self) -> Step:
@@ -130,10 +130,10 @@ class Case:
         patterns = site_patterns(model.config.model_type, ["attention"])
         generator = torch.Generator().manual_seed(0)
         names = [f"task {number}" for number in range(N_TASKS)]
-        router = ROUTERS["polytropon"](
-            names, Layout.of(model, patterns), RoutingOptions(n_skills=shape.skills), generator
+        router = PolytroponRouter(
+            names, Layout.of(model, patterns), LearnedOptions(n_skills=shape.skills), generator
         ).to(self._device)
-        options, shared = ModuleOptions(rank=shape.rank), SHARED_INPUTS[model.config.model_type]
+        options, shared = LoraOptions(rank=shape.rank), SHARED_INPUTS[model.config.model_type]
         inventory = attach(model, patterns, "lora", shape.skills, options, generator, shared).to(self._device)
         adam = torch.optim.AdamW([*inventory.parameters(), *router.parameters()], lr=1e-3, fused=True)
         noise = torch.Generator(self._device).manual_seed(0)
@@ -166,20 +166,6 @@ class Case:
             adam.step()
 
         return step
-
-
-def without_onednn(step: Step) -> Step:
-    """The step with the products that torch itself would choose."""
-
-    def plain() -> None:
-        switch: Any = torch.backends.mkldnn
-        switch.enabled = False
-        try:
-            step()
-        finally:
-            switch.enabled = True
-
-    return plain
 
 
 def measure(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, float]:
@@ -224,7 +210,6 @@ def main() -> None:
                 "over_lora": found["polyray"] / found["lora"],
                 "over_peft": found["polyray"] / found["peft"],
                 "over_peft_fused": found["polyray"] / found["peft_fused"],
-                "over_peft_mkl": found["polyray_mkl"] / found["peft"],
             }
         )
     show(f"Training step on {device.type}", rows, arguments.json)

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.kinds import MODULES
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
 from polyray.modules.site import Site
 
 BATCH, LENGTH, SKILLS = 6, 5, 3
+SIZES = {"rank": 2, "alpha": 3.0, "length": 2, "density": 0.3}  # of modules, as far as a kind has them
 PARAMETRIC, CHANGES_OUTPUTS = ("lora", "sparse", "dense"), ("bottleneck", "ia3")
 
 
@@ -90,7 +91,8 @@ def net_with(
     kind: str, layer: str, n_skills: int = SKILLS, fresh: bool = False, **options: Any
 ) -> tuple[Net, Inventory]:
     net = Net(LAYERS[layer].layer)
-    chosen = ModuleOptions(**{"rank": 2, "alpha": 3.0, "length": 2, "density": 0.3, **options})
+    fields = MODULES[kind].Options.model_fields
+    chosen = MODULES[kind].Options(**{name: value for name, value in SIZES.items() if name in fields} | options)
     inventory = attach(net, ["sites.[01]"], kind, n_skills, chosen, seed(1)).double()
     if not fresh:
         generator = seed(2)

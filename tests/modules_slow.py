@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from polyray.modules.options import ModuleOptions
+from polyray.modules.lora import LoraOptions
+from polyray.modules.prefix import PrefixOptions
+from polyray.modules.site import StackOptions
 
 Skills = list[dict[str, Tensor]]  # of one site: each skill's tensors [heads, ...] by name
 
@@ -63,7 +65,8 @@ def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     )
 
 
-def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
+    assert isinstance(options, LoraOptions)
     changes = {}
     for name in [key.removeprefix("down.") for key in skills[0] if key.startswith("down.")]:
         heads = range(w.shape[0])
@@ -74,7 +77,7 @@ def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Module
     return _change(layer, changes, x)
 
 
-def sparse(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+def sparse(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
     changes = {}
     for name, p in layer.named_parameters():
         if f"values.{name}" not in skills[0]:
@@ -87,14 +90,14 @@ def sparse(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Modu
     return _change(layer, changes, x)
 
 
-def dense(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+def dense(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
     names = [name for name, _ in layer.named_parameters()]
     return _change(
         layer, {n: _sum(w[0, s] * skill[f"change.{n}"][0] for s, skill in enumerate(skills)) for n in names}, x
     )
 
 
-def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
     y: Tensor = layer(x)
     total = y
     for s, skill in enumerate(skills):
@@ -103,13 +106,13 @@ def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: 
     return total
 
 
-def ia3(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
+def ia3(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
     y: Tensor = layer(x)
     return y * (1 + _sum(w[0, s] * skill["delta"][0] for s, skill in enumerate(skills)))
 
 
-def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: ModuleOptions) -> Tensor:
-    assert isinstance(layer, Attention)
+def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
+    assert isinstance(layer, Attention) and isinstance(options, PrefixOptions)
     keys, values = (_sum(w[0, s] * skill[n][0] for s, skill in enumerate(skills)) for n in ("keys", "values"))
     n, heads = x.shape[1], []
     for head in range(layer.heads):
@@ -123,7 +126,7 @@ def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Modu
     return torch.cat(heads, -1)[None]
 
 
-SLOW: Mapping[str, Callable[[nn.Module, Skills, Tensor, Tensor, ModuleOptions], Tensor]] = {
+SLOW: Mapping[str, Callable[[nn.Module, Skills, Tensor, Tensor, StackOptions], Tensor]] = {
     "lora": lora,
     "sparse": sparse,
     "dense": dense,

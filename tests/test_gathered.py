@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.lora import LoraOptions
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
 from polyray.modules.site import mixing
 
 SKILLS, BATCH = 3, 4
@@ -32,7 +32,7 @@ class Twice(nn.Module):
 def net() -> tuple[Twice, Inventory]:
     torch.manual_seed(0)
     net = Twice().double()
-    inventory = attach(net, ["first", "second"], "lora", SKILLS, ModuleOptions(rank=2), torch.Generator()).double()
+    inventory = attach(net, ["first", "second"], "lora", SKILLS, LoraOptions(rank=2), torch.Generator()).double()
     for parameter in inventory.parameters():
         nn.init.normal_(parameter)
     return net, inventory

@@ -24,7 +24,7 @@ from polyray.errors import InputError, RunError
 from polyray.modules.attach import attach, detach
 from polyray.modules.kinds import MODULES
 from polyray.modules.mix import Mix
-from polyray.modules.options import ModuleOptions
+from polyray.modules.prefix import PrefixOptions
 from polyray.modules.site import mixing
 
 
@@ -174,7 +174,7 @@ def test_a_prefix_refuses_an_attention_that_it_cannot_see() -> None:
             return values
 
     net = Net(lambda: Eager(8, 2, 2))
-    inventory = attach(net, ["sites.[01]"], "prefix", 1, ModuleOptions(length=2), seed(1)).double()
+    inventory = attach(net, ["sites.[01]"], "prefix", 1, PrefixOptions(length=2), seed(1)).double()
     x = torch.randn(2, 3, 8, dtype=torch.float64)
     with mixing(inventory, torch.ones(2, 1).double()), pytest.raises(InputError, match=r"this Eager.*sdpa"):
         net(x)

@@ -24,8 +24,8 @@ from torch.utils.checkpoint import checkpoint
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
+from polyray.modules.lora import LoraOptions
 from polyray.modules.mix import Mix, Rows, TokenMix
-from polyray.modules.options import ModuleOptions
 from polyray.modules.site import mixing
 
 
@@ -67,11 +67,8 @@ def test_heads_must_divide_the_features() -> None:
         net_with("lora", "embedding", n_splits=2)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MODULES if kind != "lora"])
-def test_only_lora_has_heads(kind: str) -> None:
-    layer = next(layer for module, layer in CASES if module == kind)
-    with pytest.raises(InputError, match=r"needs modules\.kind=lora"):
-        net_with(kind, layer, n_splits=2)
+def test_only_lora_has_heads() -> None:
+    assert [kind for kind, stack in MODULES.items() if "n_splits" in stack.Options.model_fields] == ["lora"]
 
 
 @pytest.mark.parametrize("path", ["blocks", "unequal groups"])
@@ -178,7 +175,7 @@ def _heads(shared: list[str]) -> tuple[Heads, Inventory]:
     torch.manual_seed(0)
     net = Heads().double()
     groups = [("attention", tuple(shared))] if shared else []
-    inventory = attach(net, ["q", "k", "v"], "lora", SKILLS, ModuleOptions(rank=2), seed(1), groups).double()
+    inventory = attach(net, ["q", "k", "v"], "lora", SKILLS, LoraOptions(rank=2), seed(1), groups).double()
     assert len(inventory.shared) == len(groups)
     generator = seed(2)
     with torch.no_grad():

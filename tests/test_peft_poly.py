@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, T5Config
 
 from polyray.modules.attach import attach
+from polyray.modules.lora import LoraOptions
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
 from polyray.modules.site import mixing
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
@@ -52,7 +52,7 @@ def test_logits_and_gradients_equal_those_of_peft_poly(n_splits: int, tasks: lis
     theirs.loss.backward()
 
     backbone = _backbone()
-    options = ModuleOptions(rank=RANK, alpha=1.0, n_splits=n_splits)
+    options = LoraOptions(rank=RANK, alpha=1.0, n_splits=n_splits)
     inventory = attach(backbone, SITES, "lora", SKILLS, options, generator)
     layers = {site: poly.get_submodule(f"base_model.model.{site}") for site in inventory.sites}
     for skill in range(SKILLS):

@@ -19,7 +19,7 @@ from transformers import (
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.options import ModuleOptions
+from polyray.modules.prefix import PrefixOptions
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
 
@@ -52,7 +52,7 @@ def _backbone(family: str, implementation: str = "sdpa") -> tuple[Any, Inventory
     backbone = kind.from_config(config, attn_implementation=implementation).eval()
     generator = torch.Generator().manual_seed(1)
     patterns = site_patterns(family, ["prefix"])
-    inventory = attach(backbone, patterns, "prefix", 3, ModuleOptions(length=3), generator)
+    inventory = attach(backbone, patterns, "prefix", 3, PrefixOptions(length=3), generator)
     with torch.no_grad():
         for parameter in inventory.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))

@@ -34,8 +34,8 @@ from transformers import (
 
 from polyray.errors import InputError
 from polyray.modules.attach import attach
+from polyray.modules.kinds import MODULES
 from polyray.modules.matching import match
-from polyray.modules.options import ModuleOptions
 from polyray.modules.presets import PRESETS, SHARED_INPUTS, site_patterns
 from polyray.modules.site import mixing
 
@@ -177,9 +177,7 @@ def test_modules_of_the_kind_that_a_part_is_for_run_there(family: str, part: str
     kind = {"houlsby": "bottleneck", "pfeiffer": "bottleneck", "ia3": "ia3", "prefix": "prefix"}.get(part, "lora")
     before = _run(family)
     generator = torch.Generator().manual_seed(0)
-    inventory = attach(
-        _model(family), site_patterns(family, [part]), kind, 2, ModuleOptions(rank=2, length=2), generator
-    )
+    inventory = attach(_model(family), site_patterns(family, [part]), kind, 2, MODULES[kind].Options(), generator)
     try:
         with torch.no_grad():
             for parameter in inventory.parameters():

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from polyray.modules.fast.gathered import StackedGradient
 from polyray.modules.fast.means import mean, mean_gradients
 from polyray.modules.mix import Rows
-from polyray.modules.product import rows_times
 
 Tensors = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -137,7 +137,7 @@ def _arrange(x: Tensor, rows: Rows, rank: int) -> _Arranged:
 
 def _without_gradients(arranged: _Arranged, weight: Tensor, bias: Tensor | None, factors: Factors) -> Tensor:
     down, up = _pick(factors.down, arranged.index), _pick(factors.up, arranged.index)
-    return rows_times(arranged.x, weight, bias).baddbmm_(torch.bmm(arranged.x, down.mT), up)
+    return functional.linear(arranged.x, weight, bias).baddbmm_(torch.bmm(arranged.x, down.mT), up)
 
 
 def _pick(factor: Tensor, index: Tensor | None) -> Tensor:
@@ -162,7 +162,7 @@ class _LowRank(torch.autograd.Function):
             weight, bias, down_weights, downs, up_weights, ups = members[first : first + 6]
             down = _mixed(down_weights, downs, x, index, rank)
             hidden = torch.bmm(x, down.mT)  # [rows, n, rank]
-            y = rows_times(x, weight, bias)
+            y = functional.linear(x, weight, bias)
             up = _mixed(up_weights, ups, x, index, rank)
             outputs.append(y.baddbmm_(hidden, up))
             kept += (hidden, down, up)
@@ -199,7 +199,7 @@ def _gradients(ctx: Any, gs: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
         into = site.gathered[1].piece(site.site) if of_ups else None
         of_up = _mean_gradients(up_weights, ups, index, of_up_weights, of_ups, (hidden, g), into)
         if of_x:
-            g_x = rows_times(g, weight.mT) if g_x is None else g_x.add_(rows_times(g, weight.mT))
+            g_x = functional.linear(g, weight.mT) if g_x is None else g_x.add_(functional.linear(g, weight.mT))
             g_x.baddbmm_(g_hidden, down)
         into = site.gathered[0].piece(site.site) if of_downs else None
         of_down = _mean_gradients(down_weights, downs, index, of_down_weights, of_downs, (g_hidden, x), into)
