@@ -1,14 +1,8 @@
-"""What a sweep may vary: spaces of config fields for Ray Tune.
+"""Spaces: the fields of a job that a sweep may vary."""
 
-A space is a mapping of fields (`section.name`) to distributions, as `ray.tune.Tuner(param_space=...)` takes it; a value
-drawn from it is an override of a job's config.
-"""
+from polyray.tune_spaces.ppo import PPO
+from polyray.tune_spaces.space import Space
 
-from collections.abc import Callable
-from typing import Any
+SPACES: dict[str, Space] = {"ppo": PPO}
 
-from polyray.tune_spaces.ppo import ppo
-
-SPACES: dict[str, Callable[[], dict[str, Any]]] = {"ppo": ppo}
-
-__all__ = ["SPACES", "ppo"]
+__all__ = ["SPACES", "Space"]

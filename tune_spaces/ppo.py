@@ -1,12 +1,14 @@
-"""What decides how fast agents learn with PPO, and how their levels share skills."""
+"""How fast agents learn with PPO, and how their levels share skills."""
 
 from typing import Any
 
 from ray import tune
 
+from polyray.tune_spaces.space import Space
 
-def ppo() -> dict[str, Any]:
-    """Fields of the job babyai: the two speeds, the routing, and PPO's own (ranges around Hui et al. 2020's values)."""
+
+def _fields() -> dict[str, Any]:
+    """The two speeds, the routing, and PPO's own options (ranges around the values of Hui et al. 2020)."""
     return {
         "training.lr": tune.loguniform(1e-4, 3e-3),
         "training.backbone_lr": tune.loguniform(1e-4, 3e-3),
@@ -19,3 +21,16 @@ def ppo() -> dict[str, Any]:
         "routing.n_skills": tune.randint(2, 13),
         "routing.temperature": tune.uniform(0.5, 2.0),
     }
+
+
+PPO = Space(
+    about="how fast agents learn with PPO, and how their levels share skills",
+    job="babyai",
+    goal="mean",
+    mode="max",
+    fields=_fields,
+    only_with={
+        "routing.n_skills": ("routing.kind", ("polytropon",)),
+        "routing.temperature": ("routing.kind", ("polytropon",)),
+    },
+)

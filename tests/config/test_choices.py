@@ -19,6 +19,9 @@ class Lines(Section):
     dashed: bool = False
     """Whether it is dashed."""
 
+    def unread(self) -> Mapping[str, str]:
+        return {"dashed": "a hair line has no dashes"} if self.width == 1 else {}
+
 
 class Discs(Section):
     width: int = Field(7, ge=1)
@@ -125,6 +128,12 @@ def test_a_field_that_is_not_read_is_refused_when_it_is_set() -> None:
     assert load_config(Config, overrides=["shape.kind=dot", "times=1"]).times == 1  # as by default
     assert refusal("shape.kind=dot", "times=2") == (
         "times (command line, 'times=2') is not read: a dot is drawn once. Leave it out."
+    )
+
+
+def test_sections_and_options_of_a_choice_say_themselves_what_they_do_not_read() -> None:
+    assert refusal("shape.width=1", "shape.dashed=true") == (
+        "shape.dashed (command line, 'shape.dashed=true') is not read: a hair line has no dashes. Leave it out."
     )
 
 

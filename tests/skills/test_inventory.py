@@ -9,11 +9,15 @@ import torch
 from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.lora import LoraOptions
+from polyray.modules.mix import Mix
 from polyray.modules.options import SkillOptions
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
+from polyray.skills.blending import recompute, same_tensors
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import CARD, FOLDER, ROUTER, Provenance, load_inventory, save_inventory
+from polyray.skills.lifting import lift
+from polyray.skills.skill import load_skill
 from polyray.skills.spec import InventorySpec
 from polyray.training.model import Modular, build, load_model
 
@@ -107,3 +111,15 @@ def test_a_router_that_cannot_mix_the_modules_is_refused() -> None:
         spec = InventorySpec(modules=SkillOptions(kind=modules, sites=("ffn",)), routing=RoutingOptions(kind=routing))
         with pytest.raises(InputError, match=message):
             build(load_backbone("tiny-encoder"), spec, ["cola"], generator)
+
+
+def test_a_task_s_skill_is_lifted_out_and_is_what_the_model_computes(model: Modular, folder: Path) -> None:
+    skill = lift(load_inventory(folder), "sst2", folder.parent / "sst2")
+    mix = model.router.eval()(["sst2"])
+    assert isinstance(mix, Mix)
+    assert same_tensors(skill.tensors, model.inventory.blend(mix.weights[:, :, 0]))
+    assert same_tensors(recompute(folder.parent / "sst2").tensors, load_skill(folder.parent / "sst2").tensors)
+    assert (skill.card.tasks, skill.card.name, skill.card.data) == (("sst2",), "sst2", {})
+    with pytest.raises(InputError, match=r"No task is called 'sst'\. Did you mean 'sst2'\?"):
+        lift(load_inventory(folder), "sst", folder.parent / "sst")
+    assert not (folder.parent / "sst").exists()

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from polyray.config.describing import field_names
-from polyray.config.section import Choice, Section, sections
+from polyray.config.section import Choice, Section, sections, unread_fields
 from polyray.errors import InputError
 
 AConfig = TypeVar("AConfig", bound=Section)
@@ -110,7 +110,7 @@ def _is_default(choice: type[Choice], name: str, value: Any, defaults: Mapping[s
 def _refuse_unread(config: Section, origins: Mapping[str, str]) -> None:
     """Refuse fields that were set to something else than their default and that the config does not read."""
     usual = type(config)()
-    for unread, reason in config.unread().items():
+    for unread, reason in unread_fields(config).items():
         for name, origin in origins.items():
             inside = f"{name}.".startswith(f"{unread}.")
             if inside and _value_at(config, name) != _value_at(usual, name):

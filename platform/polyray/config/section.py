@@ -31,7 +31,7 @@ class Section(BaseModel):
     selectors: ClassVar[Mapping[str, str]] = {}
 
     def unread(self) -> Mapping[str, str]:
-        """Dotted names of fields, or of whole sections, that this config does not read, each with the reason.
+        """Names of fields, or of whole sections, that are not read as things are, each with the reason.
 
         `load_config` refuses those that are set to something else than their default.
         """
@@ -109,6 +109,17 @@ class Choice(Section):
         values: dict[str, Any] = handler(self)
         options = values.pop("options", {})
         return {**({"kind": values.pop("kind")} if "kind" in values else {}), **options, **values}
+
+
+def unread_fields(config: Section) -> dict[str, str]:
+    """Dotted names of all fields that `config` and its sections do not read, each with the reason."""
+    unread = dict(config.unread())
+    for name, _ in sections(type(config)):
+        section = vars(config)[name]
+        unread |= {f"{name}.{field}": reason for field, reason in unread_fields(section).items()}
+    if isinstance(config, Choice):
+        unread |= unread_fields(config.options)
+    return unread
 
 
 def sections(kind: type[Section]) -> Iterator[tuple[str, type[Section]]]:

@@ -1,5 +1,6 @@
 """Options that several routers share."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -32,6 +33,10 @@ class PriorOptions(Section):
     """The prior as the paper writes it, or of the columns' counts, which prefers few tasks per skill."""
     ibp_centred: bool = True
     """Subtract the prior's value at half-full columns, so that logged losses stay comparable."""
+
+    def unread(self) -> Mapping[str, str]:
+        """The prior's options without a prior."""
+        return {} if self.ibp else dict.fromkeys(("ibp_alpha", "ibp_columns", "ibp_centred"), "routing.ibp is 0")
 
 
 class LearnedOptions(SkillCount, Granularity, PriorOptions):
