@@ -1,0 +1,196 @@
+"""Every table takes an entry from outside: one class or function and one line, used end to end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from polyray.config import Section, load_config
+from polyray.modules.kinds import MODULES
+from polyray.modules.layout import Layout
+from polyray.modules.mix import Mix, Rows
+from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+from polyray.routing import ROUTERS, Allocation, NewRow, Router
+from polyray.routing.names import TaskNames, distinct
+from polyray.skills.inventory import load_inventory
+from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.model import load_model
+from polyray.training.multitask import train
+from polyray.training.recipe import TrainingRecipe
+
+TINY = (
+    "training.steps=4", "training.batch=4", "training.report_every=2", "training.save_every=2",
+    "evaluation.max_examples=2", "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1",
+    "tasks.planted.test_subsets=1", "tasks.planted.train_examples=8", "tasks.planted.n_skills=2",
+    "tasks.planted.subset_sizes=[1,2]", "modules.sites=[fc1]",
+)  # fmt: skip
+
+
+class Alone:
+    """The only worker, outside Ray."""
+
+    rank, world, device = 0, 1, torch.device("cpu")
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        return model
+
+    def mean(self, value: float) -> float:
+        return value
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        pass
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        pass
+
+
+def train_adapt_and_load(out: Path, *overrides: str) -> None:
+    """A training, an adaptation of its skills, and both sets of skills loaded again."""
+    recipe = load_config(TrainingRecipe, overrides=[*TINY, *overrides])
+    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
+    trained = load_model(load_inventory(out / "skills"))
+    assert trained.router.tasks.names
+    suite = [x for x in (*TINY, *overrides) if x.startswith(("suite", "tasks"))]
+    few = ["adapt.steps=2", "adapt.looks=1", f"skills={out / 'skills'}", "evaluation.max_examples=2"]
+    adaptation = load_config(AdaptationRecipe, overrides=[*suite, *few])
+    (task,) = load_suite_tests(adaptation)
+    outcome = adapt_one(Piece(recipe=adaptation, out=out / "adapted", task=task, seed=0, method="skills"))
+    assert 0 <= outcome["score"] <= 1
+
+
+def load_suite_tests(recipe: AdaptationRecipe) -> tuple[str, ...]:
+    from polyray.tasks import load_suite
+
+    return load_suite(recipe.tasks).partition["test"]
+
+
+# A router: the skills of a task are those whose number its name's length names.
+
+
+class ByLengthOptions(Section):
+    n_skills: int = Field(3, ge=1)
+    """Skills of the inventory."""
+
+
+class ByLength(nn.Module):
+    """Each task uses one skill: the length of its name modulo the number of skills."""
+
+    Options: ClassVar[type[Section]] = ByLengthOptions
+    speed: ClassVar[Literal["routing", "skills"]] = "routing"
+    by_task: ClassVar[bool] = True
+    trains_rows: ClassVar[bool] = False
+    starts_afresh: ClassVar[bool] = False
+    module_kinds: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
+        super().__init__()
+        self.tasks, self.layout, self.options = TaskNames(tasks), layout, options
+
+    @classmethod
+    def from_state(cls, tasks: Sequence[str], layout: Layout, options: Any, state: Mapping[str, Tensor]) -> Self:
+        return cls(tasks, layout, options, torch.Generator())
+
+    @property
+    def n_skills(self) -> int:
+        n: int = self.options.n_skills
+        return n
+
+    def _table(self) -> Tensor:
+        rows = [len(name) % self.n_skills for name in self.tasks.names]
+        return nn.functional.one_hot(torch.tensor(rows), self.n_skills).float()
+
+    def forward(self, tasks: Sequence[str] | Tensor, generator: torch.Generator | None = None) -> Mix:
+        row_tasks, row_of_example = distinct(self.tasks.rows(tasks))
+        weights = self._table()[row_tasks]
+        return Mix(weights[None, None], Rows(row_of_example, len(row_tasks), weights.device))
+
+    def allocation(self) -> Allocation:
+        return Allocation(probabilities=self._table()[None], tables=("all sites",), tasks=self.tasks.names)
+
+    def same_mixture(self) -> list[int]:
+        return list(range(len(self.tasks)))
+
+    def log_prior(self) -> None:
+        return None
+
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Router:
+        return type(self)([name], self.layout, self.options, generator)
+
+    def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:
+        self.tasks = self.tasks.with_new(name)
+
+
+def test_a_router_from_outside_is_trained_with_adapted_saved_and_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(ROUTERS, "by_length", ByLength)
+    train_adapt_and_load(tmp_path, "routing.kind=by_length", "routing.n_skills=2")
+    assert load_inventory(tmp_path / "skills").spec.routing.options == ByLengthOptions(n_skills=2)
+
+
+# A module: a bias of each skill, scaled by an option of its own.
+
+
+class BiasOptions(StackOptions):
+    scale: float = 1.0
+    """Factor of the bias."""
+
+
+class BiasStack(nn.Module):
+    """y = layer(x) + scale * sum_s w_s bias_s, for alike linear sites and all skills."""
+
+    Options: ClassVar[type[StackOptions]] = BiasOptions
+    blends: ClassVar[bool] = True
+    by_token: ClassVar[bool] = True
+    changes_weights: ClassVar[bool] = False
+
+    def __init__(self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator) -> None:
+        super().__init__()
+        self.scale = options.scale
+        width = layers[0].get_parameter("weight").shape[0]
+        self.bias = nn.Parameter(torch.zeros(len(layers), 1, n_skills, width))
+
+    @staticmethod
+    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
+        return prepared
+
+    def parts(self, site: int) -> dict[str, Tensor]:
+        return slices(self, site)
+
+    def prepare(self, weights: Tensor) -> list[Mixed]:
+        return list(torch.bmm(weights[:, 0], self.bias[:, 0]))
+
+    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        raise no_changes("bias")
+
+    def additions(self) -> None:
+        return None
+
+    def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        y: Tensor = layer(*inputs, **named)
+        bias: Tensor = mixed.index_select(0, rows.widen(len(y)).index)
+        return y + self.scale * bias.view(len(y), *[1] * (y.dim() - 2), -1)
+
+    def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
+        y: Tensor = layer(x)
+        return y + self.scale * (weights @ self.bias[site, 0])
+
+
+@pytest.fixture
+def bias(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(MODULES, "bias", BiasStack)
+    yield
+
+
+@pytest.mark.parametrize("router", ["polytropon", "token_moe", "private"])
+def test_a_module_from_outside_is_trained_adapted_saved_and_loaded(bias: None, router: str, tmp_path: Path) -> None:
+    train_adapt_and_load(tmp_path, "modules.kind=bias", "modules.scale=2", f"routing.kind={router}")
+    card = load_inventory(tmp_path / "skills").spec.modules
+    assert (card.kind, card.options) == ("bias", BiasOptions(scale=2))
