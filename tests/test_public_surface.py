@@ -1,0 +1,33 @@
+"""The names that `import polyray` offers: pinned, there, and slow to load only when they are used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import polyray
+
+SURFACE = """
+    AdaptationOptions Backbone BackboneCard BottleneckOptions Card DenseOptions ExpertRouter HardRouter HyperFormer
+    Ia3Options InputError Inventory InventorySpec Layout LoraOptions MODULES Mix Modular OptimizerOptions PolyrayError
+    PolytroponRouter PrefixOptions PrivateRouter ROUTERS RoutingOptions SharedRouter Skill SkillOptions SoftRouter
+    SparseOptions TasksOptions TokenMoE TrainingOptions __version__ adapt analyse attach build detach export_peft fit
+    import_peft lift load_backbone load_inventory load_model load_skill load_suite mixing optimizer recompute
+    save_inventory save_skill without_skills
+"""
+
+
+def test_the_surface_is_the_one_that_is_pinned_here() -> None:
+    assert sorted(polyray.__all__) == sorted(SURFACE.split())
+
+
+def test_every_name_is_there_and_comes_from_where_the_type_checker_thinks() -> None:
+    missing = [name for name in polyray.__all__ if getattr(polyray, name, None) is None]
+    assert missing == []
+    with pytest.raises(AttributeError, match="module 'polyray' has no attribute 'atach'"):
+        _ = polyray.atach
+
+
+def test_importing_polyray_loads_neither_torch_nor_ray() -> None:
+    look = "import sys, polyray; sys.exit(1 if {'torch', 'ray', 'transformers', 'numpy'} & sys.modules.keys() else 0)"
+    subprocess.run([sys.executable, "-c", look], check=True)
