@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 WORKERS ?= 2
 
-.PHONY: venv demo test check format bench clean
+.PHONY: venv demo test check lint types docs format bench clean
 
 venv: .venv/.installed
 
@@ -29,6 +29,10 @@ venv: .venv/.installed
 	@$(INSTALL) -c constraints.txt -e '.[dev]'
 	@touch $@
 
+.venv/.documentation: .venv/.installed
+	@$(INSTALL) -c constraints.txt -e '.[docs]'
+	@touch $@
+
 .venv/.benchmarks: .venv/.installed
 	@$(INSTALL) -c constraints.txt -e '.[bench]'
 	@touch $@
@@ -41,13 +45,33 @@ test: venv
 	.venv/bin/python -m pytest -q -m ray
 	.venv/bin/python -m pytest -q -m "(agents or data) and not slow" -n $(WORKERS)
 
-# mypy follows folders and not the mapping of the editable install, so build/typed/polyray links them as they are imported.
-check: .venv/.checkers
+check: lint types
+
+lint: .venv/.checkers
 	.venv/bin/ruff check --quiet --output-format concise .
 	.venv/bin/ruff format --check .
-	@rm -rf build/typed && mkdir -p build/typed/polyray
-	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/envs $(CURDIR)/jobs $(CURDIR)/tune_spaces build/typed/polyray/
+
+# mypy and Sphinx follow folders and not the mapping of the editable install: build/typed/polyray links the folders as
+# they are imported.
+build/typed: FORCE
+	@rm -rf $@ && mkdir -p $@/polyray
+	@ln -s $(CURDIR)/platform/polyray/* $(CURDIR)/envs $(CURDIR)/jobs $(CURDIR)/tune_spaces $@/polyray/
+
+FORCE:
+
+types: .venv/.checkers build/typed
 	MYPYPATH=build/typed:. .venv/bin/mypy build/typed/polyray tests benchmarks
+
+# The pages and, from the docstrings, the reference: build/docs/README.html. Nothing is downloaded, warnings are errors.
+docs: .venv/.documentation build/typed
+	@rm -rf build/site build/docs && mkdir -p build/site
+	@cp -Rp README.md CHANGELOG.md CONTRIBUTING.md docs build/site/
+	@SPHINX_APIDOC_OPTIONS=members,show-inheritance .venv/bin/sphinx-apidoc -q --separate --module-first \
+		--follow-links --no-toc --output-dir build/site/api build/typed/polyray
+	PYTHONPATH=build/typed .venv/bin/sphinx-build --quiet --fail-on-warning --conf-dir docs --doctree-dir build/doctrees \
+		build/site build/docs
+	@cp build/docs/README.html build/docs/index.html
+	@echo "The documentation is in build/docs/index.html."
 
 format: .venv/.checkers
 	.venv/bin/ruff check --fix-only .
