@@ -190,7 +190,7 @@ def test_tasks_with_equal_rows_have_the_same_mixture() -> None:
 
 def test_speeds_and_priors_are_those_of_the_paper() -> None:
     fast = {name for name in ROUTERS if ROUTERS[name].speed == "routing" and list(_router(name).parameters())}
-    assert fast == set(LEARNED)
+    assert fast >= set(LEARNED) and not fast & {"shared", "private", "expert", "hyperformer", "token_moe"}
     router = _router("polytropon", ibp=0.5, ibp_alpha=2.0, ibp_columns="counts", ibp_centred=False)
     prior = ibp_log_prior(router.logits, alpha=2.0, columns="counts", centred=False)
     assert router.log_prior().item() == pytest.approx(0.5 * prior.item())
