@@ -1,7 +1,7 @@
-"""The levels: every BabyAI id that minigrid registers, the named suites of them, and the EXPERT allocation.
+"""BabyAI's levels: every id that minigrid registers, named suites of them, and the EXPERT allocation.
 
-Competencies are those of Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), Table 1; levels that it does not list have
-what its definitions say of them.
+Competencies are those of Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), Table 1; for levels that the table does not
+list they follow from the paper's definitions.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from polyray.lookup import lookup
 
 @dataclass(frozen=True, kw_only=True)
 class Level:
-    """A family of start states and instructions."""
+    """Family of start states and instructions that one of minigrid's environments draws from."""
 
     name: str  # "GoToLocal": the minigrid id without "BabyAI-" and its version
     env_id: str  # "BabyAI-GoToLocal-v0"
     width: int  # of the grid, in tiles
     height: int
-    max_steps: int  # the step limit; where that follows from the instruction, the largest that there can be
+    max_steps: int  # step limit; where it follows from the instruction, the largest possible one
     competencies: tuple[str, ...]
-    rooms: int  # how many
+    rooms: int  # number of rooms
 
 
 _VERSIONS = {"GoToObjS6": "v1"}  # minigrid retired the v0 of this one
@@ -168,14 +168,14 @@ ABOUT: dict[str, str] = {
 
 
 def levels_of(suite: str | None, names: Sequence[str]) -> tuple[Level, ...]:
-    """The levels of a suite, or those with these names.
+    """Levels of a suite, or the levels with these names.
 
     Raises:
-        InputError: neither or both are given, a name comes twice, or no suite or level is called so.
+        InputError: neither or both of suite and names, a name twice, or no suite or level of this name.
     """
     if (suite is None) == (not names):
-        found = "neither is" if suite is None else "both are"
-        raise InputError(f"Give either a suite ({', '.join(SUITES)}) or the names of levels; {found} given.")
+        count = "neither is" if suite is None else "both are"
+        raise InputError(f"Give either a suite ({', '.join(SUITES)}) or the names of levels; {count} given.")
     chosen = tuple(names) if suite is None else lookup(SUITES, suite, "suite of levels")
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if twice:

@@ -1,4 +1,4 @@
-"""Missions as numbers: the closed vocabulary of BabyAI's language, fixed for ever, so that no word list is learned."""
+"""Missions as numbers, by the closed vocabulary of BabyAI's language, which never changes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
-# The grammar is that of `surface` in minigrid/envs/babyai/core/verifier.py. A word's place in this list is its number.
+# The grammar is that of `surface` in minigrid/envs/babyai/core/verifier.py. A word's index in this tuple is its number.
 VOCABULARY: tuple[str, ...] = (
     "",  # padding
     *("go", "to", "open", "pick", "up", "put", "next"),
@@ -25,7 +25,7 @@ NUMBERS: dict[str, int] = {word: number for number, word in enumerate(VOCABULARY
 
 
 def encode(mission: str) -> NDArray[np.uint8]:
-    """The numbers of a mission's words, [LENGTH], padded with 0; the comma is a word of its own.
+    """Numbers of a mission's words, [LENGTH], padded with 0; the comma is a word of its own.
 
     Raises:
         InputError: a word is not in VOCABULARY, or the mission is longer than LENGTH.
@@ -39,7 +39,7 @@ def encode(mission: str) -> NDArray[np.uint8]:
 
 
 def decode(tokens: NDArray[np.integer]) -> str:
-    """The mission whose words have these numbers; padding is left out.
+    """Mission whose words have these numbers; padding is left out.
 
     Raises:
         InputError: a number is not that of a word.

@@ -32,6 +32,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
 ]
 ENVS = {"gymnasium", "minigrid", "numpy", "numba", "PIL"}  # beside the floors: of Polyray it imports the ground only
 FIRST_WITH_ENVS = "rl"  # the lowest floor that imports envs
+ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of envs, from the ground up
 
 # Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need.
 LATE = {"torch.distributed", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib", "peft"}
@@ -108,6 +109,21 @@ def test_imports_only_go_down() -> None:
         for name, file in sorted(MODULES.items())
         for line, target in imported(name, file)
         if (why := forbidden(name, target)) is not None
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_folders_of_envs_import_only_down() -> None:
+    def env_floor(name: str) -> int:
+        folder = name.split(".")[2] if len(name.split(".")) > 3 else ""
+        return ENV_FLOORS.index(folder)
+
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {target}"
+        for name, file in sorted(MODULES.items())
+        if is_env(name) and file.name != "__init__.py"
+        for line, target in imported(name, file)
+        if is_env(target) and env_floor(target) > env_floor(name)
     ]
     assert not wrong, "\n".join(wrong)
 

@@ -13,18 +13,18 @@ from polyray.envs.levels import Level
 
 
 class Starts(Protocol):
-    """Where start states come from."""
+    """Source of start states."""
 
     def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
-        """Overwrites these rows with fresh start states, row rows[i] with one of the level number tasks[i]."""
+        """Overwrite row rows[i] of `state` with the next start state of level number tasks[i]."""
 
 
 class Engine:
-    """n environments over the given levels; `tasks` [n] is the level of each, fixed.
+    """Batch of n environments, of which number i plays level number tasks[i] from first to last.
 
-    `image` [n, 7, 7, 3] is as minigrid gives it (type, colour, state; the first index is x), `direction` [n] and
-    `mission` [n, LENGTH] are views of `state`; `reset` and `step` update all three in place. An environment must be
-    reset before its first step; one whose episode has ended goes on until it is reset.
+    `image` [n, 7, 7, 3] is minigrid's (type, colour, state; the first index is x), `direction` [n] and `mission`
+    [n, LENGTH] are views of `state`; `reset` and `step` update all three in place. An environment must be reset before
+    its first step; one whose episode has ended goes on until it is reset.
 
     Raises:
         ValueError: there is no level, or a task is not the number of one.
@@ -44,21 +44,21 @@ class Engine:
         self._starts = starts
 
     def reset(self, rows: NDArray[np.int64] | None = None) -> None:
-        """Gives these environments (all, if None) fresh start states."""
+        """Begin a new episode in the environments `rows`, in all of them if None."""
         chosen = np.arange(self.n) if rows is None else np.asarray(rows, np.int64)
         self._starts.fill(self.state, chosen, self.tasks[chosen])
         observe_starts(self.state, chosen, self.image)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Every environment does its action: the rewards, which are terminated, which truncated, each [n]; resets none.
+        """Take one action in every environment, reset none: rewards, terminated and truncated, each [n].
 
-        The reward is minigrid's: 1 - 0.9 steps / limit on success, else 0.
+        The reward is minigrid's: 1 - 0.9 * steps / limit on success, else 0.
 
         Raises:
             ValueError: there is not one action for each environment, or one is not between 0 and 6.
         """
         if actions.shape != (self.n,):
-            raise ValueError(f"Engine.step: {self.n} actions are wanted, not an array of shape {actions.shape}.")
+            raise ValueError(f"Engine.step: {self.n} actions are needed, not an array of shape {actions.shape}.")
         reward = np.empty(self.n, np.float32)
         terminated, truncated = np.empty(self.n, np.bool_), np.empty(self.n, np.bool_)
         step_all(self.state, np.asarray(actions, np.int64), self.image, reward, terminated, truncated)

@@ -1,4 +1,4 @@
-"""The dynamics: `MiniGridEnv.step` and `RoomGridLevel.step` of minigrid for all environments in one compiled call."""
+"""Dynamics of minigrid (`MiniGridEnv.step`, `RoomGridLevel.step`), compiled for all environments in one call."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from polyray.envs.engine.state import (
     OPEN,
     State,
 )
-from polyray.envs.engine.verify import CONTINUE, SUCCESS, look_again, verify
+from polyray.envs.engine.verify import CONTINUE, SUCCESS, update_beliefs, verify
 
 
 @compiled_entry
@@ -30,10 +30,10 @@ def step_all(
     terminated: NDArray[np.bool_],
     truncated: NDArray[np.bool_],
 ) -> None:
-    """One step of every environment; writes the observations and what came of the actions [N].
+    """Take one step in every environment; overwrites image [N, 7, 7, 3], reward, terminated and truncated [N].
 
     Raises:
-        ValueError: an action is not between 0 and 6; nothing was changed.
+        ValueError: an action is not between 0 and 6; no environment has changed then.
     """
     for n in range(len(actions)):
         if not 0 <= actions[n] < N_ACTIONS:
@@ -49,7 +49,7 @@ def step_all(
 
 @compiled_entry
 def observe_starts(state: State, rows: NDArray[np.int64], image: NDArray[np.uint8]) -> None:
-    """Writes the first observation of these environments."""
+    """Overwrite the images [N, 7, 7, 3] of the environments `rows` with their first observations."""
     for n in rows:
         observe_start(state.rows[n], state.grid[n], image[n])
 
@@ -71,7 +71,7 @@ def _step(world: np.record, grid: NDArray[np.uint8], action: np.int64) -> int:
         _pick_up(world, grid, x, y)
     elif action == DROP:
         _drop(world, grid, x, y)
-        look_again(world)
+        update_beliefs(world)
     elif action == TOGGLE:
         _toggle(world, grid, x, y)
     return verify(world, action, (x, y, np.int64(grid[y, x])))
@@ -90,7 +90,7 @@ def _pick_up(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64
     if number < FIRST_OBJECT or world.looks[number, 0] == LOOK_DOOR or world.carried != EMPTY:
         return
     world.carried, grid[y, x] = number, EMPTY
-    world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
+    world.position[number, 0], world.position[number, 1] = NOWHERE, NOWHERE
 
 
 @compiled
@@ -99,7 +99,7 @@ def _drop(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64) -
     if number == EMPTY or grid[y, x] != EMPTY:
         return
     world.carried, grid[y, x] = EMPTY, number
-    world.place[number, 0], world.place[number, 1] = x, y
+    world.position[number, 0], world.position[number, 1] = x, y
 
 
 @compiled
@@ -110,9 +110,9 @@ def _toggle(world: np.record, grid: NDArray[np.uint8], x: np.int64, y: np.int64)
     if world.looks[number, 0] == LOOK_BOX:
         content = world.contents[number]
         grid[y, x] = content
-        world.place[number, 0], world.place[number, 1] = NOWHERE, NOWHERE
+        world.position[number, 0], world.position[number, 1] = NOWHERE, NOWHERE
         if content != EMPTY:
-            world.place[content, 0], world.place[content, 1] = x, y
+            world.position[content, 0], world.position[content, 1] = x, y
     elif world.looks[number, 0] == LOOK_DOOR:
         _toggle_door(world, world.looks[number])
 

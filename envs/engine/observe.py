@@ -1,4 +1,4 @@
-"""What the agents see: minigrid's 7 x 7 view with occlusion (`gen_obs_grid`, `process_vis` and `encode`), compiled."""
+"""Compiled observations: minigrid's 7 x 7 view with occlusion (`gen_obs_grid`, `process_vis` and `encode`)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ MIDDLE, LAST = VIEW // 2, VIEW - 1
 
 
 def _light() -> NDArray[np.int16]:
-    """How light spreads in one row of the view, [128, 128]: the row's transparent tiles, those lit by the row below.
+    """Table of light in one row of the view, [128, 128]: by the row's transparent tiles and those lit from below.
 
     An entry's low 7 bits are the tiles lit in the end, its next 7 bits those that they light in the row above.
     """
@@ -31,7 +31,7 @@ LIGHT = _light()
 
 @compiled
 def see_through(world: np.record, number: np.int64) -> bool:
-    """Whether light passes the object with this number: all but walls and doors that are not open."""
+    """Whether the object with this number is transparent: everything is, except walls and doors that are not open."""
     if number < FIRST_OBJECT:
         return bool(number == EMPTY)
     return bool(world.looks[number, 0] != LOOK_DOOR or world.looks[number, 2] == OPEN)
@@ -39,7 +39,7 @@ def see_through(world: np.record, number: np.int64) -> bool:
 
 @compiled
 def observe(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
-    """Draws what the agent sees into image [7, 7, 3]: type, colour, state; 0 where it sees nothing."""
+    """Overwrite image [7, 7, 3] with the agent's view: type, colour, state; 0 for a tile that it cannot see."""
     direction = world.direction
     ahead_x, ahead_y = int(direction == 0) - int(direction == 2), int(direction == 1) - int(direction == 3)
     lit = np.int64(1 << MIDDLE)
@@ -62,7 +62,7 @@ def observe(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8])
 
 @compiled
 def _row(grid: NDArray[np.uint8], x: np.int64, y: np.int64, ahead_x: int, ahead_y: int) -> np.uint64:
-    """The numbers of the 7 objects in one row of the view around x, y, a byte for each; walls off the grid."""
+    """Numbers of the 7 objects in the row of the view around x, y, one byte each; walls off the grid."""
     numbers = np.uint64(0)
     for i in range(VIEW):
         at_x, at_y = x - ahead_y * (i - MIDDLE), y + ahead_x * (i - MIDDLE)
@@ -73,12 +73,13 @@ def _row(grid: NDArray[np.uint8], x: np.int64, y: np.int64, ahead_x: int, ahead_
 
 @compiled
 def observe_start(world: np.record, grid: NDArray[np.uint8], image: NDArray[np.uint8]) -> None:
-    """What minigrid shows after a reset: as `observe`, but an object carried from the start is still in its place.
+    """Overwrite image [7, 7, 3] with the first observation of an episode.
 
-    (PutNext's `reset` takes the first observation before it hands the object to the agent.)
+    An object carried from the start is still seen at its position, because `reset` of minigrid's PutNext takes the
+    first observation before it hands the object to the agent.
     """
     number = world.carried
-    x, y = world.place[number, 0], world.place[number, 1]
+    x, y = world.position[number, 0], world.position[number, 1]
     if number != EMPTY and x != NOWHERE:
         world.carried, grid[y, x] = EMPTY, number
     observe(world, grid, image)

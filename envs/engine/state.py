@@ -1,8 +1,8 @@
-"""The state of many BabyAI environments: one row per environment, in arrays that compiled code takes whole.
+"""State of many BabyAI environments: one row per environment, in arrays that compiled code takes whole.
 
 An environment's objects (doors, keys, balls, boxes, also those inside a box) have numbers from 2 to 63; 0 is an empty
-cell and 1 a wall, so that the cells of the grid, the carried object and the contents of boxes are all such numbers and
-a set of objects is one 64-bit integer (bit k = object k). Any numbering will do: it is never observed.
+cell and 1 a wall. Cells of the grid, the carried object and the contents of boxes are all such numbers, and a set of
+objects is one 64-bit integer (bit k is object k). The numbering is arbitrary: no observation depends on it.
 """
 
 from typing import Any, NamedTuple
@@ -26,15 +26,15 @@ NO_ACTION, GO_TO, OPEN_DOOR, PICK_UP, PUT_NEXT = range(5)  # kinds of a leaf
 SINGLE, AND, BEFORE, AFTER = range(4)  # kinds of the root
 
 
-# One environment, but for its grid. The instruction is a tree of at most four leaves. SINGLE: leaf 0. AND: leaves 0 and
-# 1. BEFORE and AFTER: the first clause ("a") is leaf 0, the second ("b") leaf 2; a clause whose second leaf (1 or 3) is
-# there too is an "and".
+# One environment without its grid. The instruction is a tree of at most four leaves. SINGLE: leaf 0. AND: leaves 0 and
+# 1. BEFORE and AFTER: the first clause ("a") is leaf 0, the second ("b") leaf 2; a clause that also has its second leaf
+# (1 or 3) is an "and".
 ROW: np.dtype[Any] = np.dtype(
     (
         np.record,
         [
-            ("objects", np.uint64, N_LEAVES),  # the objects that will do (PUT_NEXT: to be moved)
-            ("fixed", np.uint64, N_LEAVES),  # PUT_NEXT: the objects to put them next to
+            ("objects", np.uint64, N_LEAVES),  # set of objects that fulfil the leaf (PUT_NEXT: objects to move)
+            ("fixed", np.uint64, N_LEAVES),  # PUT_NEXT: set of objects to put one next to
             ("task", np.int64),  # number of the environment's level
             ("steps", np.int32),  # since the start
             ("limit", np.int32),  # step at which the episode is truncated
@@ -44,22 +44,22 @@ ROW: np.dtype[Any] = np.dtype(
             ("carried", np.uint8),  # number of the carried object, 0: none
             ("kind", np.uint8, N_LEAVES),  # NO_ACTION, GO_TO, OPEN_DOOR, PICK_UP or PUT_NEXT
             ("strict", np.uint8, N_LEAVES),  # 1: acting on a wrong object fails
-            ("done", np.uint8, N_LEAVES),  # 1: leaves that have succeeded, where that is remembered
-            ("held", np.uint8, N_LEAVES),  # what was carried when the leaf was last verified (0: never)
+            ("done", np.uint8, N_LEAVES),  # 1: the leaf has succeeded; for clauses that need two leaves or come first
+            ("carried_before", np.uint8, N_LEAVES),  # object carried when the leaf was last verified, 0: none
             ("root", np.uint8),  # SINGLE, AND, BEFORE or AFTER
             ("root_strict", np.uint8),  # 1: doing the second clause too early fails
             ("mission", np.uint8, LENGTH),  # the instruction's words (missions.encode)
             ("looks", np.uint8, (N_OBJECTS, 3)),  # type, colour, state of each number, as minigrid encodes them
             ("contents", np.uint8, N_OBJECTS),  # number of what a box holds, 0: nothing
-            ("place", np.uint8, (N_OBJECTS, 2)),  # x, y of each object; NOWHERE once picked up, opened, or in a box
-            ("known", np.uint8, (N_OBJECTS, 2)),  # its place at the start or, if later, at the last drop action
+            ("position", np.uint8, (N_OBJECTS, 2)),  # x, y of each object; NOWHERE: carried, an opened box, or in a box
+            ("believed_position", np.uint8, (N_OBJECTS, 2)),  # its position at the start or at the last drop action
         ],
     )
 )
 
 
 class State(NamedTuple):
-    """N environments on grids of H rows and W columns; cells beyond a smaller level's grid are walls."""
+    """State of N environments on grids of H rows and W columns; cells beyond a smaller level's grid are walls."""
 
     grid: NDArray[np.uint8]  # [N, H, W] number of the object in each cell, indexed [environment, y, x]
     rows: NDArray[np.record]  # [N] of ROW; its fields are the properties below
@@ -73,122 +73,125 @@ class State(NamedTuple):
 
     @property
     def x(self) -> NDArray[np.uint8]:
-        """[N] the agent's column."""
+        """Column of each agent, [N]."""
         return self.rows["x"]
 
     @property
     def y(self) -> NDArray[np.uint8]:
-        """[N] the agent's row."""
+        """Row of the grid in which each agent stands, [N]."""
         return self.rows["y"]
 
     @property
     def direction(self) -> NDArray[np.uint8]:
-        """[N] where the agent looks: 0 right, 1 down, 2 left, 3 up."""
+        """Direction in which each agent looks, [N]: 0 right, 1 down, 2 left, 3 up."""
         return self.rows["direction"]
 
     @property
     def carried(self) -> NDArray[np.uint8]:
-        """[N] number of the carried object, 0: none."""
+        """Number of the object that each agent carries, [N]; 0: none."""
         return self.rows["carried"]
 
     @property
     def steps(self) -> NDArray[np.int32]:
-        """[N] steps since the start."""
+        """Steps since the episode began, [N]."""
         return self.rows["steps"]
 
     @property
     def limit(self) -> NDArray[np.int32]:
-        """[N] step at which the episode is truncated."""
+        """Step at which each episode is truncated, [N]."""
         return self.rows["limit"]
 
     @property
     def looks(self) -> NDArray[np.uint8]:
-        """[N, 64, 3] type, colour, state of each number."""
+        """Type, colour and state of each object as minigrid encodes them, [N, 64, 3]."""
         return self.rows["looks"]
 
     @property
     def contents(self) -> NDArray[np.uint8]:
-        """[N, 64] number of what a box holds, 0: nothing."""
+        """Number of the object in each box, [N, 64]; 0: nothing."""
         return self.rows["contents"]
 
     @property
-    def place(self) -> NDArray[np.uint8]:
-        """[N, 64, 2] x, y where each object is, or NOWHERE."""
-        return self.rows["place"]
+    def position(self) -> NDArray[np.uint8]:
+        """Coordinates x, y of each object, [N, 64, 2], or NOWHERE."""
+        return self.rows["position"]
 
     @property
-    def known(self) -> NDArray[np.uint8]:
-        """[N, 64, 2] x, y where the instruction knows it, or NOWHERE."""
-        return self.rows["known"]
+    def believed_position(self) -> NDArray[np.uint8]:
+        """Coordinates x, y at which the instruction looks for each object, [N, 64, 2], or NOWHERE.
+
+        minigrid's instructions note positions at the start and after each drop action, and nothing in between.
+        """
+        return self.rows["believed_position"]
 
     @property
     def root(self) -> NDArray[np.uint8]:
-        """[N] SINGLE, AND, BEFORE or AFTER."""
+        """Form of each instruction, [N]: SINGLE, AND, BEFORE or AFTER."""
         return self.rows["root"]
 
     @property
     def root_strict(self) -> NDArray[np.uint8]:
-        """[N] 1: doing the second clause too early fails."""
+        """Whether doing the second clause too early fails, [N] of 0 and 1."""
         return self.rows["root_strict"]
 
     @property
     def kind(self) -> NDArray[np.uint8]:
-        """[N, 4] what each leaf asks for."""
+        """Action that each leaf asks for, [N, 4]: NO_ACTION, GO_TO, OPEN_DOOR, PICK_UP or PUT_NEXT."""
         return self.rows["kind"]
 
     @property
     def strict(self) -> NDArray[np.uint8]:
-        """[N, 4] 1: acting on a wrong object fails."""
+        """Whether acting on a wrong object fails, [N, 4] of 0 and 1."""
         return self.rows["strict"]
 
     @property
     def objects(self) -> NDArray[np.uint64]:
-        """[N, 4] the objects that will do."""
+        """Set of objects that fulfil each leaf (PUT_NEXT: objects to move), [N, 4]."""
         return self.rows["objects"]
 
     @property
     def fixed(self) -> NDArray[np.uint64]:
-        """[N, 4] PUT_NEXT: the objects to put them next to."""
+        """Set of objects to put one next to in each PUT_NEXT leaf, [N, 4]."""
         return self.rows["fixed"]
 
     @property
     def done(self) -> NDArray[np.uint8]:
-        """[N, 4] 1: leaves that have succeeded."""
+        """Whether each leaf has succeeded, [N, 4] of 0 and 1."""
         return self.rows["done"]
 
     @property
-    def held(self) -> NDArray[np.uint8]:
-        """[N, 4] the object carried when the leaf was last verified."""
-        return self.rows["held"]
+    def carried_before(self) -> NDArray[np.uint8]:
+        """Number of the object carried when each leaf was last verified, [N, 4]; 0: none."""
+        return self.rows["carried_before"]
 
     @property
     def mission(self) -> NDArray[np.uint8]:
-        """[N, LENGTH] the instruction's words."""
+        """Numbers of the instruction's words (`missions.encode`), [N, LENGTH]."""
         return self.rows["mission"]
 
     @property
     def task(self) -> NDArray[np.int64]:
-        """[N] number of the environment's level."""
+        """Number of each environment's level, [N]."""
         return self.rows["task"]
 
 
 def empty(n: int, height: int, width: int) -> State:
-    """n environments on grids of walls, without objects or instruction, ready to be filled in.
+    """State of n environments on grids of walls, without objects or instruction.
 
-    Object numbers 0 and 1 look like an empty cell and a wall; every place is NOWHERE; all else is 0.
+    Object numbers 0 and 1 look like an empty cell and a wall; every position is NOWHERE; everything else is 0.
     """
     rows = np.zeros(n, ROW)
     rows["looks"][:, EMPTY] = (LOOK_EMPTY, 0, 0)
     rows["looks"][:, WALL] = (LOOK_WALL, GREY, 0)
-    rows["place"] = rows["known"] = NOWHERE
+    rows["position"] = rows["believed_position"] = NOWHERE
     return State(grid=np.full((n, height, width), WALL, np.uint8), rows=rows)
 
 
 @compiled_entry
-def copy_rows(source: State, rows: NDArray[np.int64], target: State, into: NDArray[np.int64]) -> None:
-    """Overwrites row into[i] of `target` with row rows[i] of `source`, but for `task`, which stays the target's.
+def copy_rows(source: State, source_rows: NDArray[np.int64], target: State, target_rows: NDArray[np.int64]) -> None:
+    """Overwrite row target_rows[i] of `target` with row source_rows[i] of `source`, except `task`, which stays.
 
-    The target's grid may be larger: what lies beyond the source's is wall, as minigrid shows it.
+    The target's grid may be larger: cells beyond the source's become walls, as minigrid shows them.
 
     Raises:
         ValueError: the source's grid does not fit.
@@ -196,11 +199,12 @@ def copy_rows(source: State, rows: NDArray[np.int64], target: State, into: NDArr
     height, width = source.grid.shape[1], source.grid.shape[2]
     if height > target.grid.shape[1] or width > target.grid.shape[2]:
         raise ValueError("copy_rows: the source's grid is larger than the target's")
-    for i in range(len(rows)):
-        task = target.rows[into[i]].task
-        target.rows[into[i]] = source.rows[rows[i]]
-        target.rows[into[i]].task = task
+    for i in range(len(source_rows)):
+        row, into = source_rows[i], target_rows[i]
+        task = target.rows[into].task
+        target.rows[into] = source.rows[row]
+        target.rows[into].task = task
         for y in range(target.grid.shape[1]):
             for x in range(target.grid.shape[2]):
                 inside = y < height and x < width
-                target.grid[into[i], y, x] = source.grid[rows[i], y, x] if inside else WALL
+                target.grid[into, y, x] = source.grid[row, y, x] if inside else WALL

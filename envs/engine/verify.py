@@ -1,4 +1,4 @@
-"""Whether an instruction is fulfilled: minigrid/envs/babyai/core/verifier.py, compiled."""
+"""Compiled verification of instructions (minigrid/envs/babyai/core/verifier.py)."""
 
 import numpy as np
 
@@ -19,32 +19,33 @@ from polyray.envs.engine.state import (
     PICK_UP,
 )
 
-Front = tuple[np.int64, np.int64, np.int64]  # x, y and the number of what is there
+Front = tuple[np.int64, np.int64, np.int64]  # x, y and the object number of the cell in front of the agent
 
 CONTINUE, SUCCESS, FAILURE = range(3)
 
 
 @compiled
 def has(objects: np.uint64, number: np.int64) -> bool:
-    """Whether the set holds the object with this number."""
+    """Whether the set `objects` contains the object with this number."""
     return bool((objects >> np.uint64(number)) & np.uint64(1))
 
 
 @compiled
-def look_again(world: np.record) -> None:
-    """After a drop action the instruction learns where its objects are (`RoomGridLevel.update_objs_poss`)."""
+def update_beliefs(world: np.record) -> None:
+    """Note the objects' positions for the instruction, after a drop action (`RoomGridLevel.update_objs_poss`)."""
     for number in range(FIRST_OBJECT, N_OBJECTS):
-        world.known[number, 0] = world.place[number, 0]
-        world.known[number, 1] = world.place[number, 1]
+        world.believed_position[number, 0] = world.position[number, 0]
+        world.believed_position[number, 1] = world.position[number, 1]
     if world.carried != EMPTY:
-        world.known[world.carried] = NOWHERE
+        world.believed_position[world.carried] = NOWHERE
 
 
 @compiled
 def verify(world: np.record, action: np.int64, front: Front) -> int:
-    """What the action just done makes of the instruction: CONTINUE, SUCCESS or FAILURE.
+    """Outcome of the action that was just taken: CONTINUE, SUCCESS or FAILURE.
 
-    front is the cell that the agent faces after the action.
+    Args:
+        front: the cell that the agent faces after the action.
     """
     root = world.root
     if root <= AND:
@@ -63,12 +64,12 @@ def verify(world: np.record, action: np.int64, front: Front) -> int:
 
 @compiled
 def _clause(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
-    """One leaf, or two of which each has to succeed once; the failure of one of two is ignored, as in `AndInstr`."""
+    """Outcome of one leaf, or of two that must each succeed once; as in `AndInstr` the failure of one is ignored."""
     if world.kind[leaf + 1] == NO_ACTION:
         return _leaf(world, leaf, action, front)
-    for either in range(leaf, leaf + 2):
-        if not world.done[either]:
-            world.done[either] = _leaf(world, either, action, front) == SUCCESS
+    for k in range(leaf, leaf + 2):
+        if not world.done[k]:
+            world.done[k] = _leaf(world, k, action, front) == SUCCESS
     return SUCCESS if world.done[leaf] and world.done[leaf + 1] else CONTINUE
 
 
@@ -79,29 +80,30 @@ def _leaf(world: np.record, leaf: int, action: np.int64, front: Front) -> int:
         return SUCCESS if _near(world, world.objects[leaf], front[0], front[1], 0) else CONTINUE
     if kind == OPEN_DOOR:
         return _open(world, leaf, front[2]) if action == TOGGLE else CONTINUE
-    held = world.held[leaf]
-    world.held[leaf] = world.carried
+    carried_before = world.carried_before[leaf]
+    world.carried_before[leaf] = world.carried
     if kind == PICK_UP:
-        return _pick_up(world, leaf, held) if action == PICKUP else CONTINUE
+        return _pick_up(world, leaf, carried_before) if action == PICKUP else CONTINUE
     if world.strict[leaf] and action == PICKUP and world.carried != EMPTY:
         return FAILURE
-    if action != DROP or held == EMPTY or not has(world.objects[leaf], held):
+    if action != DROP or carried_before == EMPTY or not has(world.objects[leaf], carried_before):
         return CONTINUE
-    x, y = np.int64(world.place[held, 0]), np.int64(world.place[held, 1])
+    x, y = np.int64(world.position[carried_before, 0]), np.int64(world.position[carried_before, 1])
     return SUCCESS if _near(world, world.fixed[leaf], x, y, 1) else CONTINUE
 
 
 @compiled
 def _near(world: np.record, objects: np.uint64, x: np.int64, y: np.int64, distance: int) -> bool:
-    """Whether one of the objects is known to be so many steps (left, right, up, down) from x, y."""
+    """Whether the instruction believes one of `objects` to be at this Manhattan distance (0 or 1) from x, y."""
     number = FIRST_OBJECT
-    rest = objects >> np.uint64(FIRST_OBJECT)
-    while rest != np.uint64(0):
-        if rest & np.uint64(1) != np.uint64(0):
-            known_x, known_y = np.int64(world.known[number, 0]), np.int64(world.known[number, 1])
-            if abs(known_x - x) + abs(known_y - y) == distance and known_x != NOWHERE:
+    remaining = objects >> np.uint64(FIRST_OBJECT)
+    while remaining != np.uint64(0):
+        if remaining & np.uint64(1) != np.uint64(0):
+            object_x = np.int64(world.believed_position[number, 0])
+            object_y = np.int64(world.believed_position[number, 1])
+            if abs(object_x - x) + abs(object_y - y) == distance and object_x != NOWHERE:
                 return True
-        rest >>= np.uint64(1)
+        remaining >>= np.uint64(1)
         number += 1
     return False
 
@@ -116,10 +118,10 @@ def _open(world: np.record, leaf: int, front: np.int64) -> int:
 
 
 @compiled
-def _pick_up(world: np.record, leaf: int, held: np.int64) -> int:
+def _pick_up(world: np.record, leaf: int, carried_before: np.int64) -> int:
     carried = world.carried
     if carried == EMPTY:
         return CONTINUE
-    if held == EMPTY and has(world.objects[leaf], carried):
+    if carried_before == EMPTY and has(world.objects[leaf], carried):
         return SUCCESS
     return FAILURE if world.strict[leaf] else CONTINUE

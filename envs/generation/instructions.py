@@ -1,7 +1,8 @@
-"""The instruction of a draft: which things it means, whether minigrid would accept it, how long it may take.
+"""Instruction of a draft: the items that it describes, whether minigrid would accept it, and its step limit.
 
-minigrid/envs/babyai/core/verifier.py (ObjDesc) and roomgrid_level.py (validate_instrs, num_navs_needed). Leaves are
-numbered as in state.State: clause a has 0 and 1, clause b 2 and 3.
+Ported from minigrid/envs/babyai/core/verifier.py (ObjDesc) and roomgrid_level.py (validate_instrs, num_navs_needed).
+Leaves are numbered as in `engine.state`: the first clause has leaves 0 and 1, the second 2 and 3. A leaf's first
+description has the leaf's number, its second one (PUT_NEXT only) the number leaf + SECOND.
 """
 
 import numpy as np
@@ -9,8 +10,9 @@ import numpy as np
 from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import FIRST_OBJECT, LOCKED, LOOK_DOOR, LOOK_KEY, N_LEAVES, NO_ACTION, PUT_NEXT
 from polyray.envs.generation.draft import (
+    AGENT_CELL,
     ANY,
-    AT,
+    CELL,
     COLOUR,
     COLOUR_A,
     COLOUR_B,
@@ -20,8 +22,7 @@ from polyray.envs.generation.draft import (
     KIND_A,
     KIND_B,
     LIMIT,
-    NEXT,
-    PLACE,
+    NEXT_ITEM,
     ROWS,
     SIDE_A,
     SIDE_B,
@@ -43,28 +44,28 @@ ONE = np.uint64(1)
 
 
 @compiled
-def say(draft: Draft, leaf: int, verb: int, kind: int, colour: int) -> None:
-    """Leaf number `leaf` asks for `verb` with what has this kind and colour (ANY: not said)."""
+def set_leaf(draft: Draft, leaf: int, verb: int, kind: int, colour: int) -> None:
+    """Make a leaf ask for the action `verb` on an item of this kind and colour; ANY leaves one of them unmentioned."""
     draft[VERB + leaf], draft[STRICT + leaf] = verb, 0
     draft[KIND_A + leaf], draft[COLOUR_A + leaf], draft[SIDE_A + leaf] = kind, colour, ANY
     draft[KIND_B + leaf], draft[COLOUR_B + leaf], draft[SIDE_B + leaf] = ANY, ANY, ANY
 
 
 @compiled
-def inside(draft: Draft, place: int, room: int) -> bool:
-    """Whether a cell is in a room or in its walls (pos_inside)."""
-    x = place % STRIDE - corner_of(draft, room) % STRIDE
-    y = place // STRIDE - corner_of(draft, room) // STRIDE
+def in_room(draft: Draft, cell: int, room: int) -> bool:
+    """Whether a cell is in a room or in its walls (Room.pos_inside)."""
+    x = cell % STRIDE - corner_of(draft, room) % STRIDE
+    y = cell // STRIDE - corner_of(draft, room) // STRIDE
     return bool(0 <= x < draft[SIZE] and 0 <= y < draft[SIZE])
 
 
 @compiled
-def on_side(draft: Draft, place: int, side: int) -> bool:
-    """Whether a cell of the agent's room is on that side of the agent."""
-    if not inside(draft, place, room_at(draft, draft[AT])):
+def on_side(draft: Draft, cell: int, side: int) -> bool:
+    """Whether a cell is in the agent's room and on this side of the agent."""
+    if not in_room(draft, cell, room_at(draft, draft[AGENT_CELL])):
         return False
-    x, y = place % STRIDE - draft[AT] % STRIDE, place // STRIDE - draft[AT] // STRIDE
-    for _ in range(draft[HEADING]):  # turn the world until the agent looks to the right
+    x, y = cell % STRIDE - draft[AGENT_CELL] % STRIDE, cell // STRIDE - draft[AGENT_CELL] // STRIDE
+    for _ in range(draft[HEADING]):  # rotate the world until the agent looks to the right
         x, y = y, -x
     if side <= RIGHT:
         return bool((y < 0) == (side == LEFT) and y != 0)
@@ -72,61 +73,60 @@ def on_side(draft: Draft, place: int, side: int) -> bool:
 
 
 @compiled
-def meant(draft: Draft, description: int) -> np.uint64:
-    """The things on the grid that a description means, as bits (find_matching_objs).
-
-    Description: a leaf for its first one, a leaf + SECOND for its second one.
-    """
+def matching_items(draft: Draft, description: int) -> np.uint64:
+    """Set of the items on the grid that match a description, bit k for item k (ObjDesc.find_matching_objs)."""
     kind, colour, side = draft[KIND_A + description], draft[COLOUR_A + description], draft[SIDE_A + description]
-    found = np.uint64(0)
-    for thing in range(FIRST_OBJECT, draft[NEXT]):
-        place = draft[PLACE + thing]
-        if place == 0 or (kind != ANY and kind != draft[KIND + thing]):
+    items = np.uint64(0)
+    for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+        cell = draft[CELL + item]
+        if cell == 0 or (kind != ANY and kind != draft[KIND + item]):
             continue
-        if (colour == ANY or colour == draft[COLOUR + thing]) and (side == ANY or on_side(draft, place, side)):
-            found |= ONE << np.uint64(thing)
-    return found
+        if (colour == ANY or colour == draft[COLOUR + item]) and (side == ANY or on_side(draft, cell, side)):
+            items |= ONE << np.uint64(item)
+    return items
 
 
 @compiled
-def acceptable(draft: Draft) -> bool:
-    """Whether minigrid would keep this instruction (validate_instrs)."""
+def is_valid(draft: Draft) -> bool:
+    """Whether minigrid would accept this instruction (RoomGridLevel.validate_instrs)."""
     for leaf in range(N_LEAVES):
-        if draft[VERB + leaf] == PUT_NEXT and together(draft, meant(draft, leaf), meant(draft, leaf + SECOND)):
-            return False
-        if draft[VERB + leaf] != NO_ACTION and draft[UNBLOCKING] and needs_key(draft, leaf):
+        if draft[VERB + leaf] == PUT_NEXT:
+            moved, fixed = matching_items(draft, leaf), matching_items(draft, leaf + SECOND)
+            if coincide_or_adjoin(draft, moved, fixed):
+                return False
+        if draft[VERB + leaf] != NO_ACTION and draft[UNBLOCKING] and mentions_needed_key(draft, leaf):
             return False
     return True
 
 
 @compiled
-def together(draft: Draft, moved: np.uint64, fixed: np.uint64) -> bool:
-    """Whether two sets of things share one, or one of each are next to each other."""
+def coincide_or_adjoin(draft: Draft, moved: np.uint64, fixed: np.uint64) -> bool:
+    """Whether two sets of items share an item, or an item of one is beside an item of the other."""
     if moved & fixed:
         return True
-    for a in range(FIRST_OBJECT, draft[NEXT]):
-        if moved >> np.uint64(a) & ONE:
-            for b in range(FIRST_OBJECT, draft[NEXT]):
-                if fixed >> np.uint64(b) & ONE and distance(draft[PLACE + a], draft[PLACE + b]) == 1:
+    for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+        if moved >> np.uint64(item) & ONE:
+            for other in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+                if fixed >> np.uint64(other) & ONE and distance(draft[CELL + item], draft[CELL + other]) == 1:
                     return True
     return False
 
 
 @compiled
-def needs_key(draft: Draft, leaf: int) -> bool:
-    """Whether a leaf speaks of a key that opens a locked door."""
-    for thing in range(FIRST_OBJECT, draft[NEXT]):
-        if draft[KIND + thing] == LOOK_DOOR and draft[STATUS + thing] == LOCKED:
-            if draft[KIND_A + leaf] == LOOK_KEY and draft[COLOUR_A + leaf] == draft[COLOUR + thing]:
+def mentions_needed_key(draft: Draft, leaf: int) -> bool:
+    """Whether a leaf mentions the colour of a key that opens a locked door."""
+    for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+        if draft[KIND + item] == LOOK_DOOR and draft[STATUS + item] == LOCKED:
+            if draft[KIND_A + leaf] == LOOK_KEY and draft[COLOUR_A + leaf] == draft[COLOUR + item]:
                 return True
-            if draft[KIND_B + leaf] == LOOK_KEY and draft[COLOUR_B + leaf] == draft[COLOUR + thing]:
+            if draft[KIND_B + leaf] == LOOK_KEY and draft[COLOUR_B + leaf] == draft[COLOUR + item]:
                 return True
     return False
 
 
 @compiled
 def step_limit(draft: Draft) -> int:
-    """The level's own limit, or the tiles of all rooms for every walk that the instruction needs (num_navs_needed)."""
+    """Step limit: the level's own, or the tiles of all rooms for each walk of the instruction (num_navs_needed)."""
     if draft[LIMIT] > 0:
         return int(draft[LIMIT])
     walks = 0

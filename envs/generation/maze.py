@@ -1,6 +1,6 @@
-"""What fills and connects the rooms of a draft: distractors, walls removed, doors, and whether all can be reached.
+"""Contents and connections of a draft's rooms: distractors, doors, removed walls, and what can be reached.
 
-As in generate_draft, every function is one of minigrid's, draw by draw (RoomGrid and RoomGridLevel).
+As in `generation.draft`, every function is one of minigrid's (RoomGrid and RoomGridLevel) and draws the same numbers.
 """
 
 import numpy as np
@@ -8,27 +8,27 @@ import numpy as np
 from polyray.envs.engine.compilation import compiled
 from polyray.envs.engine.state import EMPTY, FIRST_OBJECT, LOOK_DOOR, OPEN, WALL
 from polyray.envs.generation.draft import (
+    AGENT_CELL,
     ANY,
-    AT,
+    CELL,
     COLOUR,
     COLOURS,
     COLUMNS,
     DOOR,
     DOORWAY,
-    GONE,
     GRID,
     KIND,
     KINDS,
     LATEST,
     LISTED,
-    NEXT,
-    PLACE,
+    LOCKED_ROOM,
+    NEXT_ITEM,
+    OFFSETS,
+    REMOVED_WALL,
     ROWS,
-    SHUT,
     SIDES,
     SIZE,
     STATUS,
-    STEPS,
     STRIDE,
     Draft,
     add_agent,
@@ -44,15 +44,19 @@ CONNECTIONS = 5001  # doors that minigrid tries before it begins the level anew
 
 @compiled
 def add_distractors(draft: Draft, column: int, row: int, n: int, unique: int) -> bool:
-    """n keys, balls and boxes in that room or (ANY) anywhere, if `unique` none like another (add_distractors)."""
-    draft[LATEST] = draft[NEXT]
-    while draft[NEXT] < draft[LATEST] + n:
+    """Add n keys, balls and boxes to a room, or with ANY to any room; False: begin the level anew (add_distractors).
+
+    Args:
+        unique: 1: no two items of the rooms have the same kind and colour.
+    """
+    draft[LATEST] = draft[NEXT_ITEM]
+    while draft[NEXT_ITEM] < draft[LATEST] + n:
         colour, kind = COLOURS[below(draft, len(COLOURS))], KINDS[below(draft, len(KINDS))]
-        known = False
-        for thing in range(FIRST_OBJECT, draft[NEXT]):
-            alike = draft[KIND + thing] == kind and draft[COLOUR + thing] == colour
-            known = known or (alike and draft[LISTED + thing] > 0)
-        if unique and known:
+        duplicate = False
+        for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+            alike = draft[KIND + item] == kind and draft[COLOUR + item] == colour
+            duplicate = duplicate or (alike and draft[LISTED + item] > 0)
+        if unique and duplicate:
             continue
         into_column = below(draft, draft[COLUMNS]) if column == ANY else column
         into_row = below(draft, draft[ROWS]) if row == ANY else row
@@ -63,26 +67,26 @@ def add_distractors(draft: Draft, column: int, row: int, n: int, unique: int) ->
 
 @compiled
 def remove_wall(draft: Draft, column: int, row: int, side: int) -> None:
-    """No wall between a room and its neighbour to the right (0) or above (3) (remove_wall)."""
+    """Remove the wall between a room and its neighbour to the right (side 0) or above (side 3) (remove_wall)."""
     room, size = row * draft[COLUMNS] + column, draft[SIZE]
     start = corner_of(draft, room) + (size - 1 if side == 0 else 0)
     for step in range(1, size - 1):
         draft[GRID + start + step * (STRIDE if side == 0 else 1)] = EMPTY
-    draft[DOOR + SIDES * room + side] = draft[DOOR + SIDES * beyond(draft, room, side) + (side + 2) % 4] = GONE
+    draft[DOOR + SIDES * room + side] = draft[DOOR + SIDES * beyond(draft, room, side) + (side + 2) % 4] = REMOVED_WALL
 
 
 @compiled
 def connect_all(draft: Draft, without: int) -> bool:
-    """Doors, closed but not locked, until every room can be reached; none of the colour `without` (connect_all)."""
+    """Add closed doors, none of the colour `without`, until every room can be reached; False after too many tries."""
     reached = rooms_reached(draft)
     for _ in range(CONNECTIONS):
         if reached == draft[ROWS] * draft[COLUMNS]:
             return True
-        column, row, side = below(draft, draft[COLUMNS]), below(draft, draft[ROWS]), below(draft, len(STEPS))
+        column, row, side = below(draft, draft[COLUMNS]), below(draft, draft[ROWS]), below(draft, len(OFFSETS))
         room = row * draft[COLUMNS] + column
         if draft[DOORWAY + SIDES * room + side] == 0 or draft[DOOR + SIDES * room + side] != 0:
             continue
-        if draft[SHUT + room] or draft[SHUT + beyond(draft, room, side)]:
+        if draft[LOCKED_ROOM + room] or draft[LOCKED_ROOM + beyond(draft, room, side)]:
             continue
         add_door(draft, column, row, side, another_colour(draft, without), 0)
         reached = rooms_reached(draft)
@@ -91,31 +95,32 @@ def connect_all(draft: Draft, without: int) -> bool:
 
 @compiled
 def another_colour(draft: Draft, without: int) -> int:
-    """A random colour, not `without` unless that is ANY."""
-    place = below(draft, len(COLOURS) if without == ANY else len(COLOURS) - 1)
-    for k in range(place + 1):
+    """Draw a colour other than `without`, any colour if that is ANY."""
+    index = below(draft, len(COLOURS) if without == ANY else len(COLOURS) - 1)
+    for k in range(index + 1):
         if COLOURS[k] == without:
-            return int(COLOURS[place + 1])
-    return int(COLOURS[place])
+            return int(COLOURS[index + 1])
+    return int(COLOURS[index])
 
 
 @compiled
-def room_at(draft: Draft, place: int) -> int:
-    """The room that minigrid says a cell is in (room_from_pos): a wall between two rooms is in the later one."""
+def room_at(draft: Draft, cell: int) -> int:
+    """Room of a cell (room_from_pos); a wall between two rooms belongs to the right or lower one."""
     wall = draft[SIZE] - 1
-    return int(place // STRIDE // wall * draft[COLUMNS] + place % STRIDE // wall)
+    return int(cell // STRIDE // wall * draft[COLUMNS] + cell % STRIDE // wall)
 
 
 @compiled
 def rooms_reached(draft: Draft) -> int:
-    """How many rooms doors and removed walls connect with the agent's."""
+    """Number of rooms that doors and removed walls connect with the agent's, its own included."""
     n_rooms = draft[ROWS] * draft[COLUMNS]
-    reached, seen, n = 1 << room_at(draft, draft[AT]), 0, 0
+    reached, seen, n = 1 << room_at(draft, draft[AGENT_CELL]), 0, 0
     while reached != seen:
         seen = reached
-        for place in range(n_rooms * SIDES):
-            if reached >> place // SIDES & 1 and draft[DOOR + place] != 0:
-                reached |= 1 << beyond(draft, place // SIDES, place % SIDES)
+        for index in range(n_rooms * SIDES):
+            room, side = index // SIDES, index % SIDES
+            if reached >> room & 1 and draft[DOOR + index] != 0:
+                reached |= 1 << beyond(draft, room, side)
     for room in range(n_rooms):
         n += reached >> room & 1
     return n
@@ -123,60 +128,63 @@ def rooms_reached(draft: Draft) -> int:
 
 @compiled
 def all_reachable(draft: Draft) -> bool:
-    """Whether no thing has to be moved to get at any other; doors do not block (check_objs_reachable)."""
+    """Whether the agent can get beside every item without moving one; doors do not block (check_objs_reachable)."""
     seen, waiting, n = np.zeros(STRIDE * STRIDE, np.uint8), np.empty(STRIDE * STRIDE, np.int64), 1
-    waiting[0] = draft[AT]
-    seen[draft[AT]] = 1
+    waiting[0] = draft[AGENT_CELL]
+    seen[draft[AGENT_CELL]] = 1
     while n > 0:
         n -= 1
-        place = waiting[n]
+        cell = waiting[n]
         for side in range(SIDES):
-            next_place = place + STEPS[side]
-            what = draft[GRID + next_place]
-            if what == WALL or seen[next_place]:
+            next_cell = cell + OFFSETS[side]
+            content = draft[GRID + next_cell]
+            if content == WALL or seen[next_cell]:
                 continue
-            seen[next_place] = 1
-            if what == EMPTY or draft[KIND + what] == LOOK_DOOR:
-                waiting[n] = next_place
+            seen[next_cell] = 1
+            if content == EMPTY or draft[KIND + content] == LOOK_DOOR:
+                waiting[n] = next_cell
                 n += 1
-    hidden = 0
-    for thing in range(FIRST_OBJECT, draft[NEXT]):
-        place = draft[PLACE + thing]
-        hidden += place > 0 and seen[place] == 0
-    return hidden == 0
+    n_hidden = 0
+    for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+        cell = draft[CELL + item]
+        n_hidden += cell > 0 and seen[cell] == 0
+    return n_hidden == 0
 
 
 @compiled
 def add_agent_outside(draft: Draft, column: int, row: int) -> bool:
-    """Puts the agent into any room but that one (with column ANY: into any room)."""
-    anywhere = ANY + 0 * draft[AT]  # no literal: numba would compile add_agent anew
+    """Put the agent into any room but this one, with column ANY into any room; False: begin the level anew."""
+    anywhere = ANY + 0 * draft[AGENT_CELL]  # no literal: numba would compile add_agent anew
     while add_agent(draft, anywhere, anywhere):
-        if column == ANY or room_at(draft, draft[AT]) != row * draft[COLUMNS] + column:
+        if column == ANY or room_at(draft, draft[AGENT_CELL]) != row * draft[COLUMNS] + column:
             return True
     return False
 
 
 @compiled
 def open_all_doors(draft: Draft) -> None:
-    """Every door stands open."""
-    for thing in range(FIRST_OBJECT, draft[NEXT]):
-        if draft[KIND + thing] == LOOK_DOOR:
-            draft[STATUS + thing] = OPEN
+    """Open every door."""
+    for item in range(FIRST_OBJECT, draft[NEXT_ITEM]):
+        if draft[KIND + item] == LOOK_DOOR:
+            draft[STATUS + item] = OPEN
 
 
 @compiled
-def draw_shut_room(draft: Draft, into: int) -> None:
-    """Column, row and a side with a neighbour of any room (the first half of LevelGen.add_locked_room)."""
-    draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
-    draft[into + 2] = below(draft, len(STEPS))
-    while draft[DOORWAY + SIDES * (draft[into + 1] * draft[COLUMNS] + draft[into]) + draft[into + 2]] == 0:
-        draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
-        draft[into + 2] = below(draft, len(STEPS))
+def draw_locked_room(draft: Draft, target: int) -> None:
+    """Draw a room and a side of it with a neighbour; the notes from `target` on become its column, row and the side.
+
+    The first half of LevelGen.add_locked_room.
+    """
+    draft[target], draft[target + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
+    draft[target + 2] = below(draft, len(OFFSETS))
+    while draft[DOORWAY + SIDES * (draft[target + 1] * draft[COLUMNS] + draft[target]) + draft[target + 2]] == 0:
+        draft[target], draft[target + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
+        draft[target + 2] = below(draft, len(OFFSETS))
 
 
 @compiled
-def draw_other_room(draft: Draft, column: int, row: int, into: int) -> None:
-    """Column and row of any room but that one."""
-    draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
-    while draft[into] == column and draft[into + 1] == row:
-        draft[into], draft[into + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
+def draw_other_room(draft: Draft, column: int, row: int, target: int) -> None:
+    """Draw any room but this one; the notes from `target` on become its column and row."""
+    draft[target], draft[target + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])
+    while draft[target] == column and draft[target + 1] == row:
+        draft[target], draft[target + 1] = below(draft, draft[COLUMNS]), below(draft, draft[ROWS])

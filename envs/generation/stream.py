@@ -1,9 +1,9 @@
-"""Random numbers for compiled code: PCG64 as numpy's Generator draws from it, bit by bit.
+"""Random numbers for compiled code: numpy's PCG64 and the draws of numpy's Generator, bit for bit.
 
-numba can take a numpy Generator, but a draw costs 50 ns there and its compilation four seconds; here it is 5 ns, and a
-stream is six numbers in the beginning of an array, which is all that a checkpoint has to keep.
+numba accepts a numpy Generator, but a draw takes 50 ns there and its compilation four seconds; here a draw takes 5 ns.
+A stream is six numbers at the beginning of an array, and these are all that a checkpoint has to store.
 O'Neill 2014, "PCG: a family of simple fast space-efficient statistically good algorithms for random number generation";
-Lemire 2019 (arXiv:1805.10941) for whole numbers below a bound.
+Lemire 2019 (arXiv:1805.10941) for integers below a bound.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from polyray.envs.engine.compilation import compiled
 
-# Its first six numbers, 64 bits each: state (high, low), increment (high, low), whether half a word is left, that half.
+# An array whose first six numbers are 64 bits each: state (high, low), increment (high, low), whether the upper half of
+# the last word is still to be used, and that half.
 Stream: TypeAlias = NDArray[np.int64]
 N_STREAM = 6
 
@@ -26,15 +27,16 @@ _MULTIPLIER_LOW = np.uint64(0x4385DF649FCCF645)
 
 
 def stream_of(generator: np.random.Generator) -> Stream:
-    """The stream [6] that goes on where `generator` (of a PCG64) stands; the generator itself stays where it is."""
-    found = generator.bit_generator.state
-    state, increment = found["state"]["state"], found["state"]["inc"]
-    words = [state >> 64, state & _LOW, increment >> 64, increment & _LOW, found["has_uint32"], found["uinteger"]]
+    """Stream [6] that continues from the present position of `generator`, a PCG64; the generator does not advance."""
+    position = generator.bit_generator.state
+    state, increment = position["state"]["state"], position["state"]["inc"]
+    unused = [position["has_uint32"], position["uinteger"]]
+    words = [state >> 64, state & _LOW, increment >> 64, increment & _LOW, *unused]
     return np.array(words, np.uint64).view(np.int64)
 
 
 def generator_at(stream: Stream) -> np.random.Generator:
-    """A generator of numpy's that goes on where `stream` [6] stands; the inverse of `stream_of`."""
+    """numpy Generator that continues from the present position of `stream` [6]; the inverse of `stream_of`."""
     words = [int(word) for word in stream.view(np.uint64)]
     bits = np.random.PCG64()
     bits.state = {
@@ -47,20 +49,20 @@ def generator_at(stream: Stream) -> np.random.Generator:
 
 
 def entropy_of(seed: int, name: str, split: str) -> list[int]:
-    """What a SeedSequence is made of for that seed, level and split ("training", "evaluation")."""
+    """Entropy of the SeedSequence for a seed, a level's name and a split ("training" or "evaluation")."""
     digest = hashlib.sha256(f"{split}/{name}".encode()).digest()
     return [seed, *(int.from_bytes(digest[start : start + 4], "little") for start in range(0, 16, 4))]
 
 
 def stream_for(seed: int, name: str, split: str) -> Stream:
-    """The stream [6] that depends on these three alone."""
+    """Stream [6] that depends on a seed, a level's name and a split alone."""
     sequence = np.random.SeedSequence(entropy_of(seed, name, split))
     return stream_of(np.random.Generator(np.random.PCG64(sequence)))
 
 
 @compiled
 def _next_word(stream: Stream) -> np.uint64:
-    """The next 64 bits: a step of the linear congruence modulo 2^128, then its halves mixed and turned (XSL-RR)."""
+    """Draw 64 bits: a step of the linear congruence modulo 2^128, then xor of its halves and a rotation (XSL-RR)."""
     high, low = np.uint64(stream[0]), np.uint64(stream[1])
     low_1, low_0 = low >> _32, low & _HALF
     factor_1, factor_0 = _MULTIPLIER_LOW >> _32, _MULTIPLIER_LOW & _HALF
@@ -79,15 +81,15 @@ def _next_word(stream: Stream) -> np.uint64:
 
 @compiled
 def below(stream: Stream, n: int) -> int:
-    """A whole number from 0 up to, and without, n, as `Generator.integers(n)` draws it; it draws nothing if n is 1.
+    """Draw an integer from 0 to n - 1 as `Generator.integers(n)` does; no random bits are used if n is 1.
 
-    Whatever is passed as n should be no literal: numba compiles a function anew for every one.
+    Callers pass no literal as n, because numba compiles a function anew for every literal.
     """
     width = np.uint64(n)
     if width <= np.uint64(1):
         return 0
     while True:
-        if stream[4] != 0:  # of a word the lower half comes first, the upper one is kept for the next draw
+        if stream[4] != 0:  # the lower half of a word comes first, the upper one is for the next draw
             stream[4], half = 0, np.uint64(stream[5])
         else:
             word = _next_word(stream)
@@ -99,11 +101,11 @@ def below(stream: Stream, n: int) -> int:
 
 @compiled
 def uniform(stream: Stream) -> float:
-    """A number from 0 to 1, without 1, as `Generator.uniform(0, 1)` draws it."""
+    """Draw a number from [0, 1) as `Generator.uniform(0, 1)` does."""
     return np.float64(_next_word(stream) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @compiled
 def coin(stream: Stream) -> bool:
-    """True or false, as minigrid draws it."""
+    """Draw true or false as minigrid does."""
     return below(stream, 2) == 0

@@ -1,4 +1,4 @@
-"""minigrid's bot playing our environments: demonstrations to imitate, and an upper bound for what agents can reach."""
+"""minigrid's bot on the compiled engine: demonstrations to imitate, and an upper bound of what agents can reach."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,19 +14,18 @@ from polyray.envs.missions import encode
 from polyray.envs.starts.fingerprints import NO_FINGERPRINTS, fingerprints
 from polyray.errors import InputError
 
-PLAN_LIMIT = 200  # subgoals; the bot's plans have a few dozen, and now and then grow for ever (UnlockToUnlock)
+PLAN_LIMIT = 200  # subgoals; the bot's plans have a few dozen, but some grow without end (UnlockToUnlock)
 
 
 class StuckError(Exception):
-    """The bot has no next action: its plan grows without end, or it meets what it was not made for."""
+    """The bot has no next action: its plan grows without end, or the level is beyond it."""
 
 
 class Bot:
-    """minigrid's BabyAIBot on a `World`; make a new one for every episode.
+    """minigrid's BabyAIBot on a `World`, for one episode (Chevalier-Boisvert et al. 2019, arXiv:1810.08272, section 4).
 
-    Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), section 4: it knows the instruction's objects and sees what the
-    agent sees. It cannot play KeyInBox and the PutNext...Carrying levels, and ignores the order that
-    OpenDoorsOrder...Debug is strict about.
+    It knows the instruction's objects and sees what the agent sees. It cannot play KeyInBox and the PutNext levels that
+    start carrying, and it ignores the order of doors in the OpenDoorsOrder levels, which is strict in the Debug ones.
     """
 
     def __init__(self, world: World) -> None:
@@ -35,20 +34,20 @@ class Bot:
         self._bot.stack = _Plan(self._bot.stack)
 
     def act(self) -> int:
-        """The action to take now.
+        """Next action, 0 to 6.
 
         Raises:
-            StuckError: the bot does not know.
+            StuckError: the bot has no next action.
         """
         self._world.look()
         try:
             return int(self._bot.replan())
-        except (AssertionError, TypeError, DisappearedBoxError) as error:  # its ways to give up
+        except (AssertionError, TypeError, DisappearedBoxError) as error:  # how minigrid's bot gives up
             raise StuckError(str(error)) from error
 
 
 class _Plan(list[Any]):
-    """The bot's stack of subgoals, which may not grow for ever."""
+    """Stack of the bot's subgoals, of limited length."""
 
     def append(self, subgoal: Any) -> None:
         if len(self) >= PLAN_LIMIT:
@@ -58,21 +57,21 @@ class _Plan(list[Any]):
 
 @dataclass(frozen=True, kw_only=True)
 class Demonstrations:
-    """What the bot saw and did in the episodes that it solved, one after the other: N steps."""
+    """Observations and actions of the bot in the episodes that it solved, concatenated: N steps."""
 
     image: NDArray[np.uint8]  # [N, 7, 7, 3]
     direction: NDArray[np.uint8]  # [N]
     mission: NDArray[np.uint8]  # [N, LENGTH]
     action: NDArray[np.int64]  # [N]
     fresh: NDArray[np.bool_]  # [N] the step is the first of its episode
-    episodes: int  # that are here
-    failures: int  # that the bot did not solve, and that are not here
-    held_out: int  # that are kept for evaluation, and that are not here
+    episodes: int  # solved, and included here
+    failures: int  # episodes that the bot did not solve, not included
+    held_out: int  # episodes whose start state is held out for evaluation, not included
 
 
 @dataclass
 class _Episode:
-    """Lists that grow by one entry a step."""
+    """Observations and actions of one episode so far, one entry a step."""
 
     mission: str
     images: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -81,32 +80,33 @@ class _Episode:
 
 
 def demonstrate(level: str, seeds: Iterable[int], *, held_out: NDArray[np.uint64] = NO_FINGERPRINTS) -> Demonstrations:
-    """The bot's play in the episodes that these seeds begin (`BabyAIEnv.reset(seed=...)`).
+    """Demonstrations of the bot in the episodes of `BabyAIEnv(level).reset(seed=seed)` for each of `seeds`.
 
-    Deterministic. Left out and counted are episodes that the bot does not solve within the level's step limit, and
-    those whose start state is one of `held_out` (`polyray.envs.starts.fingerprints`), kept for evaluation.
+    They are deterministic. Episodes that the bot does not solve within the level's step limit are left out and counted,
+    and so are those whose start state has one of the fingerprints `held_out` (`polyray.envs.starts.fingerprints`).
 
     Raises:
         InputError: no level is called so, or no episode is left.
     """
-    env, solved, failures, kept_out = BabyAIEnv(level), list[_Episode](), 0, 0
+    env, solved = BabyAIEnv(level), list[_Episode]()
+    n_failures = n_held_out = 0
     for seed in seeds:
         observation, _ = env.reset(seed=seed)
         if np.isin(fingerprints(env.state), held_out).any():
-            kept_out += 1
+            n_held_out += 1
             continue
         episode = _play(env, observation)
         if episode is None:
-            failures += 1
+            n_failures += 1
         else:
             solved.append(episode)
     if not solved:
-        raise InputError(f"There is nothing to imitate: the bot solves none of {failures} episodes of {level}.")
-    return _joined(solved, failures, kept_out)
+        raise InputError(f"There is nothing to imitate: the bot solves none of {n_failures} episodes of {level}.")
+    return _joined(solved, n_failures, n_held_out)
 
 
 def success_rate(level: str, episodes: int, *, seed: int = 0) -> float:
-    """The share of the episodes that the seeds from `seed` on begin that the bot solves, from 0 to 1.
+    """Share of `episodes` episodes, begun with the seeds from `seed` on, that the bot solves, from 0 to 1.
 
     Raises:
         InputError: no level is called so, or `episodes` is below 1.
@@ -119,7 +119,7 @@ def success_rate(level: str, episodes: int, *, seed: int = 0) -> float:
 
 
 def _play(env: BabyAIEnv, observation: Observation) -> _Episode | None:
-    """The episode that `observation` has just begun as the bot plays it, or None if it is not solved."""
+    """Play the episode that `observation` begins with the bot; None if it is not solved."""
     bot, episode = Bot(env.world()), _Episode(mission=env.mission)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Pictures of the batched environments, pixel by pixel those that minigrid draws."""
+"""Pictures of environments, equal pixel by pixel to those of minigrid."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from polyray.envs.minigrid.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """How to draw; the names and defaults are minigrid's."""
+    """Options of a picture; names and defaults are minigrid's."""
 
     tile_size: int = 32  # pixels along a cell
     highlight: bool = True  # the cells that the agent sees are lighter
@@ -20,11 +20,11 @@ class Drawing:
 
 
 def draw(state: State, row: int, level: Level, drawing: Drawing) -> NDArray[np.uint8]:
-    """The picture [height * tile_size, width * tile_size, 3] of row `row` of `state`, an environment of `level`."""
+    """Picture of row `row` of `state`, an environment of `level`, [height * tile_size, width * tile_size, 3]."""
     return draw_world(World(state, row, level), drawing)
 
 
 def draw_world(world: World, drawing: Drawing) -> NDArray[np.uint8]:
-    """The picture of what `world` saw when it last looked."""
+    """Picture of `world` as it was at its last `look`, [height * tile_size, width * tile_size, 3]."""
     frame: NDArray[np.uint8] = world.get_frame(drawing.highlight, drawing.tile_size, drawing.agent_pov)
     return frame

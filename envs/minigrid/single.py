@@ -1,4 +1,4 @@
-"""One BabyAI level as a gymnasium environment: minigrid's interface on the compiled engine."""
+"""One BabyAI level as a gymnasium environment, with minigrid's interface to the compiled engine."""
 
 from typing import Any
 
@@ -23,19 +23,21 @@ Observation = dict[str, Any]
 
 
 class BabyAIEnv(gymnasium.Env[Observation, int]):
-    """A BabyAI level with the spaces, observations, rewards and pictures of minigrid's environment of the same name.
+    """BabyAI level with the spaces, observations, rewards and pictures of minigrid's environment of the same name.
 
-    An observation is {"image": uint8 [7, 7, 3], "direction": 0 to 3, "mission": text}. `reset(seed=s)` begins the level
-    that minigrid's `reset(seed=s)` begins, and further resets go on as minigrid's do.
+    An observation is {"image": uint8 [7, 7, 3], "direction": 0 to 3, "mission": text}. `reset(seed=s)` begins the
+    episode that minigrid's `reset(seed=s)` begins, and further resets go on as minigrid's do. With
+    `reset(options={"start": state})` the episode begins in `state` instead, a `State` of one environment of this level
+    such as one of `evaluation_starts`.
 
-    `level` is a name from `polyray.envs.levels.LEVELS`. `render_mode` is None or "rgb_array"; how it is drawn is said
-    by `drawing`. `max_steps` replaces the level's own step limit.
-
-    `reset` takes `options={"start": state}`, a `State` of one environment of this level: the episode begins there
-    (an evaluation's start state, for example), and the seed decides nothing.
+    Args:
+        level: a name from `polyray.envs.levels.LEVELS`.
+        render_mode: None or "rgb_array".
+        drawing: options of the picture.
+        max_steps: replaces the level's own step limit.
 
     Raises:
-        InputError: no level or render mode is called so.
+        InputError: there is no level or render mode of this name.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 (gymnasium demands it)
@@ -62,7 +64,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         self.action_space = spaces.Discrete(N_ACTIONS)
         self._drawing = drawing or Drawing()
         self._max_steps = max_steps
-        self._starts = _OwnStarts(MinigridStarts(self.level, self.np_random))
+        self._starts = _OptionalStart(MinigridStarts(self.level, self.np_random))
         self._engine = Engine((self.level,), np.zeros(1, np.int64), self._starts)
         self._action = np.zeros(1, np.int64)
         self._mission = ""
@@ -70,12 +72,12 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
 
     @property
     def state(self) -> State:
-        """The engine's state, of one row: it changes with every step."""
+        """State of the engine, one row, which every step changes."""
         return self._engine.state
 
     @property
     def mission(self) -> str:
-        """What the agent is told to do."""
+        """Instruction of this episode."""
         return self._mission
 
     def reset(
@@ -84,11 +86,11 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         """Begin an episode.
 
         Raises:
-            InputError: `options` holds something else than "start".
+            InputError: `options` has another key than "start", or its value is no State.
         """
         super().reset(seed=seed)
         self._starts.minigrid.generator = self.np_random
-        self._starts.given = _given_start(options or {})
+        self._starts.start = _start_of(options or {})
         self._engine.reset()
         if self._max_steps is not None:
             self.state.limit[0] = self._max_steps
@@ -97,7 +99,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         return self._observation(), {}
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act: the reward is 1 - 0.9 * steps / max_steps when the mission is done, else 0.
+        """Take an action; the reward is 1 - 0.9 * steps / max_steps when the mission is done, else 0.
 
         Raises:
             InputError: `action` is not from 0 to 6.
@@ -111,11 +113,11 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         return self._observation(), reward, bool(terminated[0]), bool(truncated[0]), {}
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The picture as minigrid draws it [height * 32, width * 32, 3], or None without a render mode."""
+        """Picture as minigrid draws it, [height * tile_size, width * tile_size, 3]; None without a render mode."""
         return None if self.render_mode is None else draw_world(self.world(), self._drawing)
 
     def world(self) -> World:
-        """The environment as minigrid's objects, as it is now; the same object until the next reset."""
+        """Present state of the environment as minigrid's objects; the same World until the next reset."""
         if self._world is None:
             self._world = World(self.state, 0, self.level)
         self._world.look()
@@ -130,24 +132,24 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         }
 
 
-class _OwnStarts:
-    """minigrid's levels, but for an episode whose start is given."""
+class _OptionalStart:
+    """Start states from minigrid, unless `start` has been set for the next episode."""
 
     def __init__(self, minigrid: MinigridStarts) -> None:
         self.minigrid = minigrid
-        self.given: State | None = None
+        self.start: State | None = None
 
     def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
-        if self.given is None:
+        if self.start is None:
             self.minigrid.fill(state, rows, tasks)
         else:
-            copy_rows(self.given, np.zeros(1, np.int64), state, rows)
+            copy_rows(self.start, np.zeros(1, np.int64), state, rows)
 
 
-def _given_start(options: dict[str, Any]) -> State | None:
+def _start_of(options: dict[str, Any]) -> State | None:
     unknown = sorted(set(options) - {"start"})
     if unknown:
-        raise InputError(f'reset knows the option "start" alone, not {unknown[0]!r}.')
+        raise InputError(f'The only option of reset is "start"; there is no option {unknown[0]!r}.')
     start = options.get("start")
     if start is not None and not isinstance(start, State):
         raise InputError(f'The option "start" is a polyray.envs.engine.state.State, not a {type(start).__name__}.')

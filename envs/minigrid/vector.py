@@ -1,4 +1,4 @@
-"""Many BabyAI environments as one gymnasium vector environment: the compiled engine behind gymnasium's interface."""
+"""Many BabyAI environments as one gymnasium vector environment on the compiled engine."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,27 +28,30 @@ _MODES = {mode.value: mode for mode in AutoresetMode}
 
 
 class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
-    """`num_envs` environments, each of one level, stepped together.
+    """Batch of n environments, each of one level, stepped together.
 
-    An observation is {"image": uint8 [n, 7, 7, 3] as minigrid gives it, "direction": int64 [n], "mission": uint8
-    [n, LENGTH] the words' numbers (`polyray.envs.missions.decode` gives the text), "task": int64 [n] the number of the
-    environment's level in `levels`}. With several `levels` (or one `level`) the environments are dealt out evenly, in
-    order: the first ones play the first level. Levels may differ in size: what is observed has one shape.
+    An observation is {"image": uint8 [n, 7, 7, 3] as in minigrid, "direction": int64 [n], "mission": uint8 [n, LENGTH],
+    the numbers of the words (`polyray.envs.missions.decode` returns the text), "task": int64 [n], the number of each
+    environment's level in `levels`}. Levels may differ in size, their observations do not.
 
-    `autoreset_mode` is gymnasium's NEXT_STEP, SAME_STEP (with `final_obs` and `final_info` in the infos) or DISABLED
-    (an ended environment is reset by `reset(options={"reset_mask": mask})`, which works in every mode).
+    `reset(seed=s)` begins in environment i the episode that minigrid's environment begins with the seed s + i, and
+    later resets go on as minigrid's do: the batch equals `gymnasium.vector.SyncVectorEnv` over n single environments.
 
-    `reset(seed=s)` begins in environment i the level that minigrid's environment begins with the seed s + i, and later
-    resets go on as minigrid's do: the batch is `gymnasium.vector.SyncVectorEnv` over `num_envs` single environments.
-    `starts` is another source of start states, whose own seed then decides: any `polyray.envs.engine.engine.Starts`,
-    such as `polyray.envs.starts.resumable.starts_for(levels, seed=...)`.
-
-    With `copy` what `reset` and `step` return is the caller's; without, observations are views that the next call
-    overwrites (and "direction" is uint8), which saves a few microseconds. `render_mode="rgb_array"` makes `render`
-    return a tuple of n pictures.
+    Args:
+        num_envs: n.
+        level: a name from `polyray.envs.levels.LEVELS`.
+        levels: several names instead; equally many environments, up to rounding, play each, the first ones the first.
+        starts: another source of start states, whose seed then replaces that of `reset`, such as
+            `polyray.envs.starts.resumable.starts_for(levels, seed=...)`.
+        autoreset_mode: gymnasium's NEXT_STEP, SAME_STEP (infos have `final_obs` and `final_info`) or DISABLED (ended
+            environments wait for `reset(options={"reset_mask": mask})`, which works in every mode).
+        copy: whether `reset` and `step` return copies; if not, the next call overwrites what they returned, "direction"
+            is uint8, and a call takes a few microseconds less.
+        render_mode: None, or "rgb_array" to make `render` return a tuple of n pictures.
 
     Raises:
-        InputError: neither or both of `level` and `levels`, fewer environments than levels, or an unknown name.
+        InputError: neither or both of `level` and `levels`, fewer environments than levels, an unknown name, or a level
+            without a recipe and no `starts` for it.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -64,43 +67,38 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         copy: bool = True,
         render_mode: str | None = None,
     ) -> None:
-        self.levels = levels_of(None, tuple(levels) or ((level,) if level else ()))
+        if level is not None and levels:
+            raise InputError("Give either one level or several levels; both are given.")
+        self.levels = levels_of(None, levels if level is None else (level,))
         if num_envs < len(self.levels):
             raise InputError(f"{len(self.levels)} levels need as many environments or more, not {num_envs}.")
         if isinstance(autoreset_mode, str):
             autoreset_mode = lookup(_MODES, autoreset_mode, "autoreset mode")
         if render_mode is not None:
-            lookup({"rgb_array": draw}, render_mode, "render mode")
+            lookup({mode: mode for mode in self.metadata["render_modes"]}, render_mode, "render mode")
         self.num_envs, self.render_mode, self._copy, self._autoreset_mode = num_envs, render_mode, copy, autoreset_mode
         self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode}
         self.single_action_space = spaces.Discrete(N_ACTIONS)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.single_observation_space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
-                "direction": spaces.Discrete(4),
-                "mission": spaces.Box(0, len(VOCABULARY) - 1, (LENGTH,), np.uint8),
-                "task": spaces.Discrete(len(self.levels)),
-            }
-        )
+        self.single_observation_space = _observation_space(len(self.levels))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         tasks = np.arange(num_envs) * len(self.levels) // num_envs
         self._seeded: SeededStarts | None = None
         if starts is None:
             starts = self._seeded = SeededStarts(self.levels, num_envs)
         self._engine = Engine(self.levels, tasks, starts)
-        self._ended = np.arange(num_envs)  # numbers of the environments that must be reset before they step
+        self._ended = np.arange(num_envs)  # environments that must be reset before they step
 
     @property
     def state(self) -> State:
-        """The engine's state of the n environments: it changes with every step."""
+        """State of the engine, n rows, which every step changes."""
         return self._engine.state
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Arrays, Infos]:
         """Begin an episode in every environment, or in those of the mask [n] `options["reset_mask"]`.
 
         Raises:
-            InputError: the mask is no boolean array [n] with a true entry, or `options` holds something else.
+            InputError: the mask is no boolean array [n] with a true entry, or `options` has another key.
         """
         rows = np.flatnonzero(self._mask(options or {}))
         first = self._np_random is None
@@ -114,11 +112,11 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         return self._observations(), {}
 
     def step(self, actions: NDArray[np.int64]) -> Step:
-        """One action for every environment, [n]; what becomes of an ended episode is the autoreset mode's affair.
+        """Take one action in every environment, [n]; ended episodes are reset as the autoreset mode says.
 
         Raises:
             ResetNeeded: there was no reset yet.
-            InputError: `actions` are not n whole numbers from 0 to 6, or with DISABLED one that ended was not reset.
+            InputError: `actions` are not n integers from 0 to 6, or with DISABLED an environment has ended.
         """
         if self._np_random is None:
             raise ResetNeeded("The environments have not begun: call reset before step.")
@@ -140,7 +138,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         return self._observations(), rewards, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
-        """A picture of each environment as minigrid draws it, or None without a render mode."""
+        """Pictures of the n environments as minigrid draws them; None without a render mode."""
         if self.render_mode is None:
             return None
         levels = [self.levels[task] for task in self._engine.tasks]
@@ -163,7 +161,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         }
 
     def _final(self, ended: NDArray[np.int64]) -> Infos:
-        """The infos of ended episodes, in the shape of gymnasium's SyncVectorEnv."""
+        """Infos of ended episodes, in the form of gymnasium's SyncVectorEnv."""
         engine, last, mask = self._engine, np.full(self.num_envs, None, object), np.zeros(self.num_envs, np.bool_)
         mask[ended] = True
         for row in ended.tolist():
@@ -178,7 +176,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
     def _mask(self, options: dict[str, Any]) -> NDArray[np.bool_]:
         unknown = sorted(set(options) - {"reset_mask"})
         if unknown:
-            raise InputError(f'reset knows the option "reset_mask" alone, not {unknown[0]!r}.')
+            raise InputError(f'The only option of reset is "reset_mask"; there is no option {unknown[0]!r}.')
         mask = options.get("reset_mask", np.ones(self.num_envs, np.bool_))
         if not isinstance(mask, np.ndarray) or mask.shape != (self.num_envs,) or mask.dtype != np.bool_:
             raise InputError(f"The reset_mask is a boolean numpy array of shape ({self.num_envs},), not {mask!r}.")
@@ -187,11 +185,22 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         return mask
 
     def _act(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-        found = np.asarray(actions)
-        wanted = f"A step takes {self.num_envs} whole numbers from 0 to {N_ACTIONS - 1}; found "
-        if found.shape != (self.num_envs,) or found.dtype.kind not in "iu":
-            raise InputError(f"{wanted}{found.dtype} of shape {found.shape}.")
+        actions = np.asarray(actions)
+        rule = f"A step takes {self.num_envs} integers from 0 to {N_ACTIONS - 1}"
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise InputError(f"{rule}; found {actions.dtype} of shape {actions.shape}.")
         try:
-            return self._engine.step(found)
-        except ValueError as error:  # it looks at each one anyway
-            raise InputError(f"{wanted}{found.min()} to {found.max()}.") from error
+            return self._engine.step(actions)
+        except ValueError as error:  # the engine looks at every action anyway
+            raise InputError(f"{rule}; found {actions.min()} to {actions.max()}.") from error
+
+
+def _observation_space(n_levels: int) -> spaces.Dict:
+    return spaces.Dict(
+        {
+            "image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
+            "direction": spaces.Discrete(4),
+            "mission": spaces.Box(0, len(VOCABULARY) - 1, (LENGTH,), np.uint8),
+            "task": spaces.Discrete(n_levels),
+        }
+    )

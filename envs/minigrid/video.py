@@ -1,4 +1,4 @@
-"""Episodes as pictures: frames of one episode, and frames as a GIF."""
+"""Videos of episodes: the frames of one episode, and frames as a GIF."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,9 +19,10 @@ _COLOURS = 256  # that a GIF can hold
 def episode_frames(
     env: gymnasium.Env[Any, Any], act: Callable[[Any], int], seed: int, *, max_steps: int = 1000
 ) -> list[Frame]:
-    """The pictures of one episode, the start included: `act` maps an observation to an action.
+    """Frames of the episode that `env.reset(seed=seed)` begins, its start included, cut after `max_steps` steps.
 
-    The episode is the one that `env.reset(seed=seed)` begins; it is cut after `max_steps` steps.
+    Args:
+        act: maps an observation to an action.
 
     Raises:
         InputError: the environment was not made with render_mode="rgb_array".
@@ -41,8 +42,12 @@ def episode_frames(
 def record(frames: Sequence[Frame], path: Path, *, fps: float = 5.0, caption: str = "") -> Path:
     """Write `frames`, all of one shape [height, width, 3], as a GIF that repeats for ever, and return its path.
 
-    Up to 256 colours are kept as they are; with more the nearest of the 256 most telling ones are taken. `caption` is
-    written below the picture. The same frames give the same bytes.
+    Up to 256 colours are exact; if there are more, each is replaced by the nearest colour of a palette of 256. The same
+    frames give the same bytes.
+
+    Args:
+        fps: frames per second.
+        caption: text below the picture; none if empty.
 
     Raises:
         InputError: there are no frames, their shapes differ, or `path` does not end in .gif.
@@ -75,7 +80,7 @@ def _captioned(frame: Frame, caption: str) -> Frame:
 
 
 def _with_few_colours(frames: Frame) -> list[Image.Image]:
-    """Frames [time, height, width, 3] as pictures that share one palette."""
+    """Pictures that share one palette, from frames [time, height, width, 3]."""
     packed = frames.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     colours = np.unique(packed)
     if len(colours) > _COLOURS:

@@ -1,4 +1,4 @@
-"""One environment of the batched engine as minigrid's own objects: what minigrid's drawing and its bot work on."""
+"""One environment of the engine as minigrid's own objects, for minigrid's drawing and its bot."""
 
 import numpy as np
 from minigrid.core.world_object import Box, Door, WorldObj
@@ -37,23 +37,22 @@ from polyray.envs.missions import decode
 
 
 class World(MiniGridEnv):
-    """What row `row` of `state` holds, as a minigrid environment to be looked at; `look` brings it up to date.
+    """View of row `row` of `state` as one of minigrid's environments; `look` brings it up to date.
 
-    It has no dynamics of its own: `step` and `reset` are the engine's business. Objects keep their identity from one
-    look to the next, as the bot expects, until another episode begins (then make another world). Objects of the
-    instruction are known by what they are, not by a description.
+    It has no dynamics of its own: the engine steps and resets. Objects keep their identity from one look to the next,
+    as the bot expects, until another episode begins (then make another world). The instruction refers to its objects
+    directly, not by descriptions.
     """
 
     def __init__(self, state: State, row: int, level: Level) -> None:
         super().__init__(BabyAIMissionSpace(), width=level.width, height=level.height, max_steps=1)
         self._state, self._row = state, row
         self._numbers = np.full((level.height, level.width), EMPTY, np.uint8)
-        looks, used = state.looks[row], range(N_OBJECTS)
-        self._objects = [WorldObj.decode(*(int(part) for part in looks[k])) if looks[k, 0] else None for k in used]
-        for box, inside in enumerate(state.contents[row]):
-            found = self._objects[box]
-            if inside and isinstance(found, Box):
-                found.contains = self._objects[inside]
+        self._objects = [WorldObj.decode(*look) if look[0] else None for look in state.looks[row].tolist()]
+        for number, content in enumerate(state.contents[row]):
+            box = self._objects[number]
+            if content and isinstance(box, Box):
+                box.contains = self._objects[content]
         self.mission = decode(state.mission[row])
         self.max_steps = int(state.limit[row])
         self._descriptions: list[tuple[ObjDesc, list[int]]] = []
@@ -61,7 +60,7 @@ class World(MiniGridEnv):
         self.look()
 
     def look(self) -> None:
-        """Take over what the engine has changed since."""
+        """Take over the changes that the engine has made since the last look."""
         state, row = self._state, self._row
         self.agent_pos = int(state.x[row]), int(state.y[row])
         self.agent_dir = int(state.direction[row])
@@ -73,25 +72,25 @@ class World(MiniGridEnv):
             self.grid.set(x, y, self._objects[numbers[y, x]])
         self._numbers = numbers.copy()
         for description, objects in self._descriptions:
-            believed = [(int(x), int(y)) for x, y in state.known[row, objects] if x != NOWHERE]
+            believed = [(int(x), int(y)) for x, y in state.believed_position[row, objects] if x != NOWHERE]
             description.obj_poss = sorted(believed)
 
     def room_from_pos(self, x: int, y: int) -> None:
-        """No room: only descriptions by place ask for it, and there are none here."""
+        """Return no room: only descriptions that mention a side ask for it, and there are none here."""
 
     def _gen_grid(self, width: int, height: int) -> None:
-        """Nothing: levels are made elsewhere."""
+        """Generate nothing: start states come from `envs.starts`."""
 
     def _look_at_objects(self) -> None:
         for number in range(FIRST_OBJECT, N_OBJECTS):
-            found = self._objects[number]
-            if found is None:
+            item = self._objects[number]
+            if item is None:
                 continue
-            x, y = self._state.place[self._row, number].tolist()
-            found.cur_pos = (-1, -1) if x == NOWHERE else (x, y)
-            if isinstance(found, Door):
+            x, y = self._state.position[self._row, number].tolist()
+            item.cur_pos = (-1, -1) if x == NOWHERE else (x, y)
+            if isinstance(item, Door):
                 condition = self._state.looks[self._row, number, 2]
-                found.is_open, found.is_locked = bool(condition == OPEN), bool(condition == LOCKED)
+                item.is_open, item.is_locked = bool(condition == OPEN), bool(condition == LOCKED)
 
     def _instruction(self) -> Instr:
         root = self._state.root[self._row]
@@ -109,19 +108,19 @@ class World(MiniGridEnv):
 
     def _action(self, leaf: int) -> Instr:
         kind, strict = self._state.kind[self._row, leaf], bool(self._state.strict[self._row, leaf])
-        wanted = self._description(int(self._state.objects[self._row, leaf]), "door" if kind == OPEN_DOOR else None)
+        targets = self._description(int(self._state.objects[self._row, leaf]), "door" if kind == OPEN_DOOR else None)
         if kind == GO_TO:
-            return GoToInstr(wanted)
+            return GoToInstr(targets)
         if kind == OPEN_DOOR:
-            return OpenInstr(wanted, strict)
+            return OpenInstr(targets, strict)
         if kind == PICK_UP:
-            return PickupInstr(wanted, strict)
-        return PutNextInstr(wanted, self._description(int(self._state.fixed[self._row, leaf]), None), strict)
+            return PickupInstr(targets, strict)
+        return PutNextInstr(targets, self._description(int(self._state.fixed[self._row, leaf]), None), strict)
 
     def _description(self, mask: int, kind: str | None) -> ObjDesc:
-        """The objects of a bit mask in minigrid's order: column by column of the grid, those not on it last."""
-        known = self._state.known[self._row]
-        numbers = sorted((k for k in range(N_OBJECTS) if mask >> k & 1), key=lambda k: tuple(known[k]))
+        """Description of a set of objects in minigrid's order: column by column of the grid, objects not on it last."""
+        positions = self._state.believed_position[self._row].tolist()
+        numbers = sorted((k for k in range(N_OBJECTS) if mask >> k & 1), key=lambda k: positions[k])
         description = ObjDesc(kind)
         description.obj_set = [self._objects[k] for k in numbers]
         self._descriptions.append((description, numbers))

@@ -1,4 +1,4 @@
-"""Takes the start state of one of minigrid's own environments into a row of the engine's state."""
+"""Start states of minigrid's own environments, captured in rows of the engine's state."""
 
 from typing import cast
 
@@ -35,16 +35,17 @@ from polyray.envs.engine.state import (
 )
 from polyray.envs.missions import encode
 
-Numbers = dict[int, int]  # the number of each object, by its identity
+Numbers = dict[int, int]  # number of each object, by its identity
 
 
 def capture(env: RoomGridLevel, state: State, row: int) -> None:
-    """Overwrites a row of `state`, but for its task, with that of an unwrapped environment that was just reset.
+    """Overwrite a row of `state`, except its task, with the state of an unwrapped environment that was just reset.
 
     Objects are numbered from 2 as they come in the grid, row by row; then a carried one; then what boxes hold.
 
     Raises:
-        ValueError: the environment has taken steps, its grid does not fit, or it holds what BabyAI's levels never do.
+        ValueError: the environment has taken steps, its grid does not fit, or it holds an object or an instruction that
+            no level of BabyAI has.
     """
     if env.step_count:
         raise ValueError("capture: the environment has taken steps; only a start state can be captured.")
@@ -84,24 +85,23 @@ def _content(item: WorldObj) -> WorldObj | None:
 
 
 def _capture_objects(env: RoomGridLevel, objects: list[WorldObj], numbers: Numbers, state: State, row: int) -> None:
-    for place, cell in enumerate(env.grid.grid):
-        y, x = divmod(place, env.width)
+    for index, cell in enumerate(env.grid.grid):
+        y, x = divmod(index, env.width)
         state.grid[row, y, x] = EMPTY if cell is None else numbers.get(id(cell), WALL)
         if id(cell) in numbers:
-            state.place[row, numbers[id(cell)]] = (x, y)
+            state.position[row, numbers[id(cell)]] = (x, y)
     for number, item in enumerate(objects, FIRST_OBJECT):
         state.looks[row, number] = _look(item)
         if (content := _content(item)) is not None:
             state.contents[row, number] = numbers[id(content)]
-    if (carried := _carried(env)) is not None:  # from the start, and nobody told it that it left its place
+    if (carried := _carried(env)) is not None:  # from the start; minigrid leaves its position as it was
         state.carried[row] = numbers[id(carried)]
-        state.place[row, numbers[id(carried)]] = carried.cur_pos or (NOWHERE, NOWHERE)
-    state.known[row] = state.place[row]
+        state.position[row, numbers[id(carried)]] = carried.cur_pos or (NOWHERE, NOWHERE)
+    state.believed_position[row] = state.position[row]
 
 
 def _look(item: WorldObj) -> tuple[int, int, int]:
-    known = isinstance(item, Door | Key | Ball | Box)
-    if not known or (isinstance(item, Door) and item.is_open and item.is_locked):
+    if not isinstance(item, Door | Key | Ball | Box) or (isinstance(item, Door) and item.is_open and item.is_locked):
         raise ValueError(f"capture: BabyAI's levels hold no {item.color} {item.type} like this.")
     return item.encode()
 
@@ -145,7 +145,7 @@ def _capture_leaf(instruction: Instr, leaf: int, numbers: Numbers, state: State,
 
 
 def _objects(description: ObjDesc, numbers: Numbers, walls: bool = False) -> int:
-    """The bits of the objects described; a colour alone describes walls too ("pick up a grey object")."""
+    """Set of the objects that match a description; `walls`: it may match walls too ("pick up a grey object")."""
     described = [numbers.get(id(item), WALL) for item in description.obj_set]
     if WALL in described and not walls:
         raise ValueError(f"capture: {description} describes walls, which BabyAI's levels never ask to go to.")

@@ -1,4 +1,4 @@
-"""What tells one start state from another: 64 bits of everything that distinguishes it for the agent."""
+"""Fingerprints of start states: 64 bits that differ wherever an agent could tell two start states apart."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,65 +13,65 @@ _FACTOR = np.uint64(0xD6E8FEB86659FD93)  # rounds of "rrmxmx": Evensen 2018
 
 
 @compiled
-def _mixed(found: np.uint64, value: int) -> np.uint64:
-    found = (found ^ np.uint64(value)) * _FACTOR
-    found = (found ^ (found >> _SHIFT)) * _FACTOR
-    return found ^ (found >> _SHIFT)
+def _mixed(digest: np.uint64, value: int) -> np.uint64:
+    digest = (digest ^ np.uint64(value)) * _FACTOR
+    digest = (digest ^ (digest >> _SHIFT)) * _FACTOR
+    return digest ^ (digest >> _SHIFT)
 
 
 @compiled
 def fingerprint(state: State, row: int) -> np.uint64:
-    """The fingerprint of one start state: rooms, things (look and contents), agent, what it carries, mission.
+    """Fingerprint of one start state: rooms, objects (look and contents), agent, carried object, mission.
 
-    It does not depend on how things are numbered, nor on how far the grid is padded with walls.
+    It depends neither on the numbering of objects nor on the walls that pad the grid.
     """
     world, grid = state.rows[row], state.grid[row]
-    found = _mixed(np.uint64(1), (np.int64(world.x) * 256 + world.y) * 4 + world.direction)
+    digest = _mixed(np.uint64(1), (np.int64(world.x) * 256 + world.y) * 4 + world.direction)
     for y in range(grid.shape[0]):
-        floor = 0  # the cells of this line that are no walls
+        floor = 0  # bit x: the cell at x in this row is no wall
         for x in range(grid.shape[1]):
             number = grid[y, x]
             if number != WALL:
                 floor |= 1 << x
             if number >= FIRST_OBJECT:
-                found = _mixed(found, look_of(world, number) * 65536 + y * 256 + x)
-        found = _mixed(found, floor * 256 + y) if floor else found
+                digest = _mixed(digest, look_of(world, number) * 65536 + y * 256 + x)
+        digest = _mixed(digest, floor * 256 + y) if floor else digest
     if world.carried:
-        found = _mixed(found, look_of(world, world.carried))
+        digest = _mixed(digest, look_of(world, world.carried))
     for word in world.mission:
-        found = _mixed(found, int(np.int64(word))) if word else found
-    return found
+        digest = _mixed(digest, int(np.int64(word))) if word else digest
+    return digest
 
 
 @compiled
 def look_of(world: np.record, number: int) -> int:
-    """Type, colour and state of a thing and of what is in it as one number."""
+    """Type, colour and state of an object, and type and colour of the object in it, as one number."""
     inner = world.contents[number]
     look = (np.int64(world.looks[number, 0]) * 8 + world.looks[number, 1]) * 8 + world.looks[number, 2] + 1
     return int(look * 1024 + ((np.int64(world.looks[inner, 0]) * 8 + world.looks[inner, 1]) if inner else 0))
 
 
 @compiled_entry
-def _fingerprints(state: State, found: NDArray[np.uint64]) -> None:
-    for row in range(len(found)):
-        found[row] = fingerprint(state, row)
+def _write_fingerprints(state: State, digests: NDArray[np.uint64]) -> None:
+    for row in range(len(digests)):
+        digests[row] = fingerprint(state, row)
 
 
 def fingerprints(state: State) -> NDArray[np.uint64]:
-    """The fingerprints [N] of start states."""
-    found = np.zeros(len(state.rows), np.uint64)
-    _fingerprints(state, found)
-    return found
+    """Fingerprints of N start states, [N]."""
+    digests = np.zeros(len(state.rows), np.uint64)
+    _write_fingerprints(state, digests)
+    return digests
 
 
 @compiled
-def is_among(found: np.uint64, known: NDArray[np.uint64]) -> bool:
-    """Whether a fingerprint is one of `known`, which are in order (a search by halves)."""
-    low, high = 0, len(known)
+def is_among(digest: np.uint64, sorted_digests: NDArray[np.uint64]) -> bool:
+    """Whether a fingerprint is in a sorted array of fingerprints (binary search)."""
+    low, high = 0, len(sorted_digests)
     while low < high:
         middle = (low + high) // 2
-        if known[middle] < found:
+        if sorted_digests[middle] < digest:
             low = middle + 1
         else:
             high = middle
-    return low < len(known) and known[low] == found
+    return low < len(sorted_digests) and sorted_digests[low] == digest

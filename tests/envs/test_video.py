@@ -5,7 +5,8 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 
 from polyray.envs.minigrid.bot import Bot
 from polyray.envs.minigrid.single import BabyAIEnv
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
 
 
 def bot_frames() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
-    """An episode that the bot plays."""
+    """Frames of an episode that the bot plays."""
     env = BabyAIEnv("GoToLocal", render_mode="rgb_array")
     env.reset(seed=0)
     bot = Bot(env.world())
@@ -25,8 +26,8 @@ def bot_frames() -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
         script.append(bot.act())
         if any(env.step(script[-1])[2:4]):
             break
-    left = iter(script)
-    frames = episode_frames(env, lambda observation: next(left), 0)
+    remaining = iter(script)
+    frames = episode_frames(env, lambda observation: next(remaining), 0)
     assert len(frames) == len(script) + 1
     return frames
 
@@ -35,7 +36,7 @@ def test_a_gif_shows_every_frame_as_it_was_drawn_and_is_small(tmp_path: Path) ->
     frames = bot_frames()
     path = record(frames, tmp_path / "videos" / "episode.gif", fps=10)
     with Image.open(path) as video:
-        assert sum(1 for _ in ImageSequence.Iterator(video)) == len(frames)
+        assert isinstance(video, GifImageFile) and video.n_frames == len(frames)
         assert video.info["duration"] == 100
         for number, frame in enumerate(frames):
             video.seek(number)
