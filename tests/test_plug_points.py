@@ -1,6 +1,8 @@
 """Every table takes an entry from outside: one class or function and one line, used end to end."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -10,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.config import Section, load_config
+from polyray.metrics import METRICS
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
@@ -17,6 +20,8 @@ from polyray.modules.site import Mixed, StackOptions, no_changes, slices
 from polyray.routing import ROUTERS, Allocation, NewRow, Router
 from polyray.routing.names import TaskNames, distinct
 from polyray.skills.inventory import load_inventory
+from polyray.tasks import TASKS, Suite, SuiteKind, Task, load_suite
+from polyray.tasks.task import Example as TextExample
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
@@ -24,9 +29,11 @@ from polyray.training.recipe import TrainingRecipe
 
 TINY = (
     "training.steps=4", "training.batch=4", "training.report_every=2", "training.save_every=2",
-    "evaluation.max_examples=2", "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1",
-    "tasks.planted.test_subsets=1", "tasks.planted.train_examples=8", "tasks.planted.n_skills=2",
-    "tasks.planted.subset_sizes=[1,2]", "modules.sites=[fc1]",
+    "evaluation.max_examples=2", "modules.sites=[fc1]",
+)  # fmt: skip
+PLANTED = (
+    "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_subsets=1",
+    "tasks.planted.train_examples=8", "tasks.planted.n_skills=2", "tasks.planted.subset_sizes=[1,2]",
 )  # fmt: skip
 
 
@@ -51,24 +58,19 @@ class Alone:
         pass
 
 
-def train_adapt_and_load(out: Path, *overrides: str) -> None:
+def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> None:
     """A training, an adaptation of its skills, and both sets of skills loaded again."""
-    recipe = load_config(TrainingRecipe, overrides=[*TINY, *overrides])
+    overrides = (*TINY, *(PLANTED if planted else ()), *overrides)
+    recipe = load_config(TrainingRecipe, overrides=overrides)
     train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
     trained = load_model(load_inventory(out / "skills"))
     assert trained.router.tasks.names
-    suite = [x for x in (*TINY, *overrides) if x.startswith(("suite", "tasks"))]
+    suite = [x for x in overrides if x.startswith(("suite", "tasks"))]
     few = ["adapt.steps=2", "adapt.looks=1", f"skills={out / 'skills'}", "evaluation.max_examples=2"]
     adaptation = load_config(AdaptationRecipe, overrides=[*suite, *few])
-    (task,) = load_suite_tests(adaptation)
+    (task,) = load_suite(adaptation.tasks).partition["test"]
     outcome = adapt_one(Piece(recipe=adaptation, out=out / "adapted", task=task, seed=0, method="skills"))
     assert 0 <= outcome["score"] <= 1
-
-
-def load_suite_tests(recipe: AdaptationRecipe) -> tuple[str, ...]:
-    from polyray.tasks import load_suite
-
-    return load_suite(recipe.tasks).partition["test"]
 
 
 # A router: the skills of a task are those whose number its name's length names.
@@ -194,3 +196,48 @@ def test_a_module_from_outside_is_trained_adapted_saved_and_loaded(bias: None, r
     train_adapt_and_load(tmp_path, "modules.kind=bias", "modules.scale=2", f"routing.kind={router}")
     card = load_inventory(tmp_path / "skills").spec.modules
     assert (card.kind, card.options) == ("bias", BiasOptions(scale=2))
+
+
+# A metric and a suite: numbers are spelled, and the first letter counts.
+
+
+def initial(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
+    """Share of predictions that begin as the first answer does."""
+    pairs = zip(predictions, answers, strict=True)
+    return sum(found[:1] == accepted[0][:1] for found, accepted in pairs) / len(predictions)
+
+
+class NumbersOptions(Section):
+    up_to: int = Field(9, ge=1)
+    """Largest number."""
+
+
+def numbers(options: NumbersOptions) -> Suite:
+    words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[: options.up_to + 1]
+
+    def read(step: int, split: str, seed: int) -> tuple[TextExample, ...]:
+        shift = {"train": 0, "dev": 1, "test": 2}[split]
+        return tuple(
+            TextExample(task=f"plus-{step}", input=words[n], outputs=(words[(n + step) % len(words)],))
+            for n in range(shift, len(words))
+        )
+
+    tasks = {
+        f"plus-{step}": Task(
+            name=f"plus-{step}", category="plus", metric="initial", labels=None, seeds=(0,), read=partial(read, step)
+        )
+        for step in range(3)
+    }
+    return Suite(name="numbers", tasks=tasks, partition={"train": ("plus-0", "plus-1"), "test": ("plus-2",)})
+
+
+def test_a_suite_and_a_metric_from_outside_are_trained_on_adapted_to_and_scored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(METRICS, "initial", initial)
+    monkeypatch.setitem(TASKS, "numbers", SuiteKind(about="numbers", Options=NumbersOptions, load=numbers))
+    train_adapt_and_load(tmp_path, "suite=numbers", "tasks.up_to=5", planted=False)
+    scores = json.loads((tmp_path / "trained.json").read_text())["tasks"]
+    assert scores.keys() == {"plus-0", "plus-1"} and all(scores[task].keys() == {"initial"} for task in scores)
+    (adapted,) = (tmp_path / "adapted" / "adapted").glob("plus-2-0-skills.json")
+    assert json.loads(adapted.read_text())["metric"] == "initial"
