@@ -72,21 +72,19 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         self.levels = levels_of(None, levels if level is None else (level,))
         if num_envs < len(self.levels):
             raise InputError(f"{len(self.levels)} levels need as many environments or more, not {num_envs}.")
-        if isinstance(autoreset_mode, str):
-            autoreset_mode = lookup(_MODES, autoreset_mode, "autoreset mode")
+        mode = lookup(_MODES, autoreset_mode, "autoreset mode") if isinstance(autoreset_mode, str) else autoreset_mode
         if render_mode is not None:
             lookup({mode: mode for mode in self.metadata["render_modes"]}, render_mode, "render mode")
-        self.num_envs, self.render_mode, self._copy, self._autoreset_mode = num_envs, render_mode, copy, autoreset_mode
-        self.metadata = {**self.metadata, "autoreset_mode": autoreset_mode}
+        self.num_envs, self.render_mode, self._copy, self._autoreset_mode = num_envs, render_mode, copy, mode
+        self.metadata = {**self.metadata, "autoreset_mode": mode}
         self.single_action_space = spaces.Discrete(N_ACTIONS)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = _observation_space(len(self.levels))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        tasks = np.arange(num_envs) * len(self.levels) // num_envs
         self._seeded: SeededStarts | None = None
         if starts is None:
             starts = self._seeded = SeededStarts(self.levels, num_envs)
-        self._engine = Engine(self.levels, tasks, starts)
+        self._engine = Engine(self.levels, np.arange(num_envs) * len(self.levels) // num_envs, starts)
         self._ended = np.arange(num_envs)  # environments that must be reset before they step
 
     @property
