@@ -1,6 +1,6 @@
 """BabyAI's levels: every id that minigrid registers, named suites of them, and the EXPERT allocation.
 
-A level of one's own is a subclass of minigrid's RoomGridLevel that is registered with gymnasium, and an entry in LEVELS.
+A level of one's own is a subclass of minigrid's RoomGridLevel registered with gymnasium, and an entry in LEVELS.
 Without a recipe in `envs.generation` its start states come from minigrid (`envs.starts.reference`), which is slower.
 
 Competencies are those of Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), Table 1; for levels that the table does not
