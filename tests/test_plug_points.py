@@ -1,7 +1,7 @@
 """Every table takes an entry from outside: one class or function and one line, used end to end."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from polyray.config import Section, load_config
 from polyray.metrics import METRICS
+from polyray.modules.changes import Change
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
@@ -155,7 +156,7 @@ class BiasStack(nn.Module):
 
     def __init__(self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator) -> None:
         super().__init__()
-        self.scale = options.scale
+        self.scale: float = options.scale
         width = layers[0].get_parameter("weight").shape[0]
         self.bias = nn.Parameter(torch.zeros(len(layers), 1, n_skills, width))
 
@@ -172,6 +173,10 @@ class BiasStack(nn.Module):
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         raise no_changes("bias")
 
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        raise no_changes("bias")
+
     def additions(self) -> None:
         return None
 
@@ -186,9 +191,8 @@ class BiasStack(nn.Module):
 
 
 @pytest.fixture
-def bias(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def bias(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODULES, "bias", BiasStack)
-    yield
 
 
 @pytest.mark.parametrize("router", ["polytropon", "token_moe", "private"])

@@ -11,8 +11,8 @@ SURFACE = """
     AdaptationOptions Backbone BackboneCard BottleneckOptions Card DenseOptions ExpertRouter HardRouter HyperFormer
     Ia3Options InputError Inventory InventorySpec Layout LoraOptions MODULES Mix Modular OptimizerOptions PolyrayError
     PolytroponRouter PrefixOptions PrivateRouter ROUTERS RoutingOptions SharedRouter Skill SkillOptions SoftRouter
-    SparseOptions TasksOptions TokenMoE TrainingOptions __version__ adapt analyse attach build detach export_peft fit
-    import_peft lift load_backbone load_inventory load_model load_skill load_suite mixing optimizer recompute
+    SparseOptions TasksOptions TokenMoE TrainingOptions __version__ adapt analyse attach build delta detach export_peft
+    fit fold import_peft lift load_backbone load_inventory load_model load_skill load_suite mixing optimizer recompute
     save_inventory save_skill without_skills
 """
 

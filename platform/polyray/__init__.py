@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from polyray.routing.token_moe import TokenMoE
     from polyray.skills.blending import recompute
     from polyray.skills.card import BackboneCard, Card
+    from polyray.skills.delta import delta, fold
     from polyray.skills.inventory import load_inventory, save_inventory
     from polyray.skills.lifting import lift
     from polyray.skills.peft import export_peft, import_peft
@@ -71,6 +72,7 @@ _MODULES = {
     "polyray.routing.token_moe": ("TokenMoE",),
     "polyray.skills.blending": ("recompute",),
     "polyray.skills.card": ("BackboneCard", "Card"),
+    "polyray.skills.delta": ("delta", "fold"),
     "polyray.skills.inventory": ("load_inventory", "save_inventory"),
     "polyray.skills.lifting": ("lift",),
     "polyray.skills.peft": ("export_peft", "import_peft"),
@@ -124,9 +126,11 @@ __all__ = [
     "analyse",
     "attach",
     "build",
+    "delta",
     "detach",
     "export_peft",
     "fit",
+    "fold",
     "import_peft",
     "lift",
     "load_backbone",

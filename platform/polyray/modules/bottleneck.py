@@ -1,6 +1,6 @@
 """Bottleneck adapters: a small network after a layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
+from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
 from polyray.modules.site import Mixed, StackOptions, no_changes, slices
 
@@ -57,6 +58,15 @@ class BottleneckStack(nn.Module):
 
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("bottleneck")
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """No parameters change.
 
         Raises:
             InputError: always.

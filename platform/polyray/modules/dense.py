@@ -1,7 +1,7 @@
 """Full-size modules: every entry of the layer's parameters may change."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
+from polyray.modules.changes import Change, DenseChange
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
 from polyray.modules.site import Mixed, StackOptions, slices
@@ -71,6 +72,11 @@ class DenseStack(nn.Module):
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its parameters."""
         return run_layer(layer, dict(zip(self.change, mixed, strict=True)), rows, inputs, named)
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """Dense changes of all parameters."""
+        return {name.removeprefix("change."): DenseChange(change=x[0]) for name, x in tensors.items()}
 
     def additions(self) -> dict[str, Tensor]:
         """What the skills add to each parameter, flattened: name -> [sites, skills, numel]."""

@@ -1,12 +1,13 @@
 """(IA)3: learned rescaling of a layer's outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from polyray.modules.bottleneck import output_features
+from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
 from polyray.modules.site import Mixed, StackOptions, no_changes, slices
 
@@ -45,6 +46,15 @@ class Ia3Stack(nn.Module):
 
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("ia3")
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """No parameters change.
 
         Raises:
             InputError: always.

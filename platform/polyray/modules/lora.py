@@ -1,7 +1,7 @@
 """Low-rank modules: the mean of the skills' factors, applied to whole rows of a batch at once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any, ClassVar, cast
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.errors import InputError
+from polyray.modules.changes import Change, LowRankChange
 from polyray.modules.fast.gathered import apart
 from polyray.modules.fast.lowrank import Factors, FusedLinears, LazyFactors, Member, low_rank_linear
 from polyray.modules.fast.means import mean
@@ -101,6 +102,22 @@ class LoraStack(nn.Module):
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and weight the rows' low-rank update [rows, *shape of the matrix]."""
         return [dict(self.updates(layer, site)) for layer, site in zip(layers, self.factors(weights), strict=True)]
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """Low-rank changes of all weights; the heads of multi-head routing are joined."""
+        scale = options.alpha / options.rank
+        changes: dict[str, Change] = {}
+        for name in matrices(layer):
+            down, up = (
+                tensors[f"down.{name}"],
+                tensors[f"up.{name}"],
+            )  # [heads, in/heads, rank], [heads, rank, out/heads]
+            into, out = down.flatten(0, 1).T, up.transpose(1, 2).flatten(0, 1)  # [rank, in], [out, rank]
+            left, right = (into.T, out.T) if isinstance(layer, nn.Embedding) else (out, into)
+            shape = tuple(layer.get_parameter(name).shape)
+            changes[name] = LowRankChange(left=left, right=right, scale=scale, shape=shape)
+        return changes
 
     def additions(self) -> None:
         """None: the factors are mixed apart, so the update is no weighted sum of updates."""

@@ -1,6 +1,6 @@
 """Prefixes: learned keys and values that every query of an attention layer sees before the tokens'."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from polyray.errors import InputError
+from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
 from polyray.modules.site import Mixed, Site, StackOptions, no_changes, slices
 
@@ -61,6 +62,15 @@ class PrefixStack(nn.Module):
 
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """Not of parameters.
+
+        Raises:
+            InputError: always.
+        """
+        raise no_changes("prefix")
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """No parameters change.
 
         Raises:
             InputError: always.

@@ -1,6 +1,6 @@
 """A layer of the backbone that carries skills, and the block of code in which a mix is in force."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Protocol
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from polyray.config import Section
 from polyray.errors import InputError, RunError
+from polyray.modules.changes import Change
 from polyray.modules.mix import Mix, Rows, TokenMix
 
 Mixed = Any  # one site's share of a stack's `prepare`, which its `run` takes
@@ -54,6 +55,14 @@ class Stack(Protocol):
 
     def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and parameter name the change [rows, *shape] under weights [sites, heads, rows, skills].
+
+        Raises:
+            InputError: modules of this kind change outputs, not parameters.
+        """
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """The changes of the parameters of `layer` that one skill's tensors there, as in `parts`, amount to.
 
         Raises:
             InputError: modules of this kind change outputs, not parameters.

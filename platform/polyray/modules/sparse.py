@@ -1,6 +1,6 @@
 """Sparse modules: a fixed support per skill, only its entries are stored and trained."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
+from polyray.modules.changes import Change, SparseChange
 from polyray.modules.dense import fresh_entries
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
@@ -95,6 +96,17 @@ class SparseStack(nn.Module):
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its weights."""
         return run_layer(layer, dict(zip(self.shapes, mixed, strict=True)), rows, inputs, named)
+
+    @staticmethod
+    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
+        """Sparse changes of all matrices."""
+        return {
+            name: SparseChange(
+                values=tensors[f"values.{name}"][0], support=tensors[f"support_{name}"][0], shape=tuple(matrix.shape)
+            )
+            for name, matrix in layer.named_parameters()
+            if f"values.{name}" in tensors
+        }
 
     def additions(self) -> dict[str, Tensor]:
         """What the skills add to each matrix, flattened and zero off the support: name -> [sites, skills, numel]."""

@@ -1,0 +1,40 @@
+"""A skill as changes of the backbone's named parameters, and a backbone with a skill folded in."""
+
+import torch
+from torch import nn
+
+from polyray.modules.changes import Change, Delta
+from polyray.modules.kinds import MODULES
+from polyray.skills.skill import Skill
+
+
+def delta(skill: Skill, backbone: nn.Module) -> Delta:
+    """The changes that `skill` makes to the parameters of `backbone`, by their names.
+
+    Raises:
+        InputError: modules of this kind change outputs, not parameters.
+    """
+    card, entry = skill.card, MODULES[skill.card.kind]
+    options = entry.Options.model_validate(card.options)
+    changes: dict[str, Change] = {}
+    for site in card.sites:
+        prefix = f"{site}/"
+        tensors = {name.removeprefix(prefix): x for name, x in skill.modules.items() if name.startswith(prefix)}
+        layer = backbone.get_submodule(site)
+        changes |= {
+            f"{site}.{name}": change for name, change in entry.parameter_changes(layer, options, tensors).items()
+        }
+    return changes
+
+
+def fold(skill: Skill, backbone: nn.Module) -> None:
+    """Add the changes of `skill` to the parameters of `backbone`, which then computes with it at no further cost.
+
+    Raises:
+        InputError: modules of this kind change outputs, not parameters.
+    """
+    changes = delta(skill, backbone)
+    with torch.no_grad():
+        for name, change in changes.items():
+            parameter = backbone.get_parameter(name)
+            parameter.add_(change.dense().to(parameter))
