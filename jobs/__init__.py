@@ -1,4 +1,4 @@
-"""What a user can run: see `table` for the jobs by name.
+"""Jobs: one file each; `table` has them by name.
 
-Nothing is imported here, so that a worker loads the part of a job that it does, not all jobs with their pictures.
+Nothing is imported here, so that help and a mistyped command wait for no job's libraries.
 """

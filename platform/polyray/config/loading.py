@@ -53,7 +53,7 @@ def dump_config(config: Section) -> str:
 
 
 def _job_defaults(kind: type[Section]) -> dict[str, Any]:
-    """What a job's config sets in its sections' defaults, as nested values."""
+    """The values that a job's config sets in its sections' defaults, nested."""
     defaults = {}
     for name, _ in sections(kind):
         section = kind.model_fields[name].get_default(call_default_factory=True)
@@ -119,8 +119,8 @@ def _refuse_unread(config: Section, origins: Mapping[str, str]) -> None:
 
 def _value_at(config: Section, name: str) -> Any:
     values: Any = config.model_dump(mode="json")
-    for part in name.split("."):
-        values = values.get(part) if isinstance(values, Mapping) else None
+    for step in name.split("."):
+        values = values.get(step) if isinstance(values, Mapping) else None
     return values
 
 
@@ -202,11 +202,11 @@ def _unknown_field(name: str, at: str, kind: type[Section], values: Mapping[str,
                 f"{name} ({at}) is not read with {selector}={chosen}; {', '.join(owners)} "
                 f"{'reads' if len(owners) == 1 else 'read'} it. Leave it out, or choose another {selector}."
             )
-    known = field_names(kind)
-    if name in known:  # of a section inside a choice
+    names = field_names(kind)
+    if name in names:  # of a section inside a choice
         return f"{name} ({at}) is not read here."
-    near = get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
     return f"No field is called {name!r} ({at}). {hint}"
 
 

@@ -81,9 +81,9 @@ class Choice(Section):
         flat = {name: value for name, value in values.items() if name not in cls.model_fields}
         if isinstance(options, Section) and not flat:
             return values
-        given_options = options if isinstance(options, Mapping) else {}
+        inner = options if isinstance(options, Mapping) else {}
         rest = {name: value for name, value in values.items() if name in cls.model_fields and name != "options"}
-        return {**rest, "options": {**given_options, **flat}}
+        return {**rest, "options": {**inner, **flat}}
 
     @field_validator("kind")
     @classmethod

@@ -49,7 +49,7 @@ class TaskNames:
 
 
 def distinct(rows: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The distinct rows in ascending order, and for each given row its place among them."""
-    kept = sorted(set(rows))
-    place = {row: index for index, row in enumerate(kept)}
-    return kept, [place[row] for row in rows]
+    """The distinct rows in ascending order, and for each row its index among them."""
+    ascending = sorted(set(rows))
+    index = {row: number for number, row in enumerate(ascending)}
+    return ascending, [index[row] for row in rows]

@@ -16,7 +16,7 @@ class SkillCount(Section):
 
 
 class Granularity(Section):
-    """How many allocations there are."""
+    """The number of allocations."""
 
     granularity: Literal["site", "model"] = "site"
     """One allocation per site, or one for the whole backbone."""
@@ -49,7 +49,7 @@ class LearnedOptions(SkillCount, Granularity, PriorOptions):
 
 
 class TopOptions(Section):
-    """How many skills are kept."""
+    """The number of skills that are kept."""
 
     top: int = Field(2, ge=1)
     """Skills that a task, or with token_moe a token, keeps."""

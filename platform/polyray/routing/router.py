@@ -15,7 +15,7 @@ from polyray.routing.names import TaskNames
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Allocation:
-    """How strongly each task uses each skill.
+    """Table of tasks and skills: how strongly each task uses each skill.
 
     probabilities [tables, tasks, skills] in [0, 1], one table for each name in `tables`: a site, one of its heads, or
     the whole backbone.
@@ -28,7 +28,7 @@ class Allocation:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NewRow:
-    """How the row of a new task begins; each router reads those fields that it has a use for.
+    """First values of the row of a new task; each router reads those fields that it has a use for.
 
     Attributes:
         init: of learned logits: fresh, the mean of the known rows, or a copy of the row of the task `like`.

@@ -1,4 +1,4 @@
-"""What tells two sets of weights apart."""
+"""Fingerprints that tell two sets of weights apart."""
 
 import hashlib
 from collections.abc import Mapping

@@ -23,7 +23,7 @@ FOLDER, CARD, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetens
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What the skills of an inventory were trained on: backbone, tasks, fingerprints of the tasks' examples, seed."""
+    """Origin of the skills of an inventory: backbone, tasks, fingerprints of the tasks' examples, seed."""
 
     backbone: BackboneCard
     suite: str

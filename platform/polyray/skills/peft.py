@@ -126,8 +126,8 @@ def _config(file: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"{file}:{error.lineno} is not valid JSON: {error.msg}.") from None
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        found = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
-        raise InputError(f"{file}: peft_type is {found!r}; only 'LORA' becomes a skill.")
+        peft_type = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
+        raise InputError(f"{file}: peft_type is {peft_type!r}; only 'LORA' becomes a skill.")
     if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
         raise InputError(f"{file}: r and lora_alpha must be numbers.")
     on = [field for field, value in config.items() if field not in HARMLESS and value]
@@ -155,15 +155,15 @@ def _factors(folder: Path) -> dict[tuple[str, str], Tensor]:
         tensors = load_file(file)
     except (OSError, SafetensorError) as error:
         raise InputError(f"Cannot read {file}: {error}") from None
-    found = {}
+    factors = {}
     for key, tensor in tensors.items():
         matched = FACTOR.fullmatch(key)
         if matched is None or tensor.dim() != 2:
             raise InputError(f"{file}: {key} {list(tensor.shape)} is no LoRA factor of a linear layer.")
-        found[matched["site"], matched["factor"]] = tensor
-    if not found:
+        factors[matched["site"], matched["factor"]] = tensor
+    if not factors:
         raise InputError(f"{file} holds no tensors.")
-    return found
+    return factors
 
 
 def _factor(folder: Path, factors: Mapping[tuple[str, str], Tensor], site: str, which: str, rank: int) -> Tensor:
