@@ -1,10 +1,10 @@
-"""Steps per second of BabyAI environments with random actions, resets included: Polyray's batched ones over minigrid's.
+"""Steps per second of BabyAI environments with random actions, resets included: Polyray's batches over minigrid's.
 
-One process, one core, both in turn, in processor time, so that ratios hold whatever else the machine does. minigrid's
-side is a plain loop over as many environments; ours is `BabyAIVectorEnv` as a user makes it, whose observations are
-copies. Every episode of both starts somewhere in its step limit, so that resets come at their usual rate from the first
-step on; a step in which an environment only resets is not counted. Start states are new levels ("fresh"), or drawn from
-1,024 that are made beforehand ("pool").
+One process on one core runs both in turn and counts processor time, so that ratios hold whatever else the machine does.
+minigrid's side is a plain loop over as many environments; Polyray's is `BabyAIVectorEnv` as a user makes it, whose
+observations are copies. The first episodes begin at a random step of their limit, so that resets come at their usual
+rate from the first step on; a step in which an environment only resets is not counted. Start states are new levels
+("fresh"), or drawn from 1,024 that were generated beforehand ("pool").
 """
 
 import argparse
@@ -32,12 +32,12 @@ CASES = (
     *(("PutNextLocal", 256), ("GoTo", 256), ("BossLevel", 256)),
 )
 POOL = 1024  # start states
-MINIGRID_STEPS, OUR_STEPS = 2_048, 65_536  # at least so many a round
+MINIGRID_STEPS, POLYRAY_STEPS = 2_048, 65_536  # of a round, at least
 Run = Callable[[], int]  # takes some steps and returns how many
 
 
 def minigrid_run(level: Level, n: int) -> Run:
-    """A loop over n of minigrid's environments."""
+    """Make a loop over n of minigrid's environments."""
     draw = np.random.default_rng(0)
     envs: list[Any] = [gymnasium.make(level.env_id, disable_env_checker=True).unwrapped for _ in range(n)]
     for number, env in enumerate(envs):
@@ -46,6 +46,7 @@ def minigrid_run(level: Level, n: int) -> Run:
     sweeps = -(-MINIGRID_STEPS // n)
 
     def run() -> int:
+        """Step every environment `sweeps` times."""
         for actions in draw.integers(0, 7, (sweeps, n)).tolist():
             for env, action in zip(envs, actions, strict=True):
                 _, _, terminated, truncated, _ = env.step(action)
@@ -56,15 +57,16 @@ def minigrid_run(level: Level, n: int) -> Run:
     return run
 
 
-def our_run(level: Level, n: int, starts: Starts | None) -> Run:
-    """The batched environment with n rows."""
+def polyray_run(level: Level, n: int, starts: Starts | None) -> Run:
+    """Make a loop over the batched environment with n rows."""
     draw = np.random.default_rng(0)
     env = BabyAIVectorEnv(n, level=level.name, starts=starts)
     env.reset(seed=0)
     env.state.steps[:] = draw.integers(env.state.limit)
-    sweeps = -(-OUR_STEPS // n)
+    sweeps = -(-POLYRAY_STEPS // n)
 
     def run() -> int:
+        """Step the batch `sweeps` times."""
         resets = 0
         for actions in draw.integers(0, 7, (sweeps, n)):
             _, _, terminated, truncated, _ = env.step(actions)
@@ -75,7 +77,7 @@ def our_run(level: Level, n: int, starts: Starts | None) -> Run:
 
 
 class Pool:
-    """Start states drawn at random from some that were made beforehand."""
+    """Source of start states that draws at random from a fixed set."""
 
     def __init__(self, level: Level) -> None:
         self._states, self._draw = empty(POOL, level.height, level.width), np.random.default_rng(0)
@@ -89,7 +91,7 @@ class Pool:
 
 
 def measure(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Median steps per second of processor time of each, taken in turn after one round that is not counted."""
+    """Median steps per second of processor time of each run, in turn, after one round that is not counted."""
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -97,25 +99,25 @@ def measure(runs: dict[str, Run], rounds: int) -> dict[str, float]:
             steps = run()
             if number:
                 rates[name].append(steps / (time.process_time() - started))
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return {name: statistics.median(each) for name, each in rates.items()}
 
 
 def rows_of(name: str, n: int, rounds: int) -> list[dict[str, Any]]:
-    """A row for fresh levels and one for the pool."""
+    """A row for fresh levels and one for the pool, with n environments of the level called `name`."""
     level = LEVELS[name]
     with redirect_stdout(StringIO()):  # minigrid prints why it begins a level anew
-        ours = {"fresh": our_run(level, n, None), "pool": our_run(level, n, Pool(level))}
-        found = measure({"minigrid": minigrid_run(level, n), **ours}, rounds)
+        polyray_runs = {"fresh": polyray_run(level, n, None), "pool": polyray_run(level, n, Pool(level))}
+        rates = measure({"minigrid": minigrid_run(level, n), **polyray_runs}, rounds)
     return [
         {
             "level": name,
             "environments": n,
             "starts": starts,
-            "minigrid_steps_per_s": round(found["minigrid"]),
-            "polyray_steps_per_s": round(found[starts]),
-            "over_minigrid": found[starts] / found["minigrid"],
+            "minigrid_steps_per_s": round(rates["minigrid"]),
+            "polyray_steps_per_s": round(rates[starts]),
+            "over_minigrid": rates[starts] / rates["minigrid"],
         }
-        for starts in ours
+        for starts in polyray_runs
     ]
 
 

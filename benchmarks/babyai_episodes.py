@@ -1,8 +1,8 @@
-"""Table 3 of Ponti et al. 2023 on single-room levels of its eight: episodes until 99 % of them succeed.
+"""Table 3 of Ponti et al. 2023 on the single-room levels among its eight: episodes until 99 % of them succeed.
 
 Runs `polyray run babyai` for every way of sharing skills and every seed, and prints the table beside the paper's, which
-is about all eight levels. Success is the mean over levels of each level's last 1,000 episodes; a run ends at 99 %, or
-after --frames. An interrupted run goes on.
+covers all eight levels. Success is the mean over levels of each level's last 1,000 episodes; a run ends at 99 %, or
+after --frames. An interrupted run resumes.
 """
 
 import argparse
@@ -54,10 +54,10 @@ class Run:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Begin, or go on where an earlier process stopped; what it prints goes to a file beside the run's folder."""
+        """Begin, or resume an earlier process's run; the output goes to a file beside the run's folder."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        with (self.out.parent / f"{self.name}.txt").open("ab") as told:
-            self._process = subprocess.Popen(self._command, stdout=told, stderr=told)
+        with (self.out.parent / f"{self.name}.txt").open("ab") as output:
+            self._process = subprocess.Popen(self._command, stdout=output, stderr=output)
 
     def ended(self) -> bool:
         """Whether the process has ended.
@@ -72,18 +72,18 @@ class Run:
         return code is not None
 
     def stop(self) -> None:
-        """Interrupt it, if it runs; it can go on later."""
+        """Interrupt the process if it runs; the run can be resumed later."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
 
 
 def train(runs: Sequence[Run], jobs: int) -> None:
-    """All runs, `jobs` at a time, with one progress bar each."""
+    """Complete all runs, `jobs` at a time, with one progress bar each."""
     waiting, running = list(runs), list[Run]()
     try:
         with bars(Console()) as display:
-            shown = {run.name: display.add_task(run.name, total=run.frames, told="") for run in runs}
+            shown = {run.name: display.add_task(run.name, total=run.frames, note="") for run in runs}
             while waiting or running:
                 while waiting and len(running) < jobs:
                     running.append(waiting.pop(0))
@@ -92,8 +92,8 @@ def train(runs: Sequence[Run], jobs: int) -> None:
                 for run in running:
                     line: Any = last_line(run.out / METRICS)
                     if line is not None:
-                        told = f"{line['episodes']:,} episodes, success {line['success'] or 0:.3f}"
-                        display.update(shown[run.name], completed=line["frames"], told=told)
+                        note = f"{line['episodes']:,} episodes, success {line['success'] or 0:.3f}"
+                        display.update(shown[run.name], completed=line["frames"], note=note)
                 running = [run for run in running if not run.ended()]
     finally:
         for run in running:
@@ -101,16 +101,16 @@ def train(runs: Sequence[Run], jobs: int) -> None:
 
 
 def rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
-    """Of every run the episodes up to each mark, its length, and success in start states that it has not seen."""
+    """For every run: episodes until each mark, length, and success from start states that it has not seen."""
     for run in runs:
         result = json.loads((run.out / "result.json").read_text(encoding="utf-8"))["metrics"]
         lines = [line for line in lines_of(run.out) if line["phase"] == "training" and "tasks" in line]
         full = [line for line in lines if min(task["episodes"] for task in line["tasks"].values()) >= WINDOW]
-        reached = {
+        episodes_until = {
             mark: next((f"{line['episodes']:,}" for line in full if line["success"] >= mark), "-") for mark in MARKS
         }
         yield {
-            "way": run.way, "seed": run.seed, **{f"{mark:.0%}": episodes for mark, episodes in reached.items()},
+            "way": run.way, "seed": run.seed, **{f"{mark:.0%}": episodes for mark, episodes in episodes_until.items()},
             "frames": f"{lines[-1]['frames']:,}", "episodes": f"{lines[-1]['episodes']:,}",
             **{name: 100 * task["success"] for name, task in result["tasks"].items()}, "unseen": 100 * result["mean"],
             "paper": PAPER[run.way],
@@ -118,7 +118,7 @@ def rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Train all and print the table."""
+    """Complete all runs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])

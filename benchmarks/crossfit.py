@@ -1,6 +1,6 @@
 """Table 1 of Ponti et al. 2023 on the CrossFit-style tasks in POLYRAY_DATA: five routers, five few-shot splits.
 
-Runs `polyray run compare` and prints its table beside the paper's averages; an interrupted run goes on.
+Runs `polyray run compare` and prints its table beside the paper's averages; an interrupted run resumes.
 """
 
 import argparse
@@ -38,17 +38,17 @@ def main() -> None:
 
 
 def rows(kinds: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tasks x routers in the paper's column order, then the mean and the paper's."""
-    found = []
+    """A row for each task, one for the mean and one for the paper's mean; columns in the paper's order of routers."""
+    table = []
     for task in kinds["shared"]["tasks"]:
         cells = {kind: kinds[kind]["tasks"][task] for kind in KINDS}
-        told = {
+        texts = {
             kind: f"{100 * sum(c['scores']) / len(c['scores']):.1f} ± {100 * c['std']:.1f}" for kind, c in cells.items()
         }
-        found.append({"task": task, **told})
-    found.append({"task": "mean", **{kind: f"{100 * kinds[kind]['mean']:.1f}" for kind in KINDS}})
-    found.append({"task": "paper (BART-large, 20 tasks)", **{kind: f"{PAPER[kind]}" for kind in KINDS}})
-    return found
+        table.append({"task": task, **texts})
+    table.append({"task": "mean", **{kind: f"{100 * kinds[kind]['mean']:.1f}" for kind in KINDS}})
+    table.append({"task": "paper (BART-large, 20 tasks)", **{kind: f"{PAPER[kind]}" for kind in KINDS}})
+    return table
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Rows of figures, for people and for programs."""
+"""Tables of figures, for readers and for programs."""
 
 import json
 import platform
