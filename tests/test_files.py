@@ -73,3 +73,26 @@ def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path: Path)
     assert file.read_text() == "old\n" and len(list(tmp_path.iterdir())) == 2
     write_file(file, "new\n")
     assert file.read_text() == "new\n" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_failure_while_writing_leaves_the_old_folder_and_nothing_beside_it(tmp_path: Path) -> None:
+    folder = tmp_path / "skill"
+    with writing(folder) as temporary:
+        (temporary / "old").write_text("old")
+    with pytest.raises(FileNotFoundError), writing(folder) as temporary:
+        (temporary / "no such folder" / "new").write_text("new")
+    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["skill", "skill/old"]
+
+
+def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        write_file(tmp_path / "folder", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_text_is_written_as_utf_8_and_bytes_as_they_are(tmp_path: Path) -> None:
+    write_file(tmp_path / "text", "é")
+    assert (tmp_path / "text").read_bytes() == b"\xc3\xa9"
+    write_file(tmp_path / "text", b"\xff")
+    assert (tmp_path / "text").read_bytes() == b"\xff"

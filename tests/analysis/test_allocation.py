@@ -37,6 +37,18 @@ def test_usage_is_the_entropy_of_the_skills_shares() -> None:
     assert analysis.usage == pytest.approx(-(0.75 * math.log2(0.75) + 0.25 * math.log2(0.25)))
 
 
+def test_usage_of_three_skills_is_relative_to_the_entropy_of_equal_use() -> None:
+    # shares 1/2, 1/4, 1/4: 1.5 bits of log2 3
+    assert analyse([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]).usage == pytest.approx(1.5 / math.log2(3))
+
+
+def test_every_number_of_an_analysis_lies_between_zero_and_one() -> None:
+    cells = 0.5 + np.linspace(-1e-7, 1e-7, 2001)  # their entropies round to slightly more than one bit
+    for figure in analyse(np.stack([cells, cells]).T[None]).by_site().values():
+        assert ((figure >= 0.0) & (figure <= 1.0)).all()
+    assert (analyse(cells[None]).discreteness_by_skill >= 0.0).all()
+
+
 def test_usage_is_one_for_equal_use_and_zero_when_one_skill_does_all() -> None:
     assert analyse(np.eye(4)).usage == pytest.approx(1.0)
     assert analyse([[1.0, 0.0], [1.0, 0.0]]).usage == 0.0
@@ -70,7 +82,8 @@ def test_features_put_the_sites_of_a_task_side_by_side(probabilities: np.ndarray
 
 
 def test_subsets_list_the_tasks_of_each_set_of_skills() -> None:
-    groups = subsets([[0.9, 0.2], [0.1, 0.3], [0.8, 0.7], [0.6, 0.5]], ["a", "b", "c", "d"])
-    assert list(groups.items()) == [((), ["b"]), ((0,), ["a", "d"]), ((0, 1), ["c"])]
-    with pytest.raises(ValueError, match="2 names"):
-        subsets([[1.0]], ["a", "b"])
+    groups = subsets([[0.9, 0.2], [0.1, 0.3], [0.8, 0.7], [0.6, 0.5], [0.4, 0.6]], ["a", "b", "c", "d", "e"])
+    assert list(groups.items()) == [((), ["b"]), ((0,), ["a", "d"]), ((1,), ["e"]), ((0, 1), ["c"])]
+    for names in (["a"], ["a", "b", "c"]):
+        with pytest.raises(ValueError, match=f"{len(names)} names"):
+            subsets([[1.0], [0.0]], names)

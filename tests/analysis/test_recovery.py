@@ -16,6 +16,22 @@ def test_the_truth_recovers_itself_in_any_order_of_skills_and_tasks() -> None:
     assert recovery_ami(noisy[order], TRUTH[order]) == pytest.approx(recovery_ami(noisy, TRUTH)) == pytest.approx(1.0)
 
 
+def test_recovery_cuts_the_tree_of_the_linkage_and_distance_that_it_is_given() -> None:
+    # gaps 1, 1, 1.2, 1.4, 1.6: single linkage cuts off the last point, average linkage the last two
+    points, truth = np.array([[0.0], [1.0], [2.0], [3.2], [4.6], [6.2]]), np.eye(2)[[0, 0, 0, 0, 1, 1]]
+    assert recovery_ami(points, truth) == pytest.approx(1.0)
+    assert recovery_ami(points, truth, linkage="single") < 0.5
+    directions, truth = np.array([[1.0, 1.0], [10.0, 10.0], [1.0, 2.0]]), np.eye(2)[[0, 0, 1]]
+    assert recovery_ami(directions, truth, metric="cosine") == pytest.approx(1.0)
+    assert recovery_ami(directions, truth) < 0.5
+
+
+def test_recovery_is_one_if_only_one_cut_is_possible() -> None:
+    learned = np.random.default_rng(0).random((4, 3))
+    assert recovery_ami(learned, np.ones((4, 2))) == recovery_ami(learned, np.eye(4)) == 1.0
+    assert recovery_ami(learned[:1], [[1.0, 0.0]]) == 1.0
+
+
 def test_chance_recovers_about_nothing() -> None:
     generator = np.random.default_rng(0)
     truth = np.eye(4)[np.arange(40) % 4]
@@ -24,7 +40,8 @@ def test_chance_recovers_about_nothing() -> None:
 
 
 def test_accuracy_is_one_for_the_truth_with_its_skills_permuted() -> None:
-    assert assignment_accuracy(TRUTH[:, [2, 0, 1]] * 0.9, TRUTH) == 1.0
+    assert assignment_accuracy(TRUTH[:, [2, 0, 1]] * 0.51, TRUTH) == 1.0
+    assert assignment_accuracy(TRUTH * 0.5, TRUTH) == pytest.approx(8 / 18)  # off everywhere: 1 - density
 
 
 def test_accuracy_counts_the_cells_under_the_best_matching() -> None:

@@ -34,6 +34,7 @@ def scored(metric: str, pairs: list[tuple[str, tuple[str, ...]]]) -> float:
         # case, punctuation and articles do not count; the second answer is as good as the first; half are right
         ("EM", ["The cat!", "a dog"], [("Cat",), ("fox", "wolf")], 0.5),
         ("EM", ["wolf"], [("fox", "The Wolf.")], 1.0),
+        ("EM", ["an owl", "a banana", "ant"], [("owl",), ("Banana",), ("t",)], 2 / 3),  # articles are whole words
         # only case does not count
         ("ACC", ["YES", "no.", "b"], [("yes",), ("no",), ("a", "B")], 2 / 3),
         # 2 of the prediction's 3 words and of the answer's 4 are shared: 2 * 2 / (3 + 4); the best answer counts
@@ -57,14 +58,22 @@ def scored(metric: str, pairs: list[tuple[str, tuple[str, ...]]]) -> float:
         ("Pearson-Correlation", ["1", "3", "2"], [("1",), ("2",), ("3",)], 0.5),
         # the unreadable one counts as 0: gold -1 0 1, predicted -1 1 0 about the mean 1
         ("Pearson-Correlation", ["oops", "2", "1"], [("1",), ("2",), ("3",)], 0.5),
+        ("Pearson-Correlation", ["nan", "2", "1"], [("1",), ("2",), ("3",)], 0.5),
+        ("Pearson-Correlation", ["-inf", "2", "1"], [("1",), ("2",), ("3",)], 0.5),
         ("Pearson-Correlation", ["nan", "inf", ""], [("1",), ("2",), ("3",)], 0.0),
+        # as above with 1e200 as the unit, whose square is no double
+        ("Pearson-Correlation", ["1e200", "3e200", "2e200"], [("1e200",), ("2e200",), ("3e200",)], 0.5),
+        ("Pearson-Correlation", ["3", "2", "1"], [("1",), ("2",), ("3",)], -1.0),
         ("Pearson-Correlation", ["2", "2"], [("1",), ("5",)], 0.0),
         # in order "the cat sat": 3 of the prediction's 3 words and of the answer's 5 are shared: 2 * 3 / (3 + 5)
         ("Rouge-L", ["the cat sat"], [("the big cat sat down",)], 0.75),
         ("Rouge-L", ["sat cat"], [("cat sat", "dog")], 0.5),  # order counts: 1 shared of 2 and 2
         # each sentence of the answer adds its words; "." ends a sentence and is no word: 2 * 3 / (4 + 3)
         ("Rouge-L", ["b a. c d"], [("a b. c",)], 2 * 2 / (4 + 3)),
-        ("Rouge-L", ["?!"], [("cat",)], 0.0),
+        # "a b" and "b a" share "b", not "a": of equally long subsequences the last word of the prediction is dropped;
+        # with "a" of the other sentence both words are shared: 2 * 2 / (2 + 2)
+        ("Rouge-L", ["b a"], [("a. a b",)], 1.0),
+        ("Rouge-L", ["?!"], [("cat", "?!")], 0.0),
     ],
 )
 def test_the_score_equals_the_number_worked_by_hand(
