@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 PATIENCE = 10.0  # seconds in which new stragglers are looked for
@@ -42,14 +43,16 @@ def stragglers(home: str, driver: int) -> list[int]:
 
 
 def _open_files(process: Path) -> list[str]:
-    """Paths of the open files of a process, given by its folder in /proc; those read so far if it ends meanwhile."""
-    links = []
+    """Paths of the open files of a process, given by its folder in /proc; none of another user's process."""
+    paths: list[str] = []
     try:
-        for descriptor in os.scandir(process / "fd"):
-            links.append(os.readlink(descriptor.path))
-    except OSError:
-        return links
-    return links
+        with os.scandir(process / "fd") as descriptors:
+            for descriptor in descriptors:
+                with suppress(FileNotFoundError):  # closed meanwhile
+                    paths.append(os.readlink(descriptor.path))
+    except OSError:  # ended meanwhile, or another user's
+        return paths
+    return paths
 
 
 if __name__ == "__main__":
