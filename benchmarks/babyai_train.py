@@ -37,17 +37,21 @@ from polyray.envs.engine.engine import Engine
 from polyray.envs.levels import LEVELS
 from polyray.envs.missions import LENGTH, VOCABULARY, encode
 from polyray.envs.starts.resumable import starts_for
-from polyray.modules.options import ModuleOptions
+from polyray.modules.options import SkillOptions
+from polyray.rl.blueprint import Blueprint
 from polyray.rl.network import Policy
 from polyray.rl.options import SMALL
 from polyray.rl.player import draw
-from polyray.rl.policy import Frames
+from polyray.rl.policy import Frames, build_policy
 from polyray.rl.ppo import Coefficients, Experience, gae, ppo_loss
-from polyray.rl.settings import Agent, Places, PPOSettings, Recipe
+from polyray.rl.settings import ActorOptions, Agent, PPOOptions
 from polyray.routing import RoutingOptions
+from polyray.routing.options import LearnedOptions
+from polyray.skills.spec import InventorySpec
 
 LEVEL = LEVELS["GoToLocal"]
 ENVS, ROLLOUT, EPOCHS, BATCH = 256, 40, 4, 2560  # Polyray's and the bare loop's
+NINE = RoutingOptions(options=LearnedOptions(n_skills=9, sample="task"))
 SINGLES, SINGLE_ROLLOUT, SINGLE_BATCH = 16, 128, 256  # torch-ac's and RLlib's
 Iteration = Callable[[], tuple[int, dict[str, float]]]  # plays and learns once: frames, seconds by part
 Observation = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image [n, 7, 7, 3], mission [n, LENGTH]
@@ -172,19 +176,17 @@ def _frames(image: Tensor, mission: Tensor) -> Frames:
     )  # fmt: skip
 
 
-def polyray(routing: str, kind: str, n_skills: int, batch: int) -> Iteration:
+def polyray(routing: RoutingOptions, kind: str) -> Iteration:
     """Polyray's algorithm in this process."""
-    recipe = Recipe(
-        options=SMALL, tasks=(LEVEL.name,), modules_kind=kind, module_options=ModuleOptions(), routing_kind=routing,
-        routing_options=RoutingOptions(n_skills=n_skills, sample="task"), n_words=len(VOCABULARY), seed=0,
-    )  # fmt: skip
-    settings = PPOSettings(
-        environments=ENVS, rollout=ROLLOUT, recurrence=20, batch=batch, epochs=EPOCHS, lr=1e-3, backbone_lr=1e-3
+    spec = InventorySpec(modules=SkillOptions.model_validate({"kind": kind}), routing=routing)
+    policy = build_policy(SMALL, (LEVEL.name,), spec, len(VOCABULARY), seed=0)
+    options = PPOOptions(
+        environments=ENVS, rollout=ROLLOUT, recurrence=20, batch=BATCH, epochs=EPOCHS, lr=1e-3, backbone_lr=1e-3
     )
     trained = algorithm(
         Agent(
-            settings=settings, recipe=recipe, levels=(LEVEL,), seed=0, places=Places(),
-            starts=lambda levels, seed: starts_for(levels, seed=seed),
+            options=options, policy=Blueprint.of(policy), levels=(LEVEL,), seed=0, workers=ActorOptions(),
+            starts=lambda levels, seed: starts_for(levels, seed=seed), frames=1,
         )
     )  # fmt: skip
 
@@ -290,9 +292,9 @@ def main() -> None:
             "torch-ac": loop(Singles(SINGLES), SINGLE_ROLLOUT, SINGLE_BATCH),
             "rllib": rllib(),
             "bare": loop(Batched(ENVS), ROLLOUT, BATCH),
-            "polyray, shared dense": polyray("shared", "dense", 1, BATCH),
-            "polyray, 9 sparse skills": polyray("polytropon", "sparse", 9, BATCH),
-            "polyray, 9 dense skills": polyray("polytropon", "dense", 9, BATCH),
+            "polyray, shared dense": polyray(RoutingOptions.model_validate({"kind": "shared"}), "dense"),
+            "polyray, 9 sparse skills": polyray(NINE, "sparse"),
+            "polyray, 9 dense skills": polyray(NINE, "dense"),
         }
         rows = list(measure(runs, arguments.rounds))
     show("PPO on GoToLocal, one core", rows, arguments.json)

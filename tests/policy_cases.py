@@ -1,37 +1,47 @@
 """The agents' network in tiny sizes, frames for it, and its slow version."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyray.modules.options import ModuleOptions
+from polyray.modules.kinds import MODULES
+from polyray.modules.mix import Mix
+from polyray.modules.options import SkillOptions
 from polyray.rl.network import Film
-from polyray.rl.policy import PAPER, SMALL, Form, Frames, ModularPolicy, Policy, PolicyOptions, build_policy
-from polyray.rl.policy_folder import bare_state
+from polyray.rl.options import PAPER, SMALL, PolicyOptions
+from polyray.rl.policy import Frames, ModularPolicy, Policy, build_policy
 from polyray.routing import RoutingOptions
+from polyray.skills.spec import InventorySpec
 
 N_WORDS = 9
 WORDS = ("", *"abcdefgh")
-TINY = replace(SMALL, embedding=4, channels=3, mission=4, hidden=3)
-TINY_PAPER = replace(PAPER, embedding=4, channels=3, mission=4, memory=3, hidden=3, norm="none")
+
+
+def changed(options: PolicyOptions, **fields: Any) -> PolicyOptions:
+    """`options` with some fields replaced."""
+    return type(options).model_validate({**options.model_dump(), **fields})
+
+
+TINY = changed(SMALL, embedding=4, channels=3, mission=4, hidden=3)
+TINY_PAPER = changed(PAPER, embedding=4, channels=3, mission=4, memory=3, hidden=3, norm="none")
 NETWORKS: dict[str, PolicyOptions] = {
     "small": TINY,
-    "small with memory": replace(TINY, memory=3, blocks=1),
+    "small with memory": changed(TINY, memory=3, blocks=1),
     "paper": TINY_PAPER,
-    "paper, batch norm": replace(TINY_PAPER, norm="batch"),
-    "bag of words, group norm": replace(TINY_PAPER, reader="bag", norm="group", stride=2, padding=0, tile_film=True),
+    "paper, batch norm": changed(TINY_PAPER, norm="batch"),
+    "bag of words, group norm": changed(TINY_PAPER, reader="bag", norm="group", stride=2, padding=0, tile_film=True),
 }
 KINDS, LEVELS = ("dense", "sparse", "lora"), ("a", "b", "c")
 ROUTINGS = {
-    "shared": RoutingOptions(),
-    "private": RoutingOptions(),
-    "expert": RoutingOptions(allocation={"a": (0,), "b": (0, 1), "c": (1,)}),
-    "polytropon": RoutingOptions(n_skills=2, sample="task"),
+    "shared": RoutingOptions.model_validate({"kind": "shared"}),
+    "private": RoutingOptions.model_validate({"kind": "private"}),
+    "expert": RoutingOptions.model_validate({"kind": "expert", "allocation": {"a": (0,), "b": (0, 1), "c": (1,)}}),
+    "polytropon": RoutingOptions.model_validate({"kind": "polytropon", "n_skills": 2, "sample": "task"}),
 }
+MODULE_FIELDS = {"rank": 2, "density": 0.3}
 
 
 def frames_of(tasks: Sequence[int], steps: int, memory: int, seed: int = 0) -> Frames:
@@ -90,12 +100,17 @@ def slowly(net: Policy, frames: Frames) -> list[Tensor]:
     return [net.actor(x).view(n, steps, -1), net.critic(x).view(n, steps), *state]
 
 
+def spec_of(kind: str, routing: RoutingOptions, init: float = 0.0) -> InventorySpec:
+    """Tiny skills of that kind; each kind takes those of rank, density and init that it has."""
+    fields = MODULES[kind].Options.model_fields
+    values = {name: value for name, value in {**MODULE_FIELDS, "init": init}.items() if name in fields}
+    return InventorySpec(modules=SkillOptions.model_validate({"kind": kind, **values}), routing=routing)
+
+
 def policy_of(
     kind: str, routing: str, options: PolicyOptions = TINY, fresh: bool = False, init: float = 0.0
 ) -> ModularPolicy:
-    policy = build_policy(
-        options, LEVELS, kind, ModuleOptions(rank=2, density=0.3, init=init), routing, ROUTINGS[routing], N_WORDS, 0
-    ).double()
+    policy = build_policy(options, LEVELS, spec_of(kind, ROUTINGS[routing], init), N_WORDS, 0).double()
     if not fresh:
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
@@ -110,21 +125,23 @@ def noise() -> torch.Generator:
 
 def alone(policy: ModularPolicy, task: int) -> Policy:
     """A plain network with the weights of one task, skill by skill."""
-    weights = policy.router(torch.arange(len(policy.router.tasks)), noise()).weights.double()[:, 0, task]
+    mix = policy.router(torch.arange(len(policy.router.tasks)), noise())
+    assert isinstance(mix, Mix)
+    weights = mix.weights.double()[:, 0, task]
     skills = [policy.inventory.skill(index) for index in range(policy.inventory.n_skills)]
-    state = {name: tensor.clone() for name, tensor in bare_state(policy.network).items()}
+    state = {name: tensor.clone() for name, tensor in policy.backbone_state().items()}
     for place, site in enumerate(policy.inventory.sites):
         own = weights[place if len(weights) > 1 else 0]
         layer: Any = policy.network.get_submodule(site).layer
         for name, parameter in layer.named_parameters():
-            state[f"{site}.{name}"] += _change(policy.form, skills, f"{site}/", name, parameter, own)
-    plain = Policy(policy.form.options, N_WORDS).double()
+            state[f"{site}.{name}"] += _change(policy.spec, skills, f"{site}/", name, parameter, own)
+    plain = Policy(policy.options, N_WORDS).double()
     plain.load_state_dict(state)
     return plain.train(policy.training)
 
 
 def _change(
-    form: Form, skills: list[dict[str, Tensor]], site: str, name: str, parameter: Tensor, weights: Tensor
+    spec: InventorySpec, skills: list[dict[str, Tensor]], site: str, name: str, parameter: Tensor, weights: Tensor
 ) -> Tensor:
     total = torch.zeros_like(parameter)
     if f"{site}up.{name}" in skills[0]:
@@ -132,13 +149,14 @@ def _change(
             sum(weight * skill[f"{site}{side}.{name}"][0] for weight, skill in zip(weights, skills, strict=True))
             for side in ("down", "up")
         )
-        product = down @ up * form.modules.alpha / form.modules.rank
+        lora = vars(spec.modules.options)
+        product = down @ up * lora["alpha"] / lora["rank"]
         is_table = site in ("tiles/", "words/")
         total = (product if is_table else product.T).reshape(parameter.shape)
     for weight, skill in zip(weights, skills, strict=True):
-        if form.module == "dense":
+        if spec.modules.kind == "dense":
             total = total + weight * skill[f"{site}change.{name}"][0]
-        elif form.module == "sparse" and f"{site}values.{name}" in skill:
+        elif spec.modules.kind == "sparse" and f"{site}values.{name}" in skill:
             support, values = skill[f"{site}support_{name}"][0], skill[f"{site}values.{name}"][0]
             total.view(-1)[support] += weight * values
     return total

@@ -5,14 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from ray import tune
 from ray_cases import Run, actors_of, descendants, finish, gone, wait_for_lines
 
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.jobs.agent_sections import BabyAIConfig
-from polyray.jobs.babyai import check
-from polyray.tune_spaces import SPACES
+from polyray.jobs.babyai import Config, check
 
 TINY = (
     "levels=[GoToObjS4,GoToRedBallNoDists]", "training.environments=8", "training.rollout=8", "training.recurrence=4",
@@ -28,40 +25,28 @@ TINY = (
         (["suite=paper9"], "Did you mean 'paper8'"),
         ([], "levels"),
         (["suite=paper8", "levels=[GoToObj]"], "levels"),
-        (["levels=[GoToObj]", "train=row"], "skills=RUN/skills"),
+        (["levels=[GoToObj]", "train=row"], "it goes with skills=FOLDER"),
         (["levels=[GoToObj]", "training.recurrence=7"], "recurrence"),
-        (["levels=[GoToObj]", "training.frames=100"], "ticket_frames"),
+        (["levels=[GoToObj]", "training.frames=100"], "ticket.frames"),
         (["levels=[GoToObj]", "routing.kind=hyperformer"], "hyperformer"),
         (["levels=[GoToObj]", "routing.sample=example"], "routing.sample"),
         (["levels=[BossLevel]", "routing.kind=expert"], "BossLevel"),
-        (["levels=[GoToObj]", "skills=/nowhere"], "/nowhere holds no policy"),
+        (["levels=[GoToObj]", "skills=/nowhere"], "/nowhere holds no inventory"),
     ],
 )
 def test_wrong_input_is_explained_before_anything_starts(overrides: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check(load_config(BabyAIConfig, None, overrides))
-
-
-@pytest.mark.parametrize("name", sorted(SPACES))
-def test_what_a_space_draws_is_a_config(name: str) -> None:
-    for _ in range(20):
-        drawn = {field: domain.sample() for field, domain in SPACES[name]().items()}
-        config = load_config(BabyAIConfig, None, [f"{field}={value}" for field, value in drawn.items()])
-        assert config.training.lr == pytest.approx(drawn["training.lr"])
+        check(load_config(Config, None, overrides))
 
 
 def start(out: Path, *more: str) -> Run:
-    frames = ["modules.ticket_frames=128", "training.frames=512", "cloning.episodes=16", "cloning.epochs=3"]
+    frames = ["ticket.frames=128", "training.frames=512", "cloning.episodes=16", "cloning.epochs=3"]
     return Run("run", "babyai", "--out", str(out), *TINY, *frames, *more)
 
 
 def weights(out: Path) -> dict[str, bytes]:
     folder = out / "skills"
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")}
-
-
-def test_a_space_is_what_tune_takes() -> None:
-    assert all(isinstance(domain, tune.search.sample.Domain) for domain in SPACES["ppo"]().values())
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +67,9 @@ def test_a_run_imitates_learns_and_writes_scores_skills_films_and_a_report(run: 
     assert cloning["losses"][-1] < cloning["losses"][0] and cloning["episodes"] + cloning["failures"] == 32
     phases = [json.loads(line)["phase"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert phases == ["dense"] * 2 + ["training"] * 6
-    assert (run / "skills" / "policy.json").exists() and len(list((run / "skills").glob("skill-*"))) == 9
+    assert (run / "skills" / "inventory" / "inventory.json").exists() and len(
+        list((run / "skills").glob("skill-*"))
+    ) == 9
     page = (run / "report.html").read_text()
     assert page.count("data:image/gif") == 2 and "Allocation of skills to levels" in page
 
@@ -109,7 +96,7 @@ def test_an_interrupted_run_says_how_to_resume_leaves_nothing_and_goes_on_to_the
 def test_skills_are_adapted_to_an_unseen_level_and_the_old_rows_stay(run: Path, tmp_path: Path) -> None:
     more = [f"skills={run}/skills", "levels=[GoToObjS6]", "train=row", "training.frames=128"]
     finish(Run("run", "babyai", "--out", str(tmp_path / "new"), *TINY[1:8], *more))
-    about = json.loads((tmp_path / "new" / "skills" / "policy.json").read_text())
+    about = json.loads((tmp_path / "new" / "skills" / "inventory" / "inventory.json").read_text())
     assert about["tasks"] == ["GoToObjS4", "GoToRedBallNoDists", "GoToObjS6"]
     old, new = weights(run), weights(tmp_path / "new")
     same = [name for name in old if "skill-" in name and name.endswith(".safetensors")]
@@ -120,7 +107,8 @@ def test_skills_are_adapted_to_an_unseen_level_and_the_old_rows_stay(run: Path, 
 @pytest.mark.timeout(600)
 def test_training_goes_on_when_a_runner_is_killed_and_the_report_says_so(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start(out, "modules.kind=dense", "cloning.episodes=0", "workers.runners=2", "training.frames=6400")
+    more = ("modules.kind=dense", "workers.runners=2", "training.frames=6400")
+    process = Run("run", "babyai", "--out", str(out), *TINY, *more)
     wait_for_lines(out / "metrics.jsonl", 3, process)
     actors_of(process, "BatchedRunner")[0].kill()
     finish(process)

@@ -10,6 +10,7 @@ from policy_cases import NETWORKS, WORDS, alone, frames_of, noise, policy_of, sl
 from polyray.errors import InputError
 from polyray.rl.policy_folder import load_policy, save_policy
 from polyray.rl.ticket import to_sparse
+from polyray.routing import NewRow
 
 
 def test_a_ticket_keeps_the_largest_changes_and_rewinds_them() -> None:
@@ -26,7 +27,7 @@ def test_a_ticket_keeps_the_largest_changes_and_rewinds_them() -> None:
             assert len(support) == max(1, round(0.1 * len(change)))
             assert change[support].min() >= change[rest].max()
             assert not new[name.replace("support_", "values.")].any()
-    assert sparse.form.module == "sparse" and torch.equal(dense(frames, noise()).logits, before)
+    assert sparse.spec.modules.kind == "sparse" and torch.equal(dense(frames, noise()).logits, before)
     assert torch.allclose(sparse(frames, noise()).logits, slowly(alone(sparse, 0), frames)[0], rtol=1e-9, atol=1e-9)
 
 
@@ -52,13 +53,12 @@ def test_only_dense_skills_make_a_ticket() -> None:
 @pytest.mark.parametrize(("kind", "routing"), [("sparse", "polytropon"), ("dense", "private"), ("lora", "expert")])
 def test_a_saved_policy_comes_back_byte_for_byte(kind: str, routing: str, tmp_path: Path) -> None:
     policy = policy_of(kind, routing, NETWORKS["paper, batch norm"]).float()
-    row = torch.tensor([1.0, 1.0]) if routing == "expert" else None
-    policy.add_level("d", torch.Generator().manual_seed(3), row=row)
+    policy.add_level("d", torch.Generator().manual_seed(3), NewRow(skills=(0, 1)) if routing == "expert" else None)
     save_policy(tmp_path / "one", policy, WORDS)
     loaded = load_policy(tmp_path / "one", WORDS)
     save_policy(tmp_path / "two", loaded, WORDS)
     names = {file.relative_to(tmp_path / "one") for file in (tmp_path / "one").rglob("*") if file.is_file()}
-    assert len(names) == 3 + 2 * policy.inventory.n_skills
+    assert len(names) == 3 + 2 * policy.inventory.n_skills  # router, backbone, card; tensors and a card for each skill
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
     frames = replace(frames_of([0, 1, 2, 3], 2, 3), memory=(torch.zeros(4, 3), torch.zeros(4, 3)))
     assert torch.equal(policy.eval()(frames).logits, loaded(frames).logits)
@@ -77,8 +77,8 @@ def test_a_policy_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_or_missing_policy_is_refused(tmp_path: Path) -> None:
     save_policy(tmp_path / "policy", policy_of("dense", "shared"), WORDS)
-    (tmp_path / "policy" / "network.safetensors").write_bytes(b"?")
-    with pytest.raises(InputError, match=r"network\.safetensors was altered or cut short"):
+    (tmp_path / "policy" / "inventory" / "backbone.safetensors").write_bytes(b"?")
+    with pytest.raises(InputError, match=r"backbone\.safetensors was altered or cut short"):
         load_policy(tmp_path / "policy", WORDS)
-    with pytest.raises(InputError, match="holds no policy"):
+    with pytest.raises(InputError, match="holds no inventory of skills"):
         load_policy(tmp_path, WORDS)

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,15 @@ from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.envs.starts.resumable import ResumableStarts, starts_for
 from polyray.errors import InputError
-from polyray.modules.options import ModuleOptions
-from polyray.rl.policy import PolicyOptions
-from polyray.rl.settings import Agent, Places, PPOSettings, Recipe
+from polyray.modules.dense import DenseOptions
+from polyray.modules.options import SkillOptions
+from polyray.rl.blueprint import Blueprint
+from polyray.rl.options import PolicyOptions
+from polyray.rl.policy import build_policy
+from polyray.rl.settings import ActorOptions, Agent, PPOOptions
 from polyray.routing import RoutingOptions
+from polyray.routing.options import LearnedOptions
+from polyray.skills.spec import InventorySpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
 LEVELS = ("GoToObjS4", "GoToRedBallNoDists")
@@ -33,20 +37,24 @@ def starts(levels: Sequence[Level], seed: int) -> ResumableStarts:
     return starts_for(levels, seed=seed)
 
 
-SETTINGS = PPOSettings(environments=8, rollout=8, recurrence=4, batch=32, epochs=2, lr=1e-3, normalise_values=True)
+PPO = PPOOptions(environments=8, rollout=8, recurrence=4, batch=32, epochs=2, lr=1e-3, normalise_values=True)
 OPTIONS = PolicyOptions(
     embedding=8, channels=8, convolutions=1, blocks=1, mission=8, memory=8, hidden=8, norm="group", reader="bag"
 )
 
 
-def agent(settings: PPOSettings = SETTINGS, options: PolicyOptions = OPTIONS, **places: Any) -> Agent:
-    recipe = Recipe(
-        options=options, tasks=LEVELS, modules_kind="dense", module_options=ModuleOptions(),
-        routing_kind="polytropon", routing_options=RoutingOptions(n_skills=3, sample="task"), n_words=len(VOCABULARY),
-        seed=1,
+SPEC = InventorySpec(
+    modules=SkillOptions(kind="dense", options=DenseOptions()),
+    routing=RoutingOptions(options=LearnedOptions(n_skills=3, sample="task")),
+)
+
+
+def agent(ppo: PPOOptions = PPO, options: PolicyOptions = OPTIONS, **workers: Any) -> Agent:
+    policy = Blueprint.of(build_policy(options, LEVELS, SPEC, len(VOCABULARY), seed=1))
+    return Agent(
+        options=ppo, policy=policy, levels=levels_of(None, LEVELS), starts=starts, seed=2,
+        workers=ActorOptions(**workers), frames=1000,
     )  # fmt: skip
-    levels = levels_of(None, LEVELS)
-    return Agent(settings=settings, recipe=recipe, levels=levels, starts=starts, seed=2, places=Places(**places))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -79,7 +87,7 @@ def weights(trained: ModularPPO) -> dict[str, Tensor]:
 def test_before_the_first_step_the_learner_gives_every_action_the_probability_that_the_runner_did(
     built: Any, kept: Any
 ) -> None:
-    trained = built(agent(replace(SETTINGS, routing_noise=kept)))
+    trained = built(agent(PPO.model_copy(update={"routing_noise": kept})))
     trained.train()
     rollout = trained._play()
     rows, _ = trained._rows(rollout)
@@ -126,7 +134,7 @@ def test_a_restored_run_goes_on_bit_by_bit(built: Any, tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_policy_is_refused(built: Any, tmp_path: Path) -> None:
     save(built(agent()), tmp_path / "kept")
-    with pytest.raises(InputError, match="its policy is"):
-        restore(built(agent(options=replace(OPTIONS, hidden=9))), tmp_path / "kept")
+    with pytest.raises(InputError, match="its network is"):
+        restore(built(agent(options=OPTIONS.model_copy(update={"hidden": 9}))), tmp_path / "kept")
     with pytest.raises(InputError, match="holds no checkpoint"):
         restore(built(agent()), tmp_path)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from polyray.errors import InputError
 from polyray.rl.player import draw
 from polyray.rl.rollout import Episodes, Rollout, blocks_of, joined, minibatches, n_minibatches, sequences, shares
-from polyray.rl.settings import Places, PPOSettings, environments_per_runner
+from polyray.rl.settings import ActorOptions, PPOOptions, environments_per_runner
 from polyray.rl.tally import Tally
 
 
@@ -120,16 +120,16 @@ def test_actions_are_drawn_as_the_logits_say() -> None:
 
 def test_every_runner_has_equally_many_environments_of_every_task() -> None:
     def each(environments: int, tasks: int, runners: int) -> int:
-        return environments_per_runner(PPOSettings(environments=environments), tasks, Places(runners=runners))
+        return environments_per_runner(environments, tasks, ActorOptions(runners=runners))
 
     assert [each(64, 8, 0), each(64, 3, 0), each(64, 8, 3), each(1, 8, 2)] == [64, 66, 24, 8]
 
 
 def test_a_rollout_that_does_not_fall_into_pieces_is_refused() -> None:
-    with pytest.raises(InputError, match="multiple of `recurrence`"):
-        PPOSettings(rollout=40, recurrence=30)
+    with pytest.raises(ValidationError, match="make rollout a multiple of recurrence"):
+        PPOOptions(rollout=40, recurrence=30)
 
 
 def test_the_entropy_schedule_is_what_rllib_takes() -> None:
-    assert PPOSettings().entropy_schedule == 0.01
-    assert PPOSettings(entropy_end=0.001, entropy_frames=500).entropy_schedule == [[0, 0.01], [500, 0.001]]
+    assert PPOOptions().entropy_schedule(500) == [[0, 0.01], [500, 0.01]]
+    assert PPOOptions(entropy_end=0.001).entropy_schedule(500) == [[0, 0.01], [500, 0.001]]
