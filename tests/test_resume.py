@@ -16,12 +16,12 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from polyray.cluster.train import Worker
+from polyray.cluster.train import RayWorker
 from polyray.config import load_config
-from polyray.jobs.configs import PolytroponConfig
-from polyray.runs.journal import Journal
-from polyray.training.checkpoint import latest_checkpoint
-from polyray.training.multitask import work
+from polyray.runs.checkpoint import latest_checkpoint
+from polyray.runs.run import Run
+from polyray.training import multitask
+from polyray.training.recipe import TrainingRecipe
 
 KILLS = 20
 CPU = torch.device("cpu")
@@ -29,22 +29,20 @@ TINY = (
     "training.steps=24", "training.batch=4", "training.report_every=4", "training.save_every=4",
     "training.backbone_lr=1e-3", "routing.n_skills=3", "modules.rank=2", "evaluation.max_examples=4",
     "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_subsets=1",
-    "tasks.planted.train_examples=40",
-    "tasks.planted.n_skills=2",
-    "tasks.planted.subset_sizes=[1,2]",
+    "tasks.planted.train_examples=40", "tasks.planted.n_skills=2", "tasks.planted.subset_sizes=[1,2]",
 )  # fmt: skip
 
 
 def payload(out: Path, *more: str) -> dict[str, Any]:
-    config = load_config(PolytroponConfig, overrides=[*TINY, *more])
-    return {"config": config.model_dump(mode="json"), "out": str(out)}
+    recipe = load_config(TrainingRecipe, overrides=[*TINY, *more])
+    return {"recipe": recipe.model_dump(mode="json"), "out": str(out)}
 
 
 def train(piece: Mapping[str, Any]) -> None:
-    work(piece, _Alone(rank=0, world=1, device=CPU))
+    multitask.train(piece, _Alone(rank=0, world=1, device=CPU))
 
 
-class _Alone(Worker):
+class _Alone(RayWorker):
     """A worker outside Ray: nobody to report to."""
 
     def report(self, metrics: Mapping[str, float]) -> None:
@@ -126,16 +124,16 @@ def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(
 
 @pytest.mark.ray  # not for Ray's sake: three processes that wait for each other
 def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_stopped(tmp_path: Path) -> None:
-    kept = Journal.save
+    save = Run.checkpoint
 
-    def save_and_stop(journal: Journal, *state: Any) -> None:
-        kept(journal, *state)
+    def save_and_stop(run: Run, *state: Any) -> None:
+        save(run, *state)
         dist.barrier()
         os._exit(0)
 
     train_together(tmp_path / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Journal, "save", save_and_stop)
+        patch.setattr(Run, "checkpoint", save_and_stop)
         train_together(tmp_path / "stopped")
     assert len((tmp_path / "stopped" / "metrics.jsonl").read_text().splitlines()) == 1
     train_together(tmp_path / "stopped")
@@ -161,7 +159,7 @@ def train_together(out: Path) -> None:
     def member(rank: int) -> None:
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=3)
         more = ("training.steps=8", "training.batch=6", "training.accumulate=2")
-        work(payload(out, *more), _Alone(rank=rank, world=3, device=CPU))
+        multitask.train(payload(out, *more), _Alone(rank=rank, world=3, device=CPU))
 
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:

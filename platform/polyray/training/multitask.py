@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from polyray.backbones import Backbone, load_backbone
 from polyray.objectives.batches import Batch, Sampler, collate, count_too_long
 from polyray.routing import RoutingOptions
+from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
 from polyray.skills.spec import InventorySpec
@@ -58,10 +59,11 @@ def train(payload: Mapping[str, Any], worker: Worker) -> None:
         backbone=backbone_card(backbone), suite=suite.name, tasks=tasks, data=data.fingerprints,
         seed=recipe.training.seed,
     )  # fmt: skip
-    journal = Journal(out, worker, provenance, spec)
+    run = Run(out, rank=worker.rank, hooks=[worker.report])
+    journal = Journal(run, worker, provenance, spec)
     journal.restore(training, data.sampler)
     training.forward = _spread(recipe, model, worker, training)
-    _train(recipe, training, data, journal, worker)
+    _train(recipe, training, data, journal)
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predictions = answers(model, tests.rows, recipe.evaluation, recipe.text.max_output)
         scores = score(suite.tasks, tests.examples, predictions)
@@ -77,17 +79,17 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
     )
 
 
-def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: Journal, worker: Worker) -> None:
+def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: Journal) -> None:
     options = recipe.training
     every = options.report_every
     for report in fit(
         training, options, options.steps, every=every, accumulate=options.accumulate, precision=options.precision
     ):
         last = report.step == options.steps
-        journal.write(report, training.model, worker)
+        journal.write(report, training.model)
         due = report.step // options.save_every > (report.step - every) // options.save_every
         if last or due:
-            journal.save(training, data.sampler, worker)
+            journal.save(training, data.sampler)
 
 
 def _spread(recipe: TrainingRecipe, model: Modular, worker: Worker, training: Training) -> torch.nn.Module:

@@ -1,6 +1,6 @@
 """Two speeds: skills learn slowly, routing fast, the backbone not at all or on its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from pydantic import Field
@@ -63,20 +63,19 @@ def trained(adam: torch.optim.Optimizer) -> list[nn.Parameter]:
     return [parameter for group in adam.param_groups for parameter in group["params"]]
 
 
-def adam_tensors(adam: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The state of every trained parameter, by its index: adam/INDEX/NAME."""
-    return {
-        f"adam/{index}/{name}": value.detach().cpu().clone()
-        for index, parameter in enumerate(trained(adam))
-        for name, value in adam.state[parameter].items()
-    }
+def adam_tensors(adam: torch.optim.Optimizer) -> list[dict[str, Tensor]]:
+    """The state of every trained parameter, in order."""
+    return [
+        {name: value.detach().cpu().clone() for name, value in adam.state[parameter].items()}
+        for parameter in trained(adam)
+    ]
 
 
-def load_adam(adam: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore the state that `adam_tensors` returned."""
-    for index, parameter in enumerate(trained(adam)):
-        prefix = f"adam/{index}/"
-        for name, value in tensors.items():
-            if name.startswith(prefix):
-                state = name.removeprefix(prefix)
-                adam.state[parameter][state] = value.to(parameter.device)
+def load_adam(adam: torch.optim.Optimizer, states: Sequence[Mapping[str, Tensor]]) -> None:
+    """Restore the states that `adam_tensors` returned.
+
+    Raises:
+        ValueError: there are more or fewer of them than trained parameters.
+    """
+    for parameter, state in zip(trained(adam), states, strict=True):
+        adam.state[parameter].update({name: value.to(parameter.device) for name, value in state.items()})

@@ -29,7 +29,8 @@ from polyray.reports import (
     to_svg,
     write_page,
 )
-from polyray.training.journal import ALLOCATION, ALLOCATION_NAMES, METRICS
+from polyray.runs.metrics import read_metrics
+from polyray.training.journal import ALLOCATION, ALLOCATION_NAMES
 
 REPORT = "report.html"
 NAMES = {  # the paper's names and the order of its Table 1
@@ -131,7 +132,7 @@ def _deviations(tasks: Mapping[str, Any]) -> dict[str, float]:
 def _curves(folders: Mapping[str, Path]) -> Section:
     curves = {}
     for name, folder in folders.items():
-        lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+        lines = read_metrics(folder)
         curves[name] = ([line["step"] for line in lines], [line["loss"] for line in lines])
     picture = _picture(learning_curves(curves, y_label="training loss"), "Mean loss since the point before.")
     return Section(heading="Learning curves", blocks=[picture])

@@ -1,0 +1,158 @@
+"""A run of a job, seen from inside: what it reports, its checkpoints, and where it goes on after an interruption."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from rich.console import Console
+from torch.utils.tensorboard import SummaryWriter
+
+from polyray.errors import RunError
+from polyray.progress import PROGRESS
+from polyray.runs.checkpoint import latest_checkpoint, step_of, write_checkpoint
+from polyray.runs.metrics import METRICS, append_line, mend, take_back
+
+CHECKPOINTS, EVENTS = "checkpoints", "tensorboard"
+STOP = "stop"  # a file of this name in the run folder asks the run to end
+HEADLINES = ("loss", "success")  # metrics that stand in the progress file beside the speed
+
+Hook = Callable[[Mapping[str, Any]], object]
+
+
+class Cluster(Protocol):
+    """Processes that work for a run beside its own."""
+
+    def start(self) -> None:
+        """Start or join the cluster, unless that is done already.
+
+        Raises:
+            InputError: the cluster that the user named cannot be reached.
+        """
+
+
+class NoCluster:
+    """The cluster of a run that nobody gave one."""
+
+    def start(self) -> None:
+        """Refuse.
+
+        Raises:
+            RunError: always.
+        """
+        raise RunError("This run has no cluster; `polyray run` gives one to the jobs that it starts.")
+
+
+class Run:
+    """A run in the folder `out`, or one phase of it; language and agents report and save through it.
+
+    In a group of processes that train together every member has a Run on the same folder and calls it alike: the first
+    one writes, all call the hooks.
+
+    Attributes:
+        out: the run folder.
+        first: whether this process is the one that writes.
+        console: where progress and tables go.
+        cluster: other processes that can work for the run; none until a job starts it.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        rank: int = 0,
+        hooks: Sequence[Hook] = (),
+        console: Console | None = None,
+        cluster: Cluster | None = None,
+        phase: str | None = None,
+    ) -> None:
+        """A run in the existing folder `out`.
+
+        Args:
+            rank: number of this process in its group, from 0.
+            hooks: each is called with every line of metrics, such as Ray Train's report.
+            console: None: nothing is shown.
+            phase: name of the stretch of the run that this is; None: the whole run.
+
+        Raises:
+            ValueError: the phase's name is not made of small letters, digits and underscores.
+        """
+        if phase is not None and not re.fullmatch(r"[a-z0-9_]+", phase):
+            raise ValueError(f"A phase's name has small letters, digits and underscores only, found {phase!r}.")
+        self.out, self.first = out, rank == 0
+        self.console = console if console is not None else Console(quiet=True)
+        self.cluster: Cluster = cluster if cluster is not None else NoCluster()
+        self._rank, self._hooks, self._phase = rank, tuple(hooks), phase
+        self._events: SummaryWriter | None = None
+
+    def phase(self, name: str) -> Self:
+        """A stretch of this run with checkpoints of its own, whose lines of metrics carry its name."""
+        return type(self)(
+            self.out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster, phase=name
+        )
+
+    def report(self, step: int, metrics: Mapping[str, Any], **speed: Any) -> None:
+        """Write how the run stands after `step` steps, and tell the hooks.
+
+        Args:
+            metrics: one line of metrics.jsonl, the same in every run with the same config and seed; nested figures are
+                allowed. Numbers go to TensorBoard, too.
+            speed: what depends on the machine and the hour; it goes to the progress file only.
+        """
+        line = {**self._label, "step": step, **metrics}
+        if self.first:
+            append_line(self.out / METRICS, line)
+            self._write_events(step, metrics)
+            headlines = {name: metrics[name] for name in HEADLINES if name in metrics}
+            append_line(self.out / PROGRESS, {**self._label, "step": step, **headlines, **speed})
+        for hook in self._hooks:
+            hook(line)
+
+    def checkpoint(self, step: int, write: Callable[[Path], object]) -> None:
+        """Save the state after `step` steps, whole or not at all; the newest two checkpoints stay.
+
+        Args:
+            write: fills the folder that it is called with; called in the first process only.
+        """
+        if self.first:
+            write_checkpoint(self._checkpoints, step, write)
+
+    def restored(self) -> Path | None:
+        """The newest whole checkpoint to go on from, None at the beginning; metrics after it are taken back.
+
+        Damaged checkpoints are reported in the log and passed over.
+        """
+        checkpoint = latest_checkpoint(self._checkpoints)
+        if self.first:
+            take_back(self.out / METRICS, self._phase, 0 if checkpoint is None else step_of(checkpoint))
+            mend(self.out / PROGRESS)  # time that was spent stays in it
+        return checkpoint
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user asks the run to save a checkpoint and end: the file `stop` lies in the run folder."""
+        return (self.out / STOP).exists()
+
+    @property
+    def _label(self) -> dict[str, str]:
+        return {} if self._phase is None else {"phase": self._phase}
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.out / CHECKPOINTS / (self._phase or "")
+
+    def _write_events(self, step: int, metrics: Mapping[str, Any]) -> None:
+        if self._events is None:  # events after this step are of a process that was killed
+            self._events = SummaryWriter(str(self.out / EVENTS / (self._phase or "")), purge_step=step)
+        for name, value in numbers(metrics):
+            self._events.add_scalar(name, value, step)
+        self._events.flush()
+
+
+def numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers among nested figures, as (SECTION/NAME, value)."""
+    for name, value in metrics.items():
+        if isinstance(value, Mapping):
+            yield from numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}{name}", float(value)
