@@ -39,7 +39,8 @@ from polyray.envs.missions import LENGTH, VOCABULARY, encode
 from polyray.envs.starts.resumable import starts_for
 from polyray.modules.options import SkillOptions
 from polyray.rl.blueprint import Blueprint
-from polyray.rl.network import Policy
+from polyray.rl.fast.network import RowwiseNetwork
+from polyray.rl.network import PolicyNetwork
 from polyray.rl.options import SMALL
 from polyray.rl.player import draw
 from polyray.rl.policy import Frames, build_policy
@@ -115,19 +116,20 @@ class Singles:
 
 def loop(envs: Batch, rollout: int, batch: int) -> Iteration:
     """A plain PPO loop over `envs`: act, advantages, epochs of shuffled minibatches."""
-    network = Policy(SMALL, len(VOCABULARY))
+    network = PolicyNetwork(SMALL, len(VOCABULARY))
+    compute = RowwiseNetwork(network)
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-5)
     generator = torch.Generator().manual_seed(0)
 
     def run() -> tuple[int, dict[str, float]]:
         started = time.process_time()
-        rows, inside = _play(network, envs, rollout, generator)
+        rows, inside = _play(compute, envs, rollout, generator)
         played = time.process_time()
         frames = envs.n * rollout
         for _ in range(EPOCHS):
             for chosen in torch.randperm(frames, generator=generator).split(batch):
                 part = {name: tensor[chosen] for name, tensor in rows.items()}
-                outputs = network(_frames(part["image"], part["mission"]))
+                outputs = compute(_frames(part["image"], part["mission"]))
                 kept = {name: part[name][:, None] for name in ("actions", "logp", "values", "advantages", "returns")}
                 losses = ppo_loss(outputs.logits, outputs.values, Experience(**kept), Coefficients())
                 adam.zero_grad()
@@ -142,7 +144,9 @@ def loop(envs: Batch, rollout: int, batch: int) -> Iteration:
 
 
 @torch.no_grad()
-def _play(network: Policy, envs: Batch, rollout: int, generator: torch.Generator) -> tuple[dict[str, Tensor], float]:
+def _play(
+    compute: RowwiseNetwork, envs: Batch, rollout: int, generator: torch.Generator
+) -> tuple[dict[str, Tensor], float]:
     """Frames of one rollout, flattened, and the seconds spent in the environments."""
     kept: dict[str, list[Tensor]] = {
         name: [] for name in ("image", "mission", "actions", "logp", "values", "rewards", "dones")
@@ -150,7 +154,7 @@ def _play(network: Policy, envs: Batch, rollout: int, generator: torch.Generator
     inside = 0.0
     for _ in range(rollout):
         image, mission = (torch.from_numpy(array.copy()) for array in envs.look())
-        outputs = network(_frames(image, mission))
+        outputs = compute(_frames(image, mission))
         actions, logp = draw(outputs.logits[:, 0], generator)
         clock = time.process_time()
         rewards, dones = envs.step(actions.numpy())
@@ -159,7 +163,7 @@ def _play(network: Policy, envs: Batch, rollout: int, generator: torch.Generator
         for name, value in zip(kept, found, strict=True):
             kept[name].append(value if isinstance(value, Tensor) else torch.from_numpy(value))
     image, mission = (torch.from_numpy(array.copy()) for array in envs.look())
-    last = network(_frames(image, mission)).values[:, 0]
+    last = compute(_frames(image, mission)).values[:, 0]
     rows = {name: torch.stack(values, 1) for name, values in kept.items()}
     advantages, returns = gae(rows["rewards"], rows["values"], rows["dones"], last, 0.99, 0.99)
     rows |= {"advantages": advantages, "returns": returns}
@@ -220,11 +224,12 @@ class Plain(TorchRLModule, ValueFunctionAPI):
 
     def setup(self) -> None:
         """Build the network."""
-        self.network = Policy(SMALL, len(VOCABULARY))
+        self.network = PolicyNetwork(SMALL, len(VOCABULARY))
+        self.compute = RowwiseNetwork(self.network)
 
     def _forward(self, batch: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         seen = batch[Columns.OBS]
-        outputs = self.network(_frames(seen["image"].to(torch.uint8), seen["mission"].to(torch.uint8)))
+        outputs = self.compute(_frames(seen["image"].to(torch.uint8), seen["mission"].to(torch.uint8)))
         return {Columns.ACTION_DIST_INPUTS: outputs.logits[:, 0], Columns.EMBEDDINGS: outputs.values[:, 0]}
 
     def compute_values(self, batch: dict[str, Any], embeddings: Any = None) -> Tensor:

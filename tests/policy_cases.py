@@ -1,18 +1,18 @@
-"""The agents' network in tiny sizes, frames for it, and its slow version."""
+"""Policies of agents in tiny sizes, and frames for them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from polyray.modules.kinds import MODULES
-from polyray.modules.mix import Mix
+from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import SkillOptions
-from polyray.rl.network import Film
+from polyray.modules.site import mixing
+from polyray.rl.frames import COLOURS, OBJECTS, STATES, Frames, Outputs
 from polyray.rl.options import PAPER, SMALL, PolicyOptions
-from polyray.rl.policy import Frames, ModularPolicy, Policy, build_policy
+from polyray.rl.policy import ModularPolicy, build_policy
 from polyray.routing import RoutingOptions
 from polyray.skills.spec import InventorySpec
 
@@ -30,8 +30,10 @@ TINY_PAPER = changed(PAPER, embedding=4, channels=3, mission=4, memory=3, hidden
 NETWORKS: dict[str, PolicyOptions] = {
     "small": TINY,
     "small with memory": changed(TINY, memory=3, blocks=1),
+    "small, padded, three convolutions": changed(TINY, padding=1, convolutions=3),
     "paper": TINY_PAPER,
     "paper, batch norm": changed(TINY_PAPER, norm="batch"),
+    "paper, 1x1 FiLM, whole map": changed(TINY_PAPER, kernel=1, pool="none", padding=0),
     "bag of words, group norm": changed(TINY_PAPER, reader="bag", norm="group", stride=2, padding=0, tile_film=True),
 }
 KINDS, LEVELS = ("dense", "sparse", "lora"), ("a", "b", "c")
@@ -45,13 +47,14 @@ MODULE_FIELDS = {"rank": 2, "density": 0.3}
 
 
 def frames_of(tasks: Sequence[int], steps: int, memory: int, seed: int = 0) -> Frames:
+    """Random frames of one environment for each of `tasks`."""
     generator = torch.Generator().manual_seed(seed)
     n = len(tasks)
 
     def numbers(below: int, *shape: int) -> Tensor:
         return torch.randint(below, (n, steps, *shape), generator=generator).byte()
 
-    image = torch.stack([numbers(below, 7, 7) for below in (11, 6, 4)], -1)
+    image = torch.stack([numbers(below, 7, 7) for below in (OBJECTS, COLOURS, STATES)], -1)
     missions = torch.tensor([[1, 2, 3, 0, 0, 0], [2, 8, 1, 4, 5, 0], [7, 0, 0, 0, 0, 0]]).byte()
     state = torch.randn(2, n, memory, generator=generator, dtype=torch.float64)
     return Frames(
@@ -60,44 +63,13 @@ def frames_of(tasks: Sequence[int], steps: int, memory: int, seed: int = 0) -> F
     )  # fmt: skip
 
 
-def part(frames: Frames, rows: Sequence[int]) -> Frames:
-    chosen = torch.tensor(rows)
+def some_environments(frames: Frames, numbers: Sequence[int]) -> Frames:
+    """The environments of `frames` with these numbers alone."""
+    chosen = torch.tensor(numbers)
     return Frames(
         image=frames.image[chosen], mission=frames.mission[chosen], fresh=frames.fresh[chosen],
         task=frames.task[chosen], memory=(frames.memory[0][chosen], frames.memory[1][chosen]),
     )  # fmt: skip
-
-
-def slowly(net: Policy, frames: Frames) -> list[Tensor]:
-    """Logits, values and memory, layer by layer and frame by frame as the paper's network is described."""
-    (n, steps), options = frames.fresh.shape, net.options
-    mission = frames.mission.flatten(0, 1).long()
-    words = net.words(mission)
-    if options.reader == "gru":
-        code = net.reader(words)[0][torch.arange(len(mission)), (mission != 0).sum(1) - 1]
-    else:
-        code = (words * (mission != 0).unsqueeze(-1)).sum(1)
-    x = net.tiles(frames.image.flatten(0, 1).long() + torch.tensor([0, 11, 17])).sum(3).permute(0, 3, 1, 2)
-    if options.tile_film:
-        factor, summand = net.tile_weight(code)[:, :, None, None], net.tile_bias(code)[:, :, None, None]
-        x = (net.tile_conv(x) * (1 + factor) + summand).relu()
-    for conv, norm in zip(net.convs, net.norms, strict=True):
-        x = norm(conv(x)).relu()
-    for block in net.film:
-        assert isinstance(block, Film)
-        inner = block.conv2(block.norm1(block.conv1(x)).relu())
-        factor, summand = block.weight(code)[:, :, None, None], block.bias(code)[:, :, None, None]
-        x = x + block.norm2(inner * factor + summand).relu()
-    x = functional.max_pool2d(x, x.shape[-1]).flatten(1) if options.pool == "max" else x.movedim(1, -1).flatten(1)
-    state = frames.memory
-    if options.memory:
-        hiddens = []
-        for step, inputs in enumerate(x.view(n, steps, -1).unbind(1)):
-            kept = [part * ~frames.fresh[:, step, None] for part in state]
-            state = net.memory(inputs, tuple(kept))
-            hiddens.append(state[0])
-        x = torch.stack(hiddens, 1).flatten(0, 1)
-    return [net.actor(x).view(n, steps, -1), net.critic(x).view(n, steps), *state]
 
 
 def spec_of(kind: str, routing: RoutingOptions, init: float = 0.0) -> InventorySpec:
@@ -110,6 +82,7 @@ def spec_of(kind: str, routing: RoutingOptions, init: float = 0.0) -> InventoryS
 def policy_of(
     kind: str, routing: str, options: PolicyOptions = TINY, fresh: bool = False, init: float = 0.0
 ) -> ModularPolicy:
+    """A policy in float64 for LEVELS; its skills and routing are drawn at random, or with `fresh` as they begin."""
     policy = build_policy(options, LEVELS, spec_of(kind, ROUTINGS[routing], init), N_WORDS, 0).double()
     if not fresh:
         generator = torch.Generator().manual_seed(1)
@@ -120,43 +93,21 @@ def policy_of(
 
 
 def noise() -> torch.Generator:
+    """Routing noise, the same at every call."""
     return torch.Generator().manual_seed(5)
 
 
-def alone(policy: ModularPolicy, task: int) -> Policy:
-    """A plain network with the weights of one task, skill by skill."""
-    mix = policy.router(torch.arange(len(policy.router.tasks)), noise())
-    assert isinstance(mix, Mix)
-    weights = mix.weights.double()[:, 0, task]
-    skills = [policy.inventory.skill(index) for index in range(policy.inventory.n_skills)]
-    state = {name: tensor.clone() for name, tensor in policy.backbone_state().items()}
-    for place, site in enumerate(policy.inventory.sites):
-        own = weights[place if len(weights) > 1 else 0]
-        layer: Any = policy.network.get_submodule(site).layer
-        for name, parameter in layer.named_parameters():
-            state[f"{site}.{name}"] += _change(policy.spec, skills, f"{site}/", name, parameter, own)
-    plain = Policy(policy.options, N_WORDS).double()
-    plain.load_state_dict(state)
-    return plain.train(policy.training)
+def plain_outputs(policy: ModularPolicy, frames: Frames) -> Outputs:
+    """Outputs of the readable network with the skills mixed layer by layer, one row of the mix for each task."""
+    n_tasks = len(policy.router.tasks)
+    mix = policy.router(torch.arange(n_tasks), noise())
+    assert isinstance(mix, Mix)  # weights [sites or 1, heads, tasks, skills]
+    with mixing(policy.inventory, Mix(mix.weights, Rows(frames.task.tolist(), n_tasks, frames.task.device))):
+        outputs: Outputs = policy.network(frames)
+        return outputs
 
 
-def _change(
-    spec: InventorySpec, skills: list[dict[str, Tensor]], site: str, name: str, parameter: Tensor, weights: Tensor
-) -> Tensor:
-    total = torch.zeros_like(parameter)
-    if f"{site}up.{name}" in skills[0]:
-        down, up = (
-            sum(weight * skill[f"{site}{side}.{name}"][0] for weight, skill in zip(weights, skills, strict=True))
-            for side in ("down", "up")
-        )
-        lora = vars(spec.modules.options)
-        product = down @ up * lora["alpha"] / lora["rank"]
-        is_table = site in ("tiles/", "words/")
-        total = (product if is_table else product.T).reshape(parameter.shape)
-    for weight, skill in zip(weights, skills, strict=True):
-        if spec.modules.kind == "dense":
-            total = total + weight * skill[f"{site}change.{name}"][0]
-        elif spec.modules.kind == "sparse" and f"{site}values.{name}" in skill:
-            support, values = skill[f"{site}support_{name}"][0], skill[f"{site}values.{name}"][0]
-            total.view(-1)[support] += weight * values
-    return total
+def tensors_of(outputs: Outputs) -> dict[str, Tensor]:
+    """Every tensor of `outputs` by name."""
+    hidden, cell = outputs.memory
+    return {"logits": outputs.logits, "values": outputs.values, "hidden": hidden, "cell": cell}

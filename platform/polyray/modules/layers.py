@@ -51,8 +51,8 @@ def total(parameter: Tensor, updates: Updates, name: str) -> Tensor:
     return parameter.unsqueeze(0) + updates[name].reshape(-1, *parameter.shape).to(parameter.dtype)
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x [rows, n, in], weight [rows or 1, out, in], bias [rows or 1, out] -> [rows, n, out]."""
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Linear layer by row: x [rows, n, in], weight [rows or 1, out, in], bias [rows or 1, out] -> [rows, n, out]."""
     weight = weight.expand(x.shape[0], -1, -1)
     if bias is None:
         return torch.bmm(x, weight.mT)
@@ -62,7 +62,7 @@ def _affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _linear(layer: nn.Linear, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
     together = rows.gather(x)
     bias = None if layer.bias is None else total(layer.bias, updates, "bias")
-    y = _affine(together.reshape(rows.n_rows, -1, x.shape[-1]), total(layer.weight, updates, "weight"), bias)
+    y = affine(together.reshape(rows.n_rows, -1, x.shape[-1]), total(layer.weight, updates, "weight"), bias)
     return rows.scatter(y.view(*together.shape[:-1], -1))
 
 
@@ -97,10 +97,15 @@ def _gates(layer: nn.Module, updates: Updates, x: Tensor, side: str) -> Tensor:
         layer.get_parameter(f"bias_{side}") if f"bias_{side}" in dict(layer.named_parameters()) else None
     )
     bias = None if bias is None else total(bias, updates, f"bias_{side}")
-    return _affine(x, total(layer.get_parameter(f"weight_{side}"), updates, f"weight_{side}"), bias)
+    return affine(x, total(layer.get_parameter(f"weight_{side}"), updates, f"weight_{side}"), bias)
 
 
-def _gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:
+def gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor:
+    """Next state of a GRU (Cho et al. 2014, as torch.nn.GRU computes it).
+
+    from_input, from_hidden [..., 3 * size]: input and hidden [..., size] through their weights and biases, in torch's
+    order reset, update, new.
+    """
     reset_x, update_x, new_x = from_input.chunk(3, -1)
     reset_h, update_h, new_h = from_hidden.chunk(3, -1)
     update = torch.sigmoid(update_x + update_h)
@@ -108,7 +113,12 @@ def _gru_step(from_input: Tensor, from_hidden: Tensor, hidden: Tensor) -> Tensor
     return new + update * (hidden - new)
 
 
-def _lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Next hidden state and cell of an LSTM (Hochreiter & Schmidhuber 1997, with forget gate).
+
+    gates [..., 4 * size]: input and hidden state through weights and biases, added up, in torch's order input, forget,
+    new, output; cell [..., size].
+    """
     keep_in, forget, new, out = gates.chunk(4, -1)
     cell = torch.sigmoid(forget) * cell + torch.sigmoid(keep_in) * torch.tanh(new)
     return torch.sigmoid(out) * torch.tanh(cell), cell
@@ -117,7 +127,7 @@ def _lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 def _gru_cell(layer: nn.GRUCell, updates: Updates, rows: Rows, x: Tensor, hx: Tensor | None = None) -> Tensor:
     hidden = rows.gather(x.new_zeros(x.shape[0], layer.hidden_size) if hx is None else hx)
     from_input = _gates(layer, updates, rows.gather(x), "ih")
-    return rows.scatter(_gru_step(from_input, _gates(layer, updates, hidden, "hh"), hidden))
+    return rows.scatter(gru_step(from_input, _gates(layer, updates, hidden, "hh"), hidden))
 
 
 def _lstm_cell(
@@ -126,7 +136,7 @@ def _lstm_cell(
     zeros = x.new_zeros(x.shape[0], layer.hidden_size)
     hidden, cell = (rows.gather(state) for state in (hx or (zeros, zeros)))
     gates = _gates(layer, updates, rows.gather(x), "ih") + _gates(layer, updates, hidden, "hh")
-    hidden, cell = _lstm_step(gates, cell)
+    hidden, cell = lstm_step(gates, cell)
     return rows.scatter(hidden), rows.scatter(cell)
 
 
@@ -166,9 +176,9 @@ def _scan(
     for step in range(time):
         from_hidden = _gates(layer, updates, state[0], f"hh_{suffix}")
         if isinstance(layer, nn.LSTM):
-            state = list(_lstm_step(from_input[:, :, step] + from_hidden, state[1]))
+            state = list(lstm_step(from_input[:, :, step] + from_hidden, state[1]))
         else:
-            state = [_gru_step(from_input[:, :, step], from_hidden, state[0])]
+            state = [gru_step(from_input[:, :, step], from_hidden, state[0])]
         outputs.append(rows.scatter(state[0]))
     return torch.stack(outputs), state
 

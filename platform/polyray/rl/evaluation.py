@@ -78,8 +78,8 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
     n = len(states.rows)
     engine = Engine([level], np.zeros(n, np.int64), _ReadyStarts(states))
     engine.reset()
-    act = _eval(policy)
     row = policy.router.tasks.rows([level.name])[0]
+    act = _eval(policy, row, n)
     memory = (torch.zeros(n, policy.options.memory),) * 2
     reward, length = np.zeros(n, np.float32), np.zeros(n, np.int64)
     alive, fresh = np.ones(n, np.bool_), torch.ones(n, 1, dtype=torch.bool)
@@ -98,7 +98,8 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
 def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
     """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
     env = BabyAIEnv(level.name, render_mode="rgb_array")
-    act, row = _eval(policy), policy.router.tasks.rows([level.name])[0]
+    row = policy.router.tasks.rows([level.name])[0]
+    act = _eval(policy, row, 1)
     memory = (torch.zeros(1, policy.options.memory),) * 2
     fresh = torch.ones(1, 1, dtype=torch.bool)
 
@@ -116,8 +117,8 @@ def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
     return record(frames, out / FILMS / f"{level.name}-{number}.gif", caption=env.mission)
 
 
-def _eval(policy: ModularPolicy) -> ActingPolicy:
-    return policy.eval().folded()
+def _eval(policy: ModularPolicy, row: int, n: int) -> ActingPolicy:
+    return policy.eval().folded(torch.full((n,), row))
 
 
 def _frames(image: NDArray[np.uint8], mission: NDArray[np.uint8], fresh: torch.Tensor, row: int, memory: Any) -> Frames:

@@ -8,16 +8,16 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
-from polyray.modules.fast.merged import Merger
 from polyray.modules.kinds import MODULES
 from polyray.modules.layers import LAYERS
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import SkillOptions
 from polyray.modules.site import Site
-from polyray.rl.acting import ActingPolicy
+from polyray.rl.fast.acting import ActingPolicy
+from polyray.rl.fast.network import RowwiseNetwork
 from polyray.rl.frames import Frames, Outputs
-from polyray.rl.network import Policy
+from polyray.rl.network import PolicyNetwork
 from polyray.rl.options import PAPER, SMALL, PolicyOptions
 from polyray.routing import ROUTERS, NewRow, Router, RoutingOptions, module_of
 from polyray.routing.names import distinct
@@ -25,8 +25,8 @@ from polyray.skills.inventory import restore_parameters
 from polyray.skills.spec import InventorySpec
 
 __all__ = [
-    "PAPER", "SMALL", "ActingPolicy", "Frames", "ModularPolicy", "Outputs", "Policy", "PolicyOptions", "build_policy",
-    "check_agent", "parameter_groups",
+    "PAPER", "SMALL", "ActingPolicy", "Frames", "ModularPolicy", "Outputs", "PolicyNetwork", "PolicyOptions",
+    "build_policy", "check_agent", "parameter_groups",
 ]  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class ModularPolicy(nn.Module):
     generators seeded alike give rollout and update the same mix. In evaluation mode nothing is drawn.
     """
 
-    def __init__(self, spec: InventorySpec, network: Policy, inventory: Inventory, router: Router) -> None:
+    def __init__(self, spec: InventorySpec, network: PolicyNetwork, inventory: Inventory, router: Router) -> None:
         super().__init__()
         self.spec, self.network = spec, network
         self.router = router
@@ -52,7 +52,7 @@ class ModularPolicy(nn.Module):
     def set_inventory(self, inventory: Inventory) -> None:
         """Let `inventory`, which sits on the network, be the policy's."""
         self.inventory = inventory
-        self._merged = Merger(self.network, inventory)
+        self._compute = RowwiseNetwork(self.network, inventory)  # equals self.network called inside `mixing`
 
     def forward(self, frames: Frames, noise: torch.Generator | None = None) -> Outputs:
         """The outputs for frames whose `task` are rows of the router.
@@ -60,8 +60,7 @@ class ModularPolicy(nn.Module):
         Raises:
             InputError: a task is unknown.
         """
-        mix = self._mix(self.router.tasks.rows(frames.task), noise)
-        return self.network.run(frames, self.network.tables(self._merged(mix.weights)), mix.rows)
+        return self._compute(frames, self._mix(self.router.tasks.rows(frames.task), noise))
 
     def _mix(self, tasks: Sequence[int], noise: torch.Generator | None) -> Mix:
         """The mix of `tasks`, whose rows are their distinct mixtures."""
@@ -73,14 +72,16 @@ class ModularPolicy(nn.Module):
         weights = whole.weights.index_select(2, torch.tensor(mixtures, device=device))
         return Mix(weights, Rows(rows, len(mixtures), device))
 
-    @torch.no_grad()
-    def folded(self, noise: torch.Generator | None = None) -> ActingPolicy:
-        """The policy with its weights merged once, for rollouts: right until a parameter changes, and free of merging.
+    def folded(self, task: Tensor, noise: torch.Generator | None = None) -> ActingPolicy:
+        """The policy with its weights merged once, for rollouts in environments of these tasks: task int64 [B].
 
-        Its outputs equal those of the policy with a generator in the same state, up to rounding.
+        Right until a parameter changes. Its outputs equal those of the policy with a generator in the same state, up to
+        rounding.
+
+        Raises:
+            InputError: a task is unknown.
         """
-        mix = self._mix(range(len(self.router.tasks)), noise)
-        return ActingPolicy(self.network, self.network.tables(self._merged(mix.weights)), mix.rows)
+        return ActingPolicy(self._compute, self._mix(self.router.tasks.rows(task), noise), task)
 
     def add_level(self, name: str, generator: torch.Generator, row: NewRow | None = None) -> None:
         """A row for a new level; the policy's behaviour in the old ones stays as it is, bit for bit.
@@ -147,7 +148,7 @@ def build_policy(
     return on_network(network, spec, router, generator)
 
 
-def new_network(options: PolicyOptions, n_words: int, seed: int) -> Policy:
+def new_network(options: PolicyOptions, n_words: int, seed: int) -> PolicyNetwork:
     """A network without skills, its weights drawn from the seed.
 
     Raises:
@@ -157,10 +158,12 @@ def new_network(options: PolicyOptions, n_words: int, seed: int) -> Policy:
         raise InputError(f"Missions are stored as bytes: a vocabulary has at most 256 words, found {n_words}.")
     with torch.random.fork_rng(devices=[]):  # torch draws the initial weights of layers from the global generator
         torch.manual_seed(seed)
-        return Policy(options, n_words)
+        return PolicyNetwork(options, n_words)
 
 
-def on_network(network: Policy, spec: InventorySpec, router: Router, generator: torch.Generator) -> ModularPolicy:
+def on_network(
+    network: PolicyNetwork, spec: InventorySpec, router: Router, generator: torch.Generator
+) -> ModularPolicy:
     """The policy with fresh skills on every layer of `network` that can carry them; its spec names these sites."""
     sites, modules = carriers(network), spec.modules
     inventory = attach(network, sites, modules.kind, router.n_skills, modules.stack_options, generator)

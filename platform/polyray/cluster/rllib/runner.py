@@ -77,7 +77,8 @@ class BatchedRunner(EnvRunner, Checkpointable):
         player = self.player or self.make_env(iteration)
         options = self.agent.options
         seed = noise_seed(self.agent.seed, iteration) if options.routing_noise == "shared" else NO_NOISE
-        act = self.module.policy.folded(self.module.noise(seed))
+        task = torch.from_numpy(player.task).to(self.device)
+        act = self.module.policy.folded(task, self.module.noise(seed))
         rollout = player.play(act, options.rollout, options.recurrence)
         self.num_env_steps_sampled_lifetime += rollout.n_frames
         return rollout

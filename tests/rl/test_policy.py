@@ -1,32 +1,18 @@
-"""The agents' network and its skills equal slow versions of themselves."""
+"""The agents' policy: routing noise, gradients, new levels, learning rates."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from policy_cases import (
-    KINDS,
-    LEVELS,
-    N_WORDS,
-    NETWORKS,
-    ROUTINGS,
-    TINY,
-    alone,
-    frames_of,
-    noise,
-    part,
-    policy_of,
-    slowly,
-    spec_of,
-)
-from torch import Tensor, nn
+from policy_cases import LEVELS, N_WORDS, ROUTINGS, TINY, frames_of, noise, policy_of, some_environments, spec_of
+from torch import nn
 
 from polyray.errors import InputError
 from polyray.modules.kinds import MODULES
-from polyray.rl import frames as frames_module
-from polyray.rl.policy import Frames, Outputs, Policy, build_policy, parameter_groups
+from polyray.modules.site import without_skills
+from polyray.rl.frames import Frames
+from polyray.rl.policy import build_policy, parameter_groups
 from polyray.routing import NewRow, RoutingOptions
 
 CHANGING = [name for name, entry in MODULES.items() if entry.changes_weights]
@@ -37,71 +23,6 @@ class Rates:
     lr: float = 1.0
     routing_lr: float = 2.0
     backbone_lr: float = 3.0
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_network_equals_its_slow_version_with_all_gradients(name: str) -> None:
-    torch.manual_seed(0)
-    net = Policy(NETWORKS[name], N_WORDS).double()
-    frames = frames_of([0] * 4, 3, net.options.memory)
-    outputs, slow = net(frames), slowly(net, frames)
-    fast = [outputs.logits, outputs.values, *outputs.memory]
-    generator = torch.Generator().manual_seed(2)
-    weighed = [torch.rand(wanted.shape, generator=generator, dtype=torch.float64) for wanted in slow]
-    parameters = list(net.parameters())
-    gradients = [torch.autograd.grad(_dot(found, weighed), parameters) for found in (fast, slow)]
-    for found, wanted in zip([*fast, *gradients[0]], [*slow, *gradients[1]], strict=True):
-        assert torch.allclose(found, wanted, rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("routing", ROUTINGS)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["small", "paper"])
-def test_levels_in_one_batch_equal_levels_one_by_one_with_weights_of_their_own(
-    kind: str, routing: str, name: str
-) -> None:
-    policy = policy_of(kind, routing, NETWORKS[name])
-    frames = frames_of([2, 0, 2, 1, 0, 2], 2, policy.options.memory)
-    outputs = policy(frames, noise())
-    for task in range(3):
-        rows = [row for row, own in enumerate(frames.task.tolist()) if own == task]
-        logits, values, hidden, cell = slowly(alone(policy, task), part(frames, rows))
-        for found, wanted in [
-            (outputs.logits, logits), (outputs.values, values), (outputs.memory[0], hidden), (outputs.memory[1], cell)
-        ]:  # fmt: skip
-            assert torch.allclose(found[rows], wanted, rtol=1e-9, atol=1e-9)
-
-
-def test_a_collision_of_mission_keys_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    policy = policy_of("dense", "polytropon")
-    frames = frames_of([0, 0, 1, 1], 3, 0)
-    wanted = policy(frames, noise())
-    monkeypatch.setattr(frames_module, "_keys", lambda tokens: torch.zeros(len(tokens), dtype=torch.long))
-    assert torch.allclose(policy(frames, noise()).logits, wanted.logits, rtol=1e-12, atol=1e-12)
-
-
-def _dot(tensors: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    return torch.stack([(tensor * weight).sum() for tensor, weight in zip(tensors, weights, strict=True)]).sum()
-
-
-def _tensors(outputs: Outputs) -> list[Tensor]:
-    return [outputs.logits, outputs.values, *outputs.memory]
-
-
-@pytest.mark.parametrize("routing", ROUTINGS)
-@pytest.mark.parametrize("name", ["small", "paper"])
-def test_a_folded_policy_says_what_the_policy_says_step_after_step(routing: str, name: str) -> None:
-    policy = policy_of("dense", routing, NETWORKS[name])
-    acting = policy.folded(noise())
-    memory = policy.options.memory
-    for step, tasks in enumerate([[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [2, 0, 2, 1], [2, 2]]):
-        frames = frames_of(tasks, 1, memory, step)
-        found, wanted = acting(frames), policy(frames, noise())
-        for one, two in zip(_tensors(found), _tensors(wanted), strict=True):
-            assert torch.allclose(one, two, rtol=1e-9, atol=1e-9)
-    assert not found.logits.requires_grad
-    longer = frames_of([1, 2], 3, memory)
-    assert torch.allclose(acting(longer).logits, policy(longer, noise()).logits, rtol=1e-9, atol=1e-9)
 
 
 def test_with_the_same_noise_the_ratio_is_exactly_one() -> None:
@@ -115,7 +36,7 @@ def test_with_the_same_noise_the_ratio_is_exactly_one() -> None:
 def test_a_level_has_the_same_noise_whoever_else_is_in_the_batch() -> None:
     policy = policy_of("dense", "polytropon")
     frames = frames_of([0, 1, 2], 2, 0)
-    together, single = policy(frames, noise()), policy(part(frames, [2]), noise())
+    together, single = policy(frames, noise()), policy(some_environments(frames, [2]), noise())
     assert torch.allclose(together.logits[2:], single.logits, rtol=1e-12, atol=1e-12)
 
 
@@ -141,7 +62,8 @@ def test_fresh_skills_change_nothing_and_every_one_gets_gradient() -> None:
     policy = policy_of("dense", "polytropon", fresh=True)
     frames = frames_of([0, 1, 2], 2, 0)
     outputs = policy(frames, noise())
-    assert torch.allclose(outputs.logits, slowly(alone(policy, 0), frames)[0], rtol=1e-12, atol=1e-12)
+    with without_skills(policy.inventory):
+        assert torch.allclose(outputs.logits, policy.network(frames).logits, rtol=1e-12, atol=1e-12)
     (outputs.logits.square().sum() + outputs.values.square().sum()).backward()
     for name, parameter in policy.inventory.named_parameters():
         assert parameter.grad is not None and parameter.grad.flatten(3).any(-1).all(), name
