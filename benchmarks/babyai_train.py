@@ -54,6 +54,7 @@ LEVEL = LEVELS["GoToLocal"]
 ENVS, ROLLOUT, EPOCHS, BATCH = 256, 40, 4, 2560  # Polyray's and the bare loop's
 NINE = RoutingOptions(options=LearnedOptions(n_skills=9, sample="task"))
 SINGLES, SINGLE_ROLLOUT, SINGLE_BATCH = 16, 128, 256  # torch-ac's and RLlib's
+COEFFICIENTS = Coefficients(clip=0.2, value=0.5, entropy=0.01)
 Iteration = Callable[[], tuple[int, dict[str, float]]]  # plays and learns once: frames, seconds by part
 Observation = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image [n, 7, 7, 3], mission [n, LENGTH]
 
@@ -131,7 +132,7 @@ def loop(envs: Batch, rollout: int, batch: int) -> Iteration:
                 part = {name: tensor[chosen] for name, tensor in rows.items()}
                 outputs = compute(_frames(part["image"], part["mission"]))
                 kept = {name: part[name][:, None] for name in ("actions", "logp", "values", "advantages", "returns")}
-                losses = ppo_loss(outputs.logits, outputs.values, Experience(**kept), Coefficients())
+                losses = ppo_loss(outputs.logits, outputs.values, Experience(**kept), COEFFICIENTS)
                 adam.zero_grad()
                 losses.total.backward()
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)

@@ -7,11 +7,9 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from polyray.rl.player import Player
-from polyray.rl.policy import Frames, Outputs
+from polyray.rl.frames import Frames, Outputs
+from polyray.rl.player import Player, draw
 from polyray.rl.rollout import Rollout
-
-pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
 
 STEPS, PIECE = 12, 4
 PERIODS = np.array([2, 3, 5, 100])  # steps of every episode of each environment; odd ones succeed
@@ -21,7 +19,7 @@ class State(NamedTuple):
     age: NDArray[np.int64]
 
     def __call__(self) -> dict[str, Any]:
-        """What a source of start states says of itself."""
+        """State of a source of start states."""
         return {}
 
 
@@ -40,8 +38,8 @@ class Clockwork:
         self.age[chosen] = 0
         self.image[chosen, ..., 0] = 0
 
-    def restore(self, kept: dict[str, Any]) -> None:
-        assert kept == {}
+    def restore(self, state: dict[str, Any]) -> None:
+        assert state == {}
 
     def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         assert actions.shape == (4,) and actions.dtype == np.int64
@@ -53,9 +51,10 @@ class Clockwork:
 
 
 def act(frames: Frames) -> Outputs:
-    """Remembers how many frames of the episode it has seen; values say so, too."""
-    seen = frames.memory[0] * ~frames.fresh + 1
-    return Outputs(logits=torch.zeros(4, 1, 7), values=seen, memory=(seen, -seen))
+    """Remember the number of frames of the episode so far, which is the value, too."""
+    assert torch.equal(frames.memory[1], -frames.memory[0]) and frames.task.tolist() == [5, 5, 7, 7]
+    count = frames.memory[0] * ~frames.fresh + 1
+    return Outputs(logits=torch.zeros(4, 1, 7), values=count, memory=(count, -count))
 
 
 def player(seed: int = 0) -> Player:
@@ -85,9 +84,9 @@ def test_every_frame_is_seen_before_its_action_and_every_reward_comes_with_the_s
 
 
 def test_memory_is_kept_as_it_was_before_each_piece(rollout: Rollout) -> None:
-    before = np.arange(-1, STEPS - 1, PIECE) % PERIODS[:, None] + 1
-    before[:, 0] = 0
-    assert np.array_equal(rollout.memory_h[..., 0], before) and np.array_equal(rollout.memory_c[..., 0], -before)
+    preceding = np.arange(-1, STEPS - 1, PIECE) % PERIODS[:, None] + 1
+    preceding[:, 0] = 0
+    assert np.array_equal(rollout.memory_h[..., 0], preceding) and np.array_equal(rollout.memory_c[..., 0], -preceding)
     assert np.array_equal(rollout.last_values, STEPS % PERIODS + 1)
 
 
@@ -96,14 +95,46 @@ def test_episodes_come_in_the_order_in_which_they_end(rollout: Rollout) -> None:
     ends = sorted((end, e) for e in range(3) for end in range(PERIODS[e], STEPS + 1, PERIODS[e]))
     assert episodes.length.tolist() == [PERIODS[e] for _, e in ends]
     assert episodes.task.tolist() == [e // 2 for _, e in ends]
-    assert (episodes.reward > 0).tolist() == [bool(PERIODS[e] % 2) for _, e in ends]
+    assert episodes.reward.tolist() == [0.5 * (PERIODS[e] % 2) for _, e in ends]
+
+
+def test_seconds_of_policy_and_environments_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.perf_counter", lambda: now)
+
+    def slow_act(frames: Frames) -> Outputs:
+        nonlocal now
+        now += 2.0
+        return act(frames)
+
+    slow_player = player()
+    step = slow_player.engine.step
+
+    def slow_step(actions: NDArray[np.int64]) -> Any:
+        nonlocal now
+        now += 3.0
+        return step(actions)
+
+    monkeypatch.setattr(slow_player.engine, "step", slow_step)
+    timed = slow_player.play(slow_act, STEPS, PIECE)
+    assert (timed.inference, timed.environment) == (2.0 * (STEPS + 1), 3.0 * STEPS)
 
 
 def test_a_player_goes_on_exactly_where_its_state_was_taken() -> None:
     one, other = player(), player(seed=9)
     one.play(act, STEPS + 1, STEPS + 1)
     other.load(one.state())
-    a, b = one.play(act, STEPS, PIECE), other.play(act, STEPS, PIECE)
-    assert all(np.array_equal(a.frames[name], b.frames[name]) for name in a.frames)
-    assert np.array_equal(a.memory_h, b.memory_h) and np.array_equal(a.episodes.length, b.episodes.length)
-    assert len(np.unique(a.frames["actions"])) == 7
+    first, second = one.play(act, STEPS, PIECE), other.play(act, STEPS, PIECE)
+    assert [name for name in first.frames if not np.array_equal(first.frames[name], second.frames[name])] == []
+    assert np.array_equal(first.memory_h, second.memory_h)
+    assert all(np.array_equal(array, vars(second.episodes)[name]) for name, array in vars(first.episodes).items())
+    assert len(np.unique(first.frames["actions"])) == 7
+
+
+def test_actions_are_drawn_as_the_logits_say() -> None:
+    logits = torch.tensor([[0.0, 1.0, -1.0, 0.5, 0.0, -3.0, 2.0]]).expand(20_000, -1)
+    actions, logp = draw(logits, torch.Generator().manual_seed(0))
+    chances = logits[0].softmax(0)
+    assert torch.allclose(actions.bincount(minlength=7) / len(actions), chances, atol=0.012)
+    assert torch.allclose(logp, chances.log()[actions], atol=1e-5)
+    assert torch.equal(draw(logits, torch.Generator().manual_seed(0))[0], actions)

@@ -1,6 +1,6 @@
 """A policy and a batch of environments playing together: whole arrays, no objects for steps or episodes.
 
-Nothing here imports Ray; what runs as an EnvRunner is in `rllib_runner`.
+Nothing here imports Ray; `polyray.cluster.rllib.runner` makes an EnvRunner of it.
 """
 
 import time
@@ -14,17 +14,22 @@ from torch import Tensor
 
 from polyray.envs.engine.engine import Engine
 from polyray.envs.starts.resumable import ResumableStarts
-from polyray.rl.policy import Frames, Outputs
+from polyray.rl.frames import Frames, Outputs
 from polyray.rl.rollout import Arrays, Episodes, Rollout
 
 Act = Callable[[Frames], Outputs]
 
 
 class Player:
-    """Plays in all environments of `engine` at once and remembers between calls where each of them stands.
+    """Plays in all environments of an engine at once; each call goes on where the last one stopped.
 
-    starts: where the engine's start states come from. task: the policy's row for each environment [n]. memory: width
-    of the policy's memory, 0 for none. generator: draws the actions.
+    Args:
+        engine: n environments.
+        starts: source of the engine's start states.
+        task: int64 [n], the policy's row for each environment.
+        memory: width of the policy's memory, 0 for none.
+        generator: draws the actions.
+        device: device of the policy.
     """
 
     def __init__(
@@ -47,34 +52,42 @@ class Player:
 
     @torch.no_grad()
     def play(self, act: Act, frames: int, recurrence: int) -> Rollout:
-        """`frames` steps in every environment, actions drawn from what `act` says; a finished episode starts anew."""
-        rollout = _empty(self.engine, frames)
+        """Play `frames` steps in every environment, actions drawn from the logits of `act`; episodes begin anew.
+
+        Args:
+            act: the policy, which clears the memory of environments whose episode is fresh.
+            frames: steps, a multiple of `recurrence`.
+            recurrence: steps of a piece; the memory before each piece is part of the rollout.
+        """
+        arrays = _empty_arrays(self.engine, frames)
         memories: list[Tensor] = []
-        ended: list[Episodes] = []
-        inference = environment = 0.0
-        clock = time.perf_counter()
-        for t in range(frames):
-            if t % recurrence == 0:
+        episodes: list[Episodes] = []
+        watch = _Stopwatch()
+        for step in range(frames):
+            if step % recurrence == 0:
                 memories.append(self.memory)
-            _store(rollout, t, image=self.engine.image, mission=self.engine.mission, fresh=self.fresh)
-            outputs = self._outputs(act)
-            actions, logp = draw(outputs.logits[:, 0], self.generator)
-            self.memory = torch.stack(outputs.memory)
-            _store(rollout, t, actions=_array(actions), logp=_array(logp), values=_array(outputs.values[:, 0]))
-            inference, clock = _lap(inference, clock)
-            rewards, dones = self._step(rollout["actions"][:, t], ended)
-            _store(rollout, t, rewards=rewards, dones=dones)
-            environment, clock = _lap(environment, clock)
-        last = _array(self._outputs(act).values[:, 0])
-        inference, clock = _lap(inference, clock)
-        kept = _array(torch.stack(memories, dim=2))  # [2, n, pieces, memory]
+            self._choose(act, arrays, step)
+            watch.lap("inference")
+            episodes.append(self._move(arrays, step))
+            watch.lap("environment")
+        last_values = _array(self._outputs(act).values[:, 0])
+        watch.lap("inference")
+        hidden, cell = _array(torch.stack(memories, dim=2))  # [n, pieces, memory] each
         return Rollout(
-            frames=rollout, memory_h=kept[0], memory_c=kept[1], last_values=last, task=self.task,
-            episodes=Episodes.joined(ended), environment=environment, inference=inference,
+            frames=arrays, memory_h=hidden, memory_c=cell, last_values=last_values, task=self.task,
+            episodes=Episodes.join(episodes), **watch.seconds,
         )  # fmt: skip
 
+    def _choose(self, act: Act, arrays: Arrays, step: int) -> None:
+        """Show the policy the present frames and draw actions; both are noted in `arrays`."""
+        _store(arrays, step, image=self.engine.image, mission=self.engine.mission, fresh=self.fresh)
+        outputs = self._outputs(act)
+        actions, logp = draw(outputs.logits[:, 0], self.generator)
+        self.memory = torch.stack(outputs.memory)
+        _store(arrays, step, actions=_array(actions), logp=_array(logp), values=_array(outputs.values[:, 0]))
+
     def _outputs(self, act: Act) -> Outputs:
-        """What the policy says of the present frame; it clears the memory of those whose episode is fresh."""
+        """Outputs of the policy for the present frames."""
         return act(
             Frames(
                 image=torch.from_numpy(self.engine.image)[:, None].to(self.device),
@@ -85,25 +98,27 @@ class Player:
             )
         )
 
-    def _step(self, actions: NDArray[np.int64], ended: list[Episodes]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        rewards, terminated, truncated = self.engine.step(np.ascontiguousarray(actions))
+    def _move(self, arrays: Arrays, step: int) -> Episodes:
+        """Take the actions of this step, note rewards and ends, and begin ended episodes anew; those that ended."""
+        rewards, terminated, truncated = self.engine.step(np.ascontiguousarray(arrays["actions"][:, step]))
         dones = terminated | truncated
+        _store(arrays, step, rewards=rewards, dones=dones)
         self.reward += rewards
         self.length += 1
-        rows = np.flatnonzero(dones)
-        ended.append(Episodes(task=self.engine.tasks[rows], reward=self.reward[rows], length=self.length[rows]))
-        if len(rows):
-            self.engine.reset(rows)
-            self.reward[rows] = 0
-            self.length[rows] = 0
+        ended = np.flatnonzero(dones)
+        episodes = Episodes(task=self.engine.tasks[ended], reward=self.reward[ended], length=self.length[ended])
+        if len(ended):
+            self.engine.reset(ended)
+            self.reward[ended] = 0
+            self.length[ended] = 0
         self.fresh = dones
-        return rewards, dones
+        return episodes
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs to go on exactly."""
         return {
             "state": {name: array.copy() for name, array in self.engine.state._asdict().items()},
-            "seen": [array.copy() for array in _seen(self.engine)],
+            "observation": [array.copy() for array in _observation(self.engine)],
             "memory": _array(self.memory).copy(),
             "fresh": self.fresh.copy(),
             "reward": self.reward.copy(),
@@ -113,11 +128,11 @@ class Player:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave, in the same environments."""
+        """Go on from what `state` returned, in the same environments."""
         for name, array in self.engine.state._asdict().items():
             array[:] = state["state"][name]
-        for own, kept in zip(_seen(self.engine), state["seen"], strict=True):
-            own[:] = kept
+        for array, saved in zip(_observation(self.engine), state["observation"], strict=True):
+            array[:] = saved
         self.memory = torch.from_numpy(state["memory"].copy()).to(self.device)
         self.fresh = state["fresh"].copy()
         self.reward[:], self.length[:] = state["reward"], state["length"]
@@ -126,9 +141,9 @@ class Player:
 
 
 def draw(logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """An action for every row of logits [n, actions], and the logarithm of its probability: both [n].
+    """Draw an action for each row of logits [n, actions]; the actions and the logarithms of their probabilities, [n].
 
-    The largest of p / e with e ~ Exp(1), drawn on the generator's device so that a seed means the same everywhere.
+    The largest of p / e with e ~ Exp(1), drawn on the generator's device: every device draws the same from a seed.
     """
     logs = logits.log_softmax(-1)
     waits = torch.empty(logits.shape).exponential_(generator=generator).to(logits.device)
@@ -136,7 +151,21 @@ def draw(logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     return actions, logs.gather(-1, actions[:, None])[:, 0]
 
 
-def _empty(engine: Engine, frames: int) -> Arrays:
+class _Stopwatch:
+    """Seconds spent in each activity; a lap counts for one of them and begins the next."""
+
+    def __init__(self) -> None:
+        self.seconds = {"inference": 0.0, "environment": 0.0}
+        self._begun = time.perf_counter()
+
+    def lap(self, activity: str) -> None:
+        """Count the seconds since the last lap for `activity`."""
+        now = time.perf_counter()
+        self.seconds[activity] += now - self._begun
+        self._begun = now
+
+
+def _empty_arrays(engine: Engine, frames: int) -> Arrays:
     n = engine.n
     return {
         "image": np.empty((n, frames, *engine.image.shape[1:]), np.uint8),
@@ -150,19 +179,14 @@ def _empty(engine: Engine, frames: int) -> Arrays:
     }
 
 
-def _store(rollout: Arrays, t: int, **arrays: NDArray[Any]) -> None:
-    for name, array in arrays.items():
-        rollout[name][:, t] = array
+def _store(arrays: Arrays, step: int, **columns: NDArray[Any]) -> None:
+    for name, column in columns.items():
+        arrays[name][:, step] = column
 
 
-def _seen(engine: Engine) -> list[NDArray[np.uint8]]:
+def _observation(engine: Engine) -> list[NDArray[np.uint8]]:
     return [engine.image, engine.direction, engine.mission]
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:
     return tensor.detach().cpu().numpy()
-
-
-def _lap(seconds: float, clock: float) -> tuple[float, float]:
-    now = time.perf_counter()
-    return seconds + now - clock, now

@@ -10,34 +10,45 @@ from torch import Tensor, nn
 def gae(
     rewards: Tensor, values: Tensor, dones: Tensor, last_values: Tensor, discount: float, lam: float
 ) -> tuple[Tensor, Tensor]:
-    """Advantages and returns, [B, T] each (generalised advantage estimation, Schulman et al. 2016, Eq. 16).
+    """Advantages and returns, [B, T] each, by generalised advantage estimation (Schulman et al. 2016, Eq. 16).
 
-    rewards, values [B, T]; dones bool [B, T], the episode ends with the step; last_values [B], of what follows the last
-    step. delta_t = r_t + discount * V_t+1 - V_t, A_t = delta_t + discount * lam * A_t+1, where V_t+1 and A_t+1 are 0
-    after an end; the returns are A + V.
+    delta_t = r_t + discount * V_t+1 - V_t, A_t = delta_t + discount * lam * A_t+1, where V_t+1 and A_t+1 are 0 after an
+    end; the returns are A + V.
 
     A time limit counts as an end, as in BabyAI: the reward 1 - 0.9 n / n_max makes the limit part of the task, and a
-    policy that runs into it has failed. Whoever sees limits as interruptions leaves them out of `dones` and adds
-    discount * V of the final observation to the reward of that step.
+    policy that runs into it has failed. To treat limits as interruptions, leave them out of `dones` and add discount *
+    V of the final observation to the reward of that step.
+
+    Args:
+        rewards, values: [B, T].
+        dones: bool [B, T], the episode ends with the step.
+        last_values: [B], value of the state after the last step.
+        discount: worth of a reward one step later, in (0, 1].
+        lam: in [0, 1]; 0 trusts the critic, 1 the rewards.
     """
-    going = (~dones).to(values.dtype)
-    following = torch.cat([values[:, 1:], last_values[:, None]], 1)
-    deltas = rewards + discount * following * going - values
-    decay = discount * lam * going
+    continues = (~dones).to(values.dtype)
+    next_values = torch.cat([values[:, 1:], last_values[:, None]], 1)
+    deltas = rewards + discount * next_values * continues - values
+    decay = discount * lam * continues
     advantages = torch.empty_like(deltas)
-    carried = torch.zeros_like(last_values)
+    advantage = torch.zeros_like(last_values)
     for step in reversed(range(deltas.shape[1])):
-        carried = torch.addcmul(deltas[:, step], decay[:, step], carried)
-        advantages[:, step] = carried
+        advantage = torch.addcmul(deltas[:, step], decay[:, step], advantage)
+        advantages[:, step] = advantage
     return advantages, advantages + values
+
+
+def standardise(x: Tensor) -> Tensor:
+    """Shift and scale `x` to mean 0 and standard deviation 1 over all its entries: (x - mean) / (deviation + 1e-8)."""
+    return (x - x.mean()) / (x.std() + 1e-8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Experience:
-    """What a rollout says of the frames of a minibatch, [B, T] each.
+    """Frames of a minibatch as a rollout recorded them, [B, T] each.
 
-    actions int64, logp (of those actions) and values as the acting policy gave them; advantages and returns of `gae`.
-    Values and returns are in one unit, the critic's own (`ValueNorm.normalise`, if there is one).
+    actions int64, their log-probabilities `logp` and values are the acting policy's; advantages and returns those of
+    `gae`. Values and returns are in one unit, the critic's own (`ValueNorm.normalise`, if there is one).
     """
 
     actions: Tensor
@@ -49,15 +60,21 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True)
 class Coefficients:
-    """What the loss is made of; the defaults are BabyAI's."""
+    """Clip of the loss and weights of its terms.
 
-    clip: float = 0.2  # of the probability ratio, and of how far a value moves from the acting critic's
-    value: float = 0.5  # of the value loss
-    entropy: float = 0.01  # of the entropy bonus
+    Args:
+        clip: bound on |ratio of probabilities - 1|, and on how far a value moves from the acting critic's.
+        value: weight of the value loss.
+        entropy: weight of the entropy bonus.
+    """
+
+    clip: float
+    value: float
+    entropy: float
 
 
 class Losses(NamedTuple):
-    """`total` to minimise; the rest are means over the minibatch, to report, without gradient."""
+    """Scalars of a minibatch: `total` to minimise, and means over frames to report, without gradient."""
 
     total: Tensor
     policy: Tensor  # clipped surrogate, negated
@@ -69,24 +86,30 @@ class Losses(NamedTuple):
 
 
 def ppo_loss(logits: Tensor, values: Tensor, experience: Experience, coefficients: Coefficients) -> Losses:
-    """Clipped surrogate + value loss - entropy bonus: logits [B, T, actions], values [B, T] of the policy as it is now.
+    """Clipped surrogate + value loss - entropy bonus of the present policy on a minibatch.
 
-    policy: -mean min(ratio A, clip(ratio) A), ratio = exp(log p - log p_acting) (Schulman et al. 2017, Eq. 7). value:
-    mean max((V - R)^2, (V_acting + clip(V - V_acting) - R)^2), as torch-ac and BabyAI have it. kl: mean(ratio - 1 -
-    log ratio), never negative (Schulman 2020, "Approximating KL Divergence").
+    policy: -mean min(ratio A, clip(ratio) A), ratio = exp(log p - log p_acting) (Schulman et al. 2017, Eq. 7).
+    value: mean max((V - R)^2, (V_acting + clip(V - V_acting) - R)^2), as in torch-ac and BabyAI.
+    kl: mean(ratio - 1 - log ratio), never negative (Schulman 2020, "Approximating KL Divergence").
+
+    Args:
+        logits: [B, T, actions], of the present policy.
+        values: [B, T], of the present critic.
+        experience: the minibatch.
+        coefficients: clip and weights.
     """
     clip = coefficients.clip
     logs = logits.log_softmax(-1)
-    change = logs.gather(-1, experience.actions.unsqueeze(-1)).squeeze(-1) - experience.logp
-    ratio = change.exp()
+    log_ratio = logs.gather(-1, experience.actions.unsqueeze(-1)).squeeze(-1) - experience.logp
+    ratio = log_ratio.exp()
     advantages = experience.advantages
     policy = -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
-    near = experience.values + (values - experience.values).clamp(-clip, clip)
-    value = torch.max((values - experience.returns).square(), (near - experience.returns).square()).mean()
+    clipped_values = experience.values + (values - experience.values).clamp(-clip, clip)
+    value = torch.max((values - experience.returns).square(), (clipped_values - experience.returns).square()).mean()
     entropy = -(logs.exp() * logs).sum(-1).mean()
     total = policy + coefficients.value * value - coefficients.entropy * entropy
     with torch.no_grad():
-        kl = (ratio - 1 - change).mean()
+        kl = (ratio - 1 - log_ratio).mean()
         clipped = ((ratio - 1).abs() > clip).to(ratio.dtype).mean()
         explained = explained_variance(values, experience.returns)
     return Losses(total, policy.detach(), value.detach(), entropy.detach(), kl, clipped, explained)
@@ -99,15 +122,15 @@ def explained_variance(values: Tensor, returns: Tensor) -> Tensor:
 
 
 class ValueNorm(nn.Module):
-    """Mean and standard deviation of the returns seen so far, so that the critic learns numbers of size one.
+    """Running mean and standard deviation of the returns, so that the critic learns numbers of size one.
 
-    Each update keeps the share `memory` of what was known (van Hasselt et al. 2016, as Yu et al. 2022 use it for PPO);
-    what zeros at the start would add is taken out. Saved with the policy's state; nothing is trained.
+    Exponential averages of the returns and their squares with weight `decay` on the past (van Hasselt et al. 2016, as
+    Yu et al. 2022 use it for PPO), corrected for their start at zero. Buffers only; nothing is trained.
     """
 
-    def __init__(self, memory: float = 0.99) -> None:
+    def __init__(self, decay: float = 0.99) -> None:
         super().__init__()
-        self.memory = memory
+        self.decay = decay
         self.mean_so_far: Tensor
         self.square_so_far: Tensor
         self.weight: Tensor
@@ -116,16 +139,16 @@ class ValueNorm(nn.Module):
 
     @torch.no_grad()
     def update(self, returns: Tensor) -> None:
-        """Take in the returns of a rollout, of any shape."""
-        seen = returns.double()
-        self.mean_so_far.lerp_(seen.mean(), 1 - self.memory)
-        self.square_so_far.lerp_(seen.square().mean(), 1 - self.memory)
-        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.memory)
+        """Add the returns of a rollout, of any shape, to the averages."""
+        returns = returns.double()
+        self.mean_so_far.lerp_(returns.mean(), 1 - self.decay)
+        self.square_so_far.lerp_(returns.square().mean(), 1 - self.decay)
+        self.weight.lerp_(torch.ones_like(self.weight), 1 - self.decay)
 
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation, 0 and 1 before the first update; a deviation below 0.01 counts as 0.01."""
         if not self.weight:
-            return torch.zeros_like(like[..., :0].sum()), torch.ones_like(like[..., :0].sum())
+            return like.new_zeros(()), like.new_ones(())
         mean = self.mean_so_far / self.weight
         deviation = (self.square_so_far / self.weight - mean.square()).clamp(min=1e-4).sqrt()
         return mean.to(like.dtype), deviation.to(like.dtype)

@@ -24,21 +24,24 @@ class Episodes:
     length: NDArray[np.int64]  # frames
 
     @classmethod
-    def joined(cls, parts: Sequence["Episodes"]) -> "Episodes":
-        """All of `parts`, one after the other; at least one."""
-        return cls(**{f.name: np.concatenate([vars(part)[f.name] for part in parts]) for f in fields(cls)})
+    def join(cls, batches: Sequence["Episodes"]) -> "Episodes":
+        """Episodes of all batches, one batch after the other; at least one batch."""
+        return cls(**{f.name: np.concatenate([vars(batch)[f.name] for batch in batches]) for f in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """What n environments played in T frames, environments in blocks of equal task.
+    """T frames played in each of n environments, which come in blocks of equal task.
 
-    frames: image [n, T, 7, 7, 3] and mission [n, T, L] uint8, fresh [n, T] bool (a frame is the first of its episode),
-        actions [n, T], logp [n, T], values [n, T] (as the critic gave them), rewards [n, T] (as minigrid gives them),
-        dones [n, T] bool.
-    memory_h, memory_c: [n, pieces, memory], before the first frame of each piece of `recurrence` frames.
-    last_values: [n], the critic's value of what follows the last frame. task: [n], the policy's row.
-    environment, inference: seconds spent in each.
+    Args:
+        frames: image [n, T, 7, 7, 3] and mission [n, T, L] uint8, fresh [n, T] bool (a frame is the first of its
+            episode), actions [n, T], logp [n, T], values [n, T] (the critic's), rewards [n, T] (minigrid's), dones
+            [n, T] bool.
+        memory_h, memory_c: [n, pieces, memory], before the first frame of each piece of `recurrence` frames.
+        last_values: [n], the critic's value of the state after the last frame.
+        task: [n], the policy's row for each environment.
+        episodes: those that ended.
+        environment, inference: seconds spent in each.
     """
 
     frames: Arrays
@@ -56,8 +59,8 @@ class Rollout:
         return int(self.frames["rewards"].size)
 
 
-def joined(rollouts: Sequence[Rollout]) -> Rollout:
-    """One rollout of all environments, again in blocks of equal task; seconds are those of the mean runner."""
+def join(rollouts: Sequence[Rollout]) -> Rollout:
+    """One rollout of all environments, again in blocks of equal task; seconds are the mean over runners."""
     if len(rollouts) == 1:
         return rollouts[0]
     task = np.concatenate([rollout.task for rollout in rollouts])
@@ -70,16 +73,18 @@ def joined(rollouts: Sequence[Rollout]) -> Rollout:
         memory_c=np.concatenate([rollout.memory_c for rollout in rollouts])[order],
         last_values=np.concatenate([rollout.last_values for rollout in rollouts])[order],
         task=task[order],
-        episodes=Episodes.joined([rollout.episodes for rollout in rollouts]),
+        episodes=Episodes.join([rollout.episodes for rollout in rollouts]),
         environment=float(np.mean([rollout.environment for rollout in rollouts])),
         inference=float(np.mean([rollout.inference for rollout in rollouts])),
     )
 
 
 def sequences(rollout: Rollout, more: Arrays) -> Arrays:
-    """The rollout as rows of `recurrence` frames, sorted by task: [n * pieces, recurrence, ...].
+    """Cut a rollout into rows of `recurrence` frames, sorted by task: arrays [n * pieces, recurrence, ...].
 
-    more: further arrays [n, T] (advantages, returns).
+    Args:
+        rollout: n environments, T frames each, with the memory before each of `pieces` pieces.
+        more: further arrays [n, T] (advantages, returns); they replace the rollout's of the same name.
     """
     n, pieces, width = rollout.memory_h.shape
     rows = n * pieces
@@ -94,20 +99,20 @@ def sequences(rollout: Rollout, more: Arrays) -> Arrays:
 
 
 def shares(rows: Arrays, n: int) -> list[Arrays]:
-    """`rows` dealt out to n learners, each with equally many of every task; what does not fit is left out."""
+    """Deal rows out to n learners, each with equally many of every task; a remainder is left out."""
     if n == 1:
         return [rows]
     blocks = blocks_of(torch.from_numpy(rows["task"]))  # [tasks, rows of each]
     size = blocks.shape[1] // n
-    chosen = [blocks[:, place : place + n * size : n].reshape(-1).numpy() for place in range(n)]
-    return [{name: array[own] for name, array in rows.items()} for own in chosen]
+    dealt = [blocks[:, learner : learner + n * size : n].reshape(-1).numpy() for learner in range(n)]
+    return [{name: array[indices] for name, array in rows.items()} for indices in dealt]
 
 
 def blocks_of(task: Tensor) -> Tensor:
-    """The rows of each task, [tasks, rows of each], for rows that come in equal blocks: task [rows].
+    """Indices of the rows of each task, [tasks, rows of each], for rows in equal blocks: task int64 [rows].
 
     Raises:
-        ValueError: the blocks are not equal.
+        ValueError: the blocks are not equal, or a task has more than one.
     """
     values, counts = torch.unique_consecutive(task, return_counts=True)
     if len(values) != len(values.unique()) or len(counts.unique()) != 1:
@@ -116,15 +121,15 @@ def blocks_of(task: Tensor) -> Tensor:
 
 
 def minibatches(blocks: Tensor, n: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """One pass over the rows of `blocks` [tasks, rows of each] in n minibatches of rows.
+    """One pass over the rows of blocks [tasks, rows of each] in n minibatches of row indices.
 
     Every minibatch has equally many rows of every task, task after task; each task's rows are shuffled on their own.
     """
     shuffled = torch.stack([block[torch.randperm(len(block), generator=generator)] for block in blocks])
-    for part in shuffled.tensor_split(n, dim=1):
-        yield part.reshape(-1)
+    for columns in shuffled.tensor_split(n, dim=1):
+        yield columns.reshape(-1)
 
 
 def n_minibatches(blocks: Tensor, recurrence: int, batch: int) -> int:
-    """Minibatches of about `batch` frames in a pass over `blocks` [tasks, rows of each] of `recurrence` frames."""
+    """Minibatches of about `batch` frames in a pass over blocks [tasks, rows of each] of `recurrence` frames a row."""
     return min(blocks.shape[1], max(1, round(blocks.numel() * recurrence / batch)))

@@ -1,4 +1,4 @@
-"""What episodes came to, level by level: the figures of an iteration's report.
+"""Success, return and length of episodes, level by level: the figures of an iteration's report.
 
 Nothing here imports Ray.
 """
@@ -13,48 +13,48 @@ from polyray.rl.rollout import Episodes
 
 
 class Tally:
-    """Counts episodes of every level for good, and keeps whether the last `window` of each succeeded."""
+    """Counts the episodes of every level, and remembers of the last `window` of each whether they succeeded."""
 
     def __init__(self, levels: Sequence[str], window: int = 100) -> None:
         self.levels, self.window = tuple(levels), window
         self.episodes = np.zeros(len(levels), np.int64)
-        self._recent = np.zeros((len(levels), window), np.bool_)
+        self._recent = np.zeros((len(levels), window), np.bool_)  # episode number e is in column e % window
 
     def add(self, episodes: Episodes) -> None:
-        """Take in episodes that ended, in the order in which they did."""
-        for task in range(len(self.levels)):
-            success = episodes.reward[episodes.task == task] > 0
-            places = (self.episodes[task] + np.arange(len(success))) % self.window
-            self._recent[task, places[-self.window :]] = success[-self.window :]
-            self.episodes[task] += len(success)
+        """Count episodes that ended, in the order in which they did."""
+        for level in range(len(self.levels)):
+            success = episodes.reward[episodes.task == level] > 0
+            columns = (self.episodes[level] + np.arange(len(success))) % self.window
+            self._recent[level, columns[-self.window :]] = success[-self.window :]
+            self.episodes[level] += len(success)
 
     def success(self) -> NDArray[np.float64]:
         """Share of successes among the last `window` episodes of each level, [levels]; NaN before the first."""
-        known = np.minimum(self.episodes, self.window)
-        hits = np.array([row[:n].sum() for row, n in zip(self._recent, known, strict=True)], np.float64)
-        rates: NDArray[np.float64] = np.divide(hits, known, out=np.full(len(known), np.nan), where=known > 0)
+        counts = np.minimum(self.episodes, self.window)
+        successes = np.array([row[:n].sum() for row, n in zip(self._recent, counts, strict=True)], np.float64)
+        rates: NDArray[np.float64] = np.divide(successes, counts, out=np.full(len(counts), np.nan), where=counts > 0)
         return rates
 
     def figures(self, episodes: Episodes) -> dict[str, Any]:
         """The figures after an iteration in which `episodes` ended: of all levels together, and under "tasks" of each.
 
-        success: over the last `window` episodes of each level, and their mean over levels; success_now, return_mean,
-        length_mean: over this iteration's episodes. None where there was no episode.
+        success: over the last `window` episodes of each level, and the mean of these over levels; success_now,
+        return_mean, length_mean: over this iteration's episodes. None where there was no episode.
         """
         recent = self.success()
         tasks = {
             level: {
-                "episodes": int(self.episodes[task]),
-                "success": _number(recent[task]),
-                **_of(episodes, episodes.task == task),
+                "episodes": int(self.episodes[number]),
+                "success": _number(recent[number]),
+                **_means(episodes, episodes.task == number),
             }
-            for task, level in enumerate(self.levels)
+            for number, level in enumerate(self.levels)
         }
         return {
             "episodes": int(self.episodes.sum()),
             "episodes_now": len(episodes.task),
             "success": _number(recent.mean()),
-            **_of(episodes, np.ones(len(episodes.task), np.bool_)),
+            **_means(episodes, np.ones(len(episodes.task), np.bool_)),
             "tasks": tasks,
         }
 
@@ -63,19 +63,20 @@ class Tally:
         return {"episodes": self.episodes.copy(), "recent": self._recent.copy()}
 
     def load(self, state: dict[str, NDArray[Any]]) -> None:
-        """Go on from what `state` gave."""
+        """Go on from what `state` returned."""
         self.episodes[:] = state["episodes"]
         self._recent[:] = state["recent"]
 
 
-def _of(episodes: Episodes, chosen: NDArray[np.bool_]) -> dict[str, float | None]:
-    if not chosen.any():
+def _means(episodes: Episodes, mask: NDArray[np.bool_]) -> dict[str, float | None]:
+    """Success, return and length over the episodes in `mask` [episodes]."""
+    if not mask.any():
         return {"success_now": None, "return_mean": None, "length_mean": None}
-    reward = episodes.reward[chosen]
+    reward = episodes.reward[mask]
     return {
         "success_now": float((reward > 0).mean()),
         "return_mean": float(reward.mean()),
-        "length_mean": float(episodes.length[chosen].mean()),
+        "length_mean": float(episodes.length[mask].mean()),
     }
 
 

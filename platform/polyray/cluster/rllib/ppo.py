@@ -15,8 +15,8 @@ from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV
 
 from polyray.cluster.rllib.learner import ITERATION, LOSSES
 from polyray.errors import RunError
-from polyray.rl.ppo import ValueNorm, explained_variance, gae
-from polyray.rl.rollout import Arrays, Rollout, joined, sequences, shares
+from polyray.rl.ppo import ValueNorm, explained_variance, gae, standardise
+from polyray.rl.rollout import Arrays, Rollout, join, sequences, shares
 from polyray.rl.settings import Agent
 from polyray.rl.tally import Tally
 
@@ -139,7 +139,7 @@ class ModularPPO(PPO):
             raise RunError(f"No environment runner answered in {PATIENCE} iterations; Ray's log says why.")
         if not rollouts:
             return None
-        rollout = joined(rollouts)
+        rollout = join(rollouts)
         self.frames += rollout.n_frames
         self.metrics.log_value(
             (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), rollout.n_frames, reduce="lifetime_sum"
@@ -161,7 +161,7 @@ class ModularPPO(PPO):
             self.returns.update(returns)
             values, returns = self.returns.normalise(values), self.returns.normalise(returns)
         if options.normalise_advantages:
-            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+            advantages = standardise(advantages)
         more = {"values": values.numpy(), "advantages": advantages.numpy(), "returns": returns.numpy()}
         rows = sequences(rollout, more)
         return {name: array for name, array in rows.items() if name not in ("rewards", "dones")}, explained
