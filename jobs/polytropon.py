@@ -6,6 +6,7 @@ from pathlib import Path
 from polyray.cluster.session import ray_session
 from polyray.cluster.train import TrainingRun, WorkerOptions
 from polyray.errors import InputError
+from polyray.objectives import one_objective
 from polyray.progress import follow
 from polyray.reports.sections.language import write_training
 from polyray.runs.job import Context, Result
@@ -42,7 +43,9 @@ def check(config: Config) -> Suite:
     """
     suite = load_suite(config.tasks)
     check_mixable(spec_of(config, suite))
-    read_all(suite, partition_tasks(suite, "train"))
+    tasks = partition_tasks(suite, "train")
+    one_objective([suite.tasks[task] for task in tasks])
+    read_all(suite, tasks)
     if config.training.batch % config.workers.n:
         raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")
     if config.training.strategy == "fsdp" and config.training.backbone_lr:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from polyray.backbones.text import Text, padded
+from polyray.backbones.text import Text
 
 if TYPE_CHECKING:  # the models of transformers take a second to load, and agents have none
     from transformers import PreTrainedModel
@@ -39,6 +39,31 @@ class Backbone:
         """The module that carries the skills."""
         return self.model
 
+    @property
+    def writes(self) -> bool:
+        """Whether it can write a text, token by token."""
+        return self.kind != "encoder"
+
+    @property
+    def continues(self) -> bool:
+        """Whether it writes an answer as the continuation of the input, in one sequence of tokens with it."""
+        return self.kind == "causal"
+
+    @property
+    def reads_both_ways(self) -> bool:
+        """Whether its output at a token depends on the tokens before and behind it."""
+        return self.kind == "encoder"
+
+    def decoder_tokens(self, labels: Tensor) -> Tensor:
+        """The decoder's inputs under which a seq2seq backbone predicts `labels` [B, L], negative where none is."""
+        prepare = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
+        if prepare is not None:  # MBART begins with the last token, T5 with padding, ...
+            tokens: Tensor = prepare(labels)
+            return tokens
+        config = self.model.config.to_dict()  # BlenderBot, M2M100 and NLLB have no such method
+        shifted = torch.cat([labels.new_full((len(labels), 1), config["decoder_start_token_id"]), labels[:, :-1]], 1)
+        return shifted.masked_fill(shifted < 0, config["pad_token_id"])
+
     def freeze(self) -> None:
         """Train none of the backbone's own parameters."""
         for parameter in self.model.parameters():
@@ -57,8 +82,20 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+class Switchable(Protocol):
+    """A network with a training and an evaluation mode."""
+
+    training: bool
+
+    def train(self, mode: bool = True) -> Any:
+        """Training mode, or evaluation mode."""
+
+    def eval(self) -> Any:
+        """Evaluation mode."""
+
+
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: Switchable) -> Iterator[None]:
     """Evaluation mode in the block; after it the mode from before."""
     training = model.training
     model.eval()
@@ -72,21 +109,3 @@ def longest_first(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Places grouped in runs of `size` by falling length, so that a batch pads little."""
     order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
     return [order[start : start + size] for start in range(0, len(order), size)]
-
-
-@torch.no_grad()
-def anchor(backbone: Backbone, texts: Sequence[str], batch: int = 64) -> None:
-    """Embed the answers that an encoder chooses among, with the network's present weights, and keep them in `anchors`.
-
-    Call it before skills are attached: answers stay where the pretrained encoder puts them, inputs learn to come near.
-    """
-    missing = [text for text in dict.fromkeys(texts) if text not in backbone.anchors]
-    rows = [backbone.text.encode(text)[: backbone.reach or None] for text in missing]
-    device = device_of(backbone.model)
-    for places in longest_first([len(row) for row in rows], batch):
-        tokens = padded([rows[place] for place in places], backbone.text.pad)
-        mask = tokens.mask.to(device)
-        with evaluating(backbone.model):  # an answer has one place, which dropout must not move
-            hidden = backbone.model(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
-        for place, vector in zip(places, pooled(hidden, mask).cpu(), strict=True):
-            backbone.anchors[missing[place]] = vector

@@ -1,30 +1,27 @@
-"""Scores of predicted texts against accepted answers, by the names that CrossFit gives them.
+"""Scores of predictions, by name; for texts the names that CrossFit gives them.
 
-Every metric takes the predictions and, for each, its accepted answers (the first is the target) and returns one number:
 1 is perfect, and no metric returns NaN. Ye et al. 2021 (arXiv:2104.08835), section 3 and appendix A.
 """
-
-from collections.abc import Callable, Sequence
 
 from polyray.metrics.classification import macro_f1, matthews_correlation
 from polyray.metrics.correlation import pearson_correlation
 from polyray.metrics.matching import accuracy, exact_match, qa_f1
+from polyray.metrics.metric import AnswerMetric, Metric
 from polyray.metrics.rouge import rouge_l
 
-Metric = Callable[[Sequence[str], Sequence[Sequence[str]]], float]
-
 METRICS: dict[str, Metric] = {
-    "EM": exact_match,
-    "ACC": accuracy,
-    "QA-F1": qa_f1,
-    "Classification-F1": macro_f1,
-    "Rouge-L": rouge_l,
-    "Matthew-Correlation": matthews_correlation,
-    "Pearson-Correlation": pearson_correlation,
+    "EM": AnswerMetric(name="EM", function=exact_match),
+    "ACC": AnswerMetric(name="ACC", function=accuracy),
+    "QA-F1": AnswerMetric(name="QA-F1", function=qa_f1),
+    "Classification-F1": AnswerMetric(name="Classification-F1", function=macro_f1),
+    "Rouge-L": AnswerMetric(name="Rouge-L", function=rouge_l),
+    "Matthew-Correlation": AnswerMetric(name="Matthew-Correlation", function=matthews_correlation),
+    "Pearson-Correlation": AnswerMetric(name="Pearson-Correlation", function=pearson_correlation),
 }
 
 __all__ = [
     "METRICS",
+    "AnswerMetric",
     "Metric",
     "accuracy",
     "exact_match",

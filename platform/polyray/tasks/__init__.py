@@ -10,10 +10,11 @@ from typing import Any
 
 from polyray.config import Choice, Section
 from polyray.tasks.crossfit import crossfit
+from polyray.tasks.examples import Example, TextAnswers
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import FolderOptions, HubDataset, HubOptions, PlantedSuiteOptions, SelectionOptions
 from polyray.tasks.planted import load_planted
-from polyray.tasks.task import SPLITS, Example, Suite, Task, read_all
+from polyray.tasks.task import SPLITS, Suite, Task, read_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,7 @@ __all__ = [
     "SuiteKind",
     "Task",
     "TasksOptions",
+    "TextAnswers",
     "load_suite",
     "read_all",
 ]

@@ -13,10 +13,11 @@ from pathlib import Path
 from polyray.errors import InputError
 from polyray.tasks.choices import inline_choices
 from polyray.tasks.crossfit_metrics import CROSSFIT_METRICS
+from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example, data_folder, parsed_card, read_json, read_lines
-from polyray.tasks.task import SPLITS, Cached, Example, Suite, Task
+from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
 CLASSIFICATION_METRICS = ("ACC", "Classification-F1", "Matthew-Correlation")
 SHOTS_A_CLASS = 16  # k of a classification task; other tasks have 32 examples in all
@@ -141,7 +142,7 @@ def _lists_choices(folder: _Folder, card: Card) -> bool:
 
 def _examples(
     folder: _Folder, card: Card, has_choices: bool, prompt_name: bool, split: str, seed: int
-) -> tuple[Example, ...]:
+) -> tuple[TextAnswers, ...]:
     rows = _rows(folder.files[split, seed], card)
     if has_choices:
         rows = (replace(row, choices=inline_choices(row.input)) for row in rows)

@@ -11,10 +11,11 @@ from datasets.exceptions import DatasetsError
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
+from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import HubDataset, HubOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example
-from polyray.tasks.task import SPLITS, Cached, Example, Suite, Task
+from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
 _FORMATTER = Formatter()
 
@@ -116,7 +117,7 @@ def _labels(data: datasets.Dataset, source: HubDataset, name: str) -> tuple[str,
 
 def _examples(
     source: HubDataset, card: Card, prompt_name: bool, name: str, split: str, seed: int
-) -> tuple[Example, ...]:
+) -> tuple[TextAnswers, ...]:
     if split not in source.splits:
         raise InputError(f"The task {name!r} has no split {split!r}; set tasks.hub.{name}.splits.{split}.")
     data = _loaded(source, split, name)

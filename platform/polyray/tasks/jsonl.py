@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
+from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import FOLDER, arranged, partition_path
 from polyray.tasks.reading import (
@@ -26,7 +27,7 @@ from polyray.tasks.reading import (
     read_json,
     read_lines,
 )
-from polyray.tasks.task import SPLITS, Example, Suite, Task
+from polyray.tasks.task import SPLITS, Suite, Task
 
 FOLD = 10  # inputs of a lone file: the ninth of ten is dev, the tenth test
 
@@ -89,7 +90,9 @@ def _task(places: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bo
     )
 
 
-def _kept(examples: Mapping[str, tuple[Example, ...]], place: Path, split: str, seed: int) -> tuple[Example, ...]:
+def _kept(
+    examples: Mapping[str, tuple[TextAnswers, ...]], place: Path, split: str, seed: int
+) -> tuple[TextAnswers, ...]:
     if split not in examples:
         raise InputError(f"The task {place.name!r} has no split {split!r}; expected the file {place / split}.jsonl.")
     return examples[split]

@@ -15,7 +15,8 @@ from pydantic import Field, model_validator
 
 from polyray.config import Section
 from polyray.errors import InputError
-from polyray.tasks.task import Cached, Example, Suite, Task
+from polyray.tasks.examples import TextAnswers
+from polyray.tasks.task import Cached, Suite, Task
 
 VOWELS, CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 MOST_TRIES = 1_000  # draws of subsets before the options count as impossible
@@ -176,7 +177,7 @@ def _task(options: PlantedOptions, name: str, subset: tuple[int, ...], *, held_o
 
 def _examples(
     options: PlantedOptions, name: str, subset: tuple[int, ...], held_out: bool, split: str, seed: int
-) -> tuple[Example, ...]:
+) -> tuple[TextAnswers, ...]:
     n_train, n_dev = (options.shots, options.shots) if held_out else (options.train_examples, options.dev_examples)
     n_test = options.test_examples  # the same ones for every seed
     start = n_test + seed * (n_train + n_dev)
@@ -186,7 +187,7 @@ def _examples(
         "dev": slice(start + n_train, start + n_train + n_dev),
     }
     words = _words(options, name, start + n_train + n_dev)
-    return tuple(Example(task=name, input=word, outputs=(compose(word, subset),)) for word in words[spans[split]])
+    return tuple(TextAnswers(task=name, input=word, outputs=(compose(word, subset),)) for word in words[spans[split]])
 
 
 def _words(options: PlantedOptions, name: str, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Lines and rows of task files, and the checks that turn a row into an Example."""
+"""Lines and rows of task files, and the checks that turn a row into an example."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from polyray.config import Section
 from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.metrics.correlation import number
-from polyray.tasks.task import Example
+from polyray.tasks.examples import TextAnswers
 
 
 class Card(Section):
@@ -121,8 +121,8 @@ def parsed_card(values: Mapping[str, Any], where: str) -> Card:
     return card
 
 
-def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> Example:
-    """`row` as an Example of `task`, its input beginning with "[TASK] " if `prompt_name`.
+def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> TextAnswers:
+    """`row` as an example of `task`, its input beginning with "[TASK] " if `prompt_name`.
 
     Raises:
         InputError: a text is blank, an output is no label, no choice, or no number where the metric needs numbers.
@@ -139,4 +139,4 @@ def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> Ex
     if card.metric == "Pearson-Correlation" and number(row.outputs[0]) is None:
         raise InputError(f"{row.where}: {card.metric} needs a number as output, found {row.outputs[0]!r}.")
     prompt = f"[{task}] {row.input}" if prompt_name else row.input
-    return Example(task=task, input=prompt, outputs=row.outputs, choices=row.choices)
+    return TextAnswers(task=task, input=prompt, outputs=row.outputs, choices=row.choices)

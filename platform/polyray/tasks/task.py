@@ -1,36 +1,30 @@
-"""Example, Task, Suite: what every family of tasks hands to training and evaluation."""
+"""Task and Suite: what every family of tasks hands to training and evaluation."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
+from polyray.tasks.examples import Example
 
 SPLITS = ("train", "dev", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One input of a task with its accepted outputs."""
-
-    task: str
-    input: str
-    outputs: tuple[str, ...]  # accepted answers, the first is the training target
-    choices: tuple[str, ...] | None = None  # this example's own candidates; None: the task's labels
+Read = Callable[[str, int], tuple[Any, ...]]  # (split, seed) -> the task's examples, all of one kind
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Examples under one name and the metric that scores predictions for them."""
+    """Examples under one name, the objective that puts them to a network, and the metric that scores predictions."""
 
     name: str
     category: str
     metric: str  # a key of polyray.metrics.METRICS
-    labels: tuple[str, ...] | None  # closed set of answers; None: free text
+    labels: tuple[str, ...] | None  # closed set of answers or tags; None: there is none
     seeds: tuple[int, ...]  # few-shot samples, (0,) where there is one only
-    read: Callable[[str, int], tuple[Example, ...]]
+    read: Read
     has_choices: bool = False  # every example brings its own choices
+    objective: str = "answers"  # a key of polyray.objectives.OBJECTIVES
 
     def __post_init__(self) -> None:
         lookup(METRICS, self.metric, "metric")
@@ -40,7 +34,7 @@ class Task:
         """Whether every example has a closed set of answers to rank: the task's labels or its own choices."""
         return self.labels is not None or self.has_choices
 
-    def examples(self, split: str, seed: int | None = None) -> tuple[Example, ...]:
+    def examples(self, split: str, seed: int | None = None) -> tuple[Any, ...]:
         """The examples of `split` in the few-shot sample `seed` (None: the first one).
 
         Raises:
@@ -52,14 +46,13 @@ class Task:
             raise InputError(f"The task {self.name!r} has no seed {chosen}. Known: {', '.join(map(str, self.seeds))}.")
         return self.read(split, chosen)
 
-    def score(self, predictions: Sequence[str], examples: Sequence[Example]) -> float:
-        """The task's metric of `predictions`, without spaces around them, for `examples`; 1 is perfect.
+    def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
+        """{metric: value} of `predictions` for `examples`: first the task's metric, 1 is perfect, then its details.
 
         Raises:
             ValueError: there are no examples, or not one prediction for each.
         """
-        metric = lookup(METRICS, self.metric, "metric")
-        return metric([prediction.strip() for prediction in predictions], [example.outputs for example in examples])
+        return lookup(METRICS, self.metric, "metric").score(predictions, examples)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,15 +68,15 @@ class Suite:
 class Cached:
     """A `read` that reads each split and seed once; it pickles if the `read` inside does."""
 
-    def __init__(self, read: Callable[[str, int], tuple[Example, ...]]) -> None:
+    def __init__(self, read: Read) -> None:
         self._read = read
-        self._kept: dict[tuple[str, int], tuple[Example, ...]] = {}
+        self._examples: dict[tuple[str, int], tuple[Any, ...]] = {}
 
-    def __call__(self, split: str, seed: int) -> tuple[Example, ...]:
+    def __call__(self, split: str, seed: int) -> tuple[Any, ...]:
         """The examples of `split` and `seed`."""
-        if (split, seed) not in self._kept:
-            self._kept[split, seed] = self._read(split, seed)
-        return self._kept[split, seed]
+        if (split, seed) not in self._examples:
+            self._examples[split, seed] = self._read(split, seed)
+        return self._examples[split, seed]
 
 
 def read_all(
@@ -91,7 +84,7 @@ def read_all(
     names: Sequence[str] | None = None,
     splits: Sequence[str] = SPLITS,
     seeds: Sequence[int] | None = None,
-) -> dict[str, tuple[Example, ...]]:
+) -> dict[str, tuple[Any, ...]]:
     """Examples of each named task (None: all), those of all `splits` and `seeds` (None: each task's own) joined.
 
     Reading is cached, so calling this before training finds malformed data early and costs nothing later.
@@ -99,9 +92,9 @@ def read_all(
     Raises:
         InputError: the suite lacks a task, the task lacks a split or seed, or its data are malformed.
     """
-    found: dict[str, tuple[Example, ...]] = {}
+    examples: dict[str, tuple[Any, ...]] = {}
     for name in suite.tasks if names is None else names:
         task = lookup(suite.tasks, name, "task")
         chosen = task.seeds if seeds is None else seeds
-        found[name] = tuple(x for split in splits for seed in chosen for x in task.examples(split, seed))
-    return found
+        examples[name] = tuple(x for split in splits for seed in chosen for x in task.examples(split, seed))
+    return examples

@@ -11,13 +11,15 @@ from torch import Tensor
 from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
-from polyray.objectives.batches import Batch, Row, Sampler, collate
+from polyray.objectives import Batch, EvaluationOptions, heads_for
 from polyray.routing import FixedRouter, Router, module_of
-from polyray.tasks.task import Example, Task
-from polyray.training.evaluation import EvaluationOptions, answers
+from polyray.tasks import Task
+from polyray.training.data import Encoded
+from polyray.training.evaluation import predictions
 from polyray.training.loop import Training, fit
 from polyray.training.model import Modular
 from polyray.training.optimizers import OptimizerOptions, optimizer
+from polyray.training.sampler import Sampler
 
 Method = Literal["skills", "row", "average", "fresh", "full"]
 METHODS: dict[str, str] = {
@@ -54,12 +56,11 @@ class AdaptationOptions(OptimizerOptions):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FewShotData:
-    """One task's few-shot split, as text and as tokens."""
+    """One task's few-shot split as rows of its objective."""
 
     task: Task
-    train: Sequence[Row]
-    dev: Sequence[Row]
-    dev_examples: Sequence[Example]
+    train: Encoded
+    dev: Encoded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +76,15 @@ class Adapted:
 class TaskBatches:
     """Batches of one task's rows."""
 
-    def __init__(self, model: Modular, rows: Sequence[Row], batch: int, seed: int) -> None:
-        self._model, self._rows = model, rows
-        self._sampler = Sampler([len(rows)], batch, 1.0, seed)
+    def __init__(self, model: Modular, data: Encoded, batch: int, seed: int) -> None:
+        self._model, self._data = model, data
+        self._sampler = Sampler([len(data.rows)], batch, 1.0, seed)
 
     def draw(self) -> Batch:
         """The next batch, on the model's device."""
-        rows = [self._rows[row] for _, row in self._sampler.draw()]
-        return collate(self._model.backbone, rows).to(device_of(self._model.network))
+        rows = [self._data.rows[row] for _, row in self._sampler.draw()]
+        batch: Batch = self._data.objective.collate(self._model.backbone, rows, self._sampler.noise())
+        return batch.to(device_of(self._model.network))
 
 
 def adapt(
@@ -110,7 +112,7 @@ def adapt(
         generator = torch.Generator().manual_seed(options.seed)
         with torch.random.fork_rng():  # dropout draws from torch's own generators
             torch.manual_seed(options.seed)
-            copy = start(model, method, data.task.name, relatives, generator)
+            copy = start(model, method, data.task, relatives, generator)
             looks = _looks(copy, method, data, options, decoding, rate, generator)
         for dev, step, state in looks:
             if best is None or dev > best[0]:
@@ -136,16 +138,16 @@ def _looks(
     training = Training(model=copy, forward=copy, adam=adam, batches=batches, noise=generator)
     rises: list[tuple[float, int, dict[str, Tensor]]] = []
     for report in fit(training, options, options.steps, every=max(1, options.steps // options.looks)):
-        predictions = answers(copy, data.dev, decoding, max(len(row.output) for row in data.dev))
-        dev = data.task.score(predictions, data.dev_examples)
+        predicted = predictions(copy, data.dev, decoding, max(row.n_written for row in data.dev.rows))
+        dev = data.task.score(predicted, data.dev.examples)[data.task.metric]
         if not rises or dev > rises[-1][0]:
             state = {name: p.detach().clone() for name, p in copy.named_parameters() if p.requires_grad}
             rises.append((dev, report.step, state))
     return rises
 
 
-def start(model: Modular, method: Method, task: str, relatives: Sequence[str], generator: torch.Generator) -> Modular:
-    """A copy of the inventory and a router that knows only `task`, both as `method` wants them, on the backbone.
+def start(model: Modular, method: Method, task: Task, relatives: Sequence[str], generator: torch.Generator) -> Modular:
+    """A copy of the inventory, a router and a head for `task` alone, all as `method` wants them, on the backbone.
 
     Raises:
         InputError: the method trains a row, and the router has none to train.
@@ -153,7 +155,7 @@ def start(model: Modular, method: Method, task: str, relatives: Sequence[str], g
     old, router = model.inventory, model.router
     if method == "row" and not router.trains_rows:
         raise InputError("adapt.method=row trains a row of the allocation, and this inventory's is fixed.")
-    single: Router = FixedRouter([task], torch.ones(1, 1))
+    single: Router = FixedRouter([task.name], torch.ones(1, 1))
     if method == "full" or (router.starts_afresh and method in ("skills", "fresh")):
         inventory, new = old.fresh(1, generator), single
     elif method == "average":
@@ -163,11 +165,13 @@ def start(model: Modular, method: Method, task: str, relatives: Sequence[str], g
         inventory = old.fresh(old.n_skills, generator)
         if method != "fresh":
             inventory.load_state_dict(old.state_dict())
-        new = router.for_task(task, relatives, generator, keep=method != "fresh")
-    device = device_of(model.network)
-    inventory.to(device).install(model.network)
-    module_of(new).to(device)
-    return Modular(model.backbone, inventory, new)
+        new = router.for_task(task.name, relatives, generator, keep=method != "fresh")
+    heads = heads_for(model.backbone, [task], generator)
+    for key in heads.keys() & set(model.heads) if method not in ("fresh", "full") else ():
+        heads[key].load_state_dict(model.heads[key].state_dict())  # of a training task with the same labels
+        heads[key].requires_grad_(method != "row")
+    inventory.install(model.network)
+    return Modular(model.backbone, inventory, new, heads).to(device_of(model.network))
 
 
 def average(inventory: Inventory) -> Mapping[str, Tensor]:

@@ -3,19 +3,25 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from polyray.backbones.backbone import Backbone, anchor
+from polyray.backbones import Backbone
 from polyray.errors import InputError
-from polyray.objectives.batches import Row, TextOptions, encode
+from polyray.objectives import Objective, TextOptions, objective_for
 from polyray.tasks import Example, Suite, Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """Examples and their rows of token numbers, in one order."""
+    """Examples as the rows of their objective."""
 
-    examples: tuple[Example, ...]
-    rows: tuple[Row, ...]
+    objective: Objective
+    rows: tuple[Any, ...]
+
+    @property
+    def examples(self) -> tuple[Any, ...]:
+        """The example of each row."""
+        return tuple(row.example for row in self.rows)
 
 
 def partition_tasks(suite: Suite, name: str) -> tuple[str, ...]:
@@ -30,27 +36,25 @@ def partition_tasks(suite: Suite, name: str) -> tuple[str, ...]:
     return tasks
 
 
-def pooled_examples(task: Task, splits: Sequence[str]) -> tuple[Example, ...]:
+def pooled_examples(task: Task, splits: Sequence[str]) -> tuple[Any, ...]:
     """The distinct examples of the splits of all seeds."""
     return tuple(dict.fromkeys(x for seed in task.seeds for split in splits for x in task.examples(split, seed)))
 
 
-def first_examples(task: Task, split: str, seed: int | None, limit: int) -> tuple[Example, ...]:
+def first_examples(task: Task, split: str, seed: int | None, limit: int) -> tuple[Any, ...]:
     """The first `limit` (0: all) examples of a split."""
     examples = task.examples(split, seed)
     return examples[:limit] if limit else examples
 
 
-def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Example], text: TextOptions) -> Encoded:
-    """The examples as rows; what an encoder chooses among is embedded on the way, so call it before skills are on.
+def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Any], text: TextOptions) -> Encoded:
+    """The examples as rows of the objective that their tasks share; call it before skills are on.
 
     Raises:
-        InputError: a text is too long, or a task does not fit the backbone.
+        InputError: a text is too long, the tasks do not fit the backbone, or they have different objectives.
     """
-    rows = encode(backbone, suite.tasks, examples, text)
-    if backbone.kind == "encoder":
-        anchor(backbone, [text for row in rows for text in row.candidates])
-    return Encoded(examples=tuple(examples), rows=tuple(rows))
+    objective = objective_for(backbone, [suite.tasks[name] for name in dict.fromkeys(x.task for x in examples)])
+    return Encoded(objective=objective, rows=tuple(objective.encode(backbone, suite.tasks, examples, text)))
 
 
 def category_allocation(suite: Suite) -> dict[str, tuple[int, ...]]:
@@ -61,14 +65,14 @@ def category_allocation(suite: Suite) -> dict[str, tuple[int, ...]]:
 
 
 def examples_fingerprint(examples: Sequence[Example]) -> str:
-    """sha256 over the inputs and outputs of examples, in order."""
+    """sha256 over the texts of examples, in order."""
     digest = hashlib.sha256()
     for example in examples:
-        digest.update("\t".join((example.input, *example.outputs)).encode() + b"\n")
+        digest.update(example.line.encode() + b"\n")
     return digest.hexdigest()
 
 
 def mean_score(scores: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over tasks of their metrics."""
-    values = [value for metrics in scores.values() for value in metrics.values()]
+    """The mean over tasks of their own metrics, which stand first among the figures of each."""
+    values = [next(iter(metrics.values())) for metrics in scores.values()]
     return sum(values) / len(values)

@@ -12,7 +12,7 @@ import torch
 from polyray.files import write_file
 from polyray.modules.mix import Mix
 from polyray.modules.site import without_skills
-from polyray.objectives.batches import TextOptions
+from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.routing import ROUTERS
 from polyray.skills.blending import parents_of
 from polyray.skills.inventory import InventoryFolder, Provenance, load_inventory, new_skill
@@ -20,7 +20,7 @@ from polyray.skills.skill import ancestor, save_skill
 from polyray.tasks import Suite, Task, load_suite
 from polyray.training.adaptation import AdaptationOptions, FewShotData, Method, adapt
 from polyray.training.data import category_allocation, encoded, examples_fingerprint, first_examples
-from polyray.training.evaluation import EvaluationOptions, answers
+from polyray.training.evaluation import predictions
 from polyray.training.model import Modular, load_model
 from polyray.training.recipe import SuiteConfig
 
@@ -75,19 +75,20 @@ def adapt_one(piece: Piece) -> dict[str, Any]:
                 first_examples(task, "test", piece.seed, recipe.evaluation.max_examples),
             )
         )  # fmt: skip
-    data = FewShotData(task=task, train=train.rows, dev=dev.rows, dev_examples=dev.examples)
+    data = FewShotData(task=task, train=train, dev=dev)
     adapted = adapt(model, piece.method, data, recipe.adapt, recipe.evaluation, relatives(suite, model, task.name))
-    predictions = answers(adapted.model, tests.rows, recipe.evaluation, recipe.text.max_output)
+    predicted = predictions(adapted.model, tests, recipe.evaluation, recipe.text.max_output)
+    scores = task.score(predicted, tests.examples)
     outcome = {
         "task": task.name, "seed": piece.seed, "method": piece.method, "metric": task.metric,
-        "score": task.score(predictions, tests.examples), "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
+        "score": scores[task.metric], "scores": scores, "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
     }  # fmt: skip
     if full:  # the backbone itself was trained: the next piece starts from the pretrained one
         model.network.load_state_dict(pretrained, strict=False)
     else:
         save_adapted(piece, folder, adapted.model, task, outcome)
     piece.result_file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(piece.result_file, json.dumps(outcome | {"predictions": predictions}, ensure_ascii=False))
+    write_file(piece.result_file, json.dumps(outcome | {"predictions": predicted}, ensure_ascii=False))
     return outcome
 
 

@@ -13,7 +13,6 @@ from safetensors.torch import save
 from polyray.analysis.allocation import analyse, features
 from polyray.analysis.recovery import assignment_accuracy, recovery_ami
 from polyray.files import write_file
-from polyray.objectives.batches import Sampler
 from polyray.routing import Allocation, module_of
 from polyray.runs.run import Run
 from polyray.runs.state import load_state, save_state
@@ -24,6 +23,7 @@ from polyray.training.data import mean_score, partition_tasks
 from polyray.training.loop import Report, Training
 from polyray.training.model import Modular
 from polyray.training.optimizers import adam_tensors, load_adam
+from polyray.training.sampler import Sampler
 from polyray.training.worker import Worker
 
 SKILLS = "skills"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyray.modules.site import mixing
-from polyray.objectives.batches import Batch
+from polyray.objectives import Batch
 from polyray.training.model import Modular
 from polyray.training.optimizers import OptimizerOptions, set_rates, trained
 
@@ -79,6 +79,7 @@ def fit(
                 loss = _backward(training, batch, accumulate, precision)
             lost += loss.item() / accumulate
             tokens += batch.n_tokens
+        _complete(training.model.heads)
         training.reduce(trained(training.adam))
         nn.utils.clip_grad_norm_(trained(training.adam), options.clip)
         training.adam.step()
@@ -95,10 +96,17 @@ def fit(
 
 
 def _backward(training: Training, batch: Batch, accumulate: int, precision: Precision) -> Tensor:
-    device = batch.tokens.device.type
+    device = batch.weights.device.type
     half = torch.autocast(device, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
     with mixing(training.model.inventory):
         with half:
             loss: Tensor = training.forward(batch, training.noise)
         (loss / accumulate).backward()
     return loss.detach()
+
+
+def _complete(heads: nn.Module) -> None:
+    """Give heads that no example of the batches uses a gradient of 0, so that all workers step alike."""
+    for parameter in heads.parameters():
+        if parameter.requires_grad and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)

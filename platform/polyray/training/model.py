@@ -4,40 +4,43 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from polyray.backbones import Backbone, load_backbone
-from polyray.backbones.backbone import pooled
+from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.presets import SHARED_INPUTS, site_patterns
-from polyray.objectives.batches import IGNORED, Batch
+from polyray.objectives import OBJECTIVES, Batch, head_of, heads_for
 from polyray.routing import ROUTERS, Router
 from polyray.skills.inventory import InventoryFolder, restore_parameters
 from polyray.skills.spec import InventorySpec
-
-SHARPNESS = 20.0  # cosines are multiplied by it before the softmax, as sentence-transformers does
+from polyray.tasks import Task
 
 
 class Modular(nn.Module):
     """forward(batch) is the mean loss of the batch under its tasks' mix.
 
     Attributes:
-        backbone, inventory, router.
+        backbone, inventory, router: the network, its skills and their allocation to tasks.
+        heads: what tasks have of their own on top of the backbone, by the keys of their objective.
     """
 
-    def __init__(self, backbone: Backbone, inventory: Inventory, router: Router) -> None:
+    def __init__(
+        self, backbone: Backbone, inventory: Inventory, router: Router, heads: Mapping[str, nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.network, self.inventory = backbone.network, inventory
         self.router = router
+        self.heads = nn.ModuleDict(heads)
 
     def forward(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         """Call it inside `mixing(model.inventory)`, and `backward()` too; the router's noise comes from `generator`."""
         self.inventory.set_mix(self.router(batch.tasks, generator))
-        loss = objective(self.backbone, batch)
+        losses = OBJECTIVES[batch.objective].loss(self, batch)
+        loss = (losses * batch.weights).sum()
         log_prior = self.router.log_prior()
         return loss if log_prior is None else loss - log_prior
 
@@ -50,30 +53,47 @@ class Modular(nn.Module):
         restore_parameters(dict(self.network.named_parameters()), state)
 
     def heads_state(self) -> dict[str, Tensor]:
-        """No heads."""
-        return {}
+        """The tensors of the heads as KEY/PARAMETER."""
+        heads = self.heads.items()
+        return {f"{key}/{name}": tensor for key, head in heads for name, tensor in head.state_dict().items()}
 
     def load_heads_state(self, state: Mapping[str, Tensor]) -> None:
-        """No heads."""
+        """Restore what `heads_state` returned; heads that the model lacks are made.
+
+        Raises:
+            InputError: a head is of an unknown objective, or has other tensors.
+        """
+        for key in dict.fromkeys(name.partition("/")[0] for name in state):
+            if key not in self.heads:
+                self.heads[key] = head_of(self.backbone, key).to(device_of(self.network))
+            prefix = f"{key}/"
+            tensors = {name.removeprefix(prefix): x for name, x in state.items() if name.startswith(prefix)}
+            try:
+                self.heads[key].load_state_dict(tensors)
+            except RuntimeError as error:  # torch's own for missing, left over and misshapen tensors
+                raise InputError(f"The head {key!r} does not fit: {error}") from None
 
 
-def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[str], generator: torch.Generator) -> Modular:
-    """A fresh inventory and router on `backbone`.
+def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[Task], generator: torch.Generator) -> Modular:
+    """A fresh inventory, router and heads for `tasks` on `backbone`.
 
     Raises:
-        InputError: the spec does not fit the backbone, or its router not its modules.
+        InputError: the spec or the tasks do not fit the backbone, or its router not its modules.
     """
     check_mixable(spec)
     patterns = site_patterns(backbone.family, spec.modules.sites)
     layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
-    router = ROUTERS[spec.routing.kind](tasks, layout, spec.routing.options, generator)
-    return _on_backbone(backbone, spec, patterns, router, generator)
+    names = [task.name for task in tasks]
+    router = ROUTERS[spec.routing.kind](names, layout, spec.routing.options, generator)
+    model = _on_backbone(backbone, spec, patterns, router, generator)
+    model.heads.update(heads_for(backbone, tasks, generator))
+    return model
 
 
 def rebuild(
     backbone: Backbone, spec: InventorySpec, tasks: Sequence[str], router_state: Mapping[str, Tensor]
 ) -> Modular:
-    """An inventory on `backbone` with the router that `router_state` was taken from; skills are yet to be loaded.
+    """An inventory on `backbone` with the router of `router_state`; skills and heads are yet to be loaded.
 
     Raises:
         InputError: the spec does not fit the backbone.
@@ -127,21 +147,3 @@ def check_mixable(spec: InventorySpec) -> None:
     if not router.by_task and not module.by_token:
         able = ", ".join(name for name, entry in MODULES.items() if entry.by_token)
         raise InputError(f"routing.kind={routing} mixes token by token: modules.kind is one of {able}; found {kind}.")
-
-
-def objective(backbone: Backbone, batch: Batch) -> Tensor:
-    """Mean cross-entropy of the answers: per written token, or per example where one is chosen."""
-    if batch.labels is not None:
-        output = backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, labels=batch.labels)
-        loss: Tensor = output.loss
-        return loss
-    assert batch.chosen is not None
-    return functional.cross_entropy(scores(backbone, batch), batch.chosen, ignore_index=IGNORED)
-
-
-def scores(backbone: Backbone, batch: Batch) -> Tensor:
-    """[B, C], how well an encoder likes each answer; -inf where an answer is not among an example's candidates."""
-    assert batch.anchors is not None and batch.allowed is not None
-    hidden = backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
-    cosines = pooled(hidden, batch.mask) @ batch.anchors.to(hidden.dtype).T
-    return (SHARPNESS * cosines).float().masked_fill(~batch.allowed, float("-inf"))

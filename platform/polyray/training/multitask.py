@@ -1,5 +1,6 @@
 """Multi-task training as it runs on every worker."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from polyray.backbones import Backbone, load_backbone
-from polyray.objectives.batches import Batch, Sampler, collate, count_too_long
+from polyray.objectives import Batch
 from polyray.routing import RoutingOptions
 from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard
@@ -23,12 +24,13 @@ from polyray.training.data import (
     partition_tasks,
     pooled_examples,
 )
-from polyray.training.evaluation import answers, score
+from polyray.training.evaluation import predictions, score
 from polyray.training.journal import Journal, planted_allocation
 from polyray.training.loop import Training, fit
 from polyray.training.model import Modular, build
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.sampler import Sampler
 from polyray.training.worker import Worker
 
 
@@ -48,10 +50,11 @@ def train(payload: Mapping[str, Any], worker: Worker) -> None:
     examples = [example for task in tasks for example in first_examples(suite.tasks[task], "test", None, limit)]
     tests = encoded(backbone, suite, examples, recipe.text)
     spec = spec_of(recipe, suite)
-    model = build(backbone, spec, tasks, torch.Generator().manual_seed(recipe.training.seed))
+    generator = torch.Generator().manual_seed(recipe.training.seed)
+    model = build(backbone, spec, [suite.tasks[task] for task in tasks], generator)
     model.to(worker.device)
     if recipe.training.checkpointing:
-        backbone.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        backbone.model.activation_checkpointing_enable({"use_reentrant": False})
     adam = optimizer(model, recipe.training, recipe.training.backbone_lr)
     noise = torch.Generator(worker.device).manual_seed(recipe.training.seed + 1 + worker.rank)
     training = Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
@@ -65,9 +68,9 @@ def train(payload: Mapping[str, Any], worker: Worker) -> None:
     training.forward = _spread(recipe, model, worker, training)
     _train(recipe, training, data, journal)
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
-        predictions = answers(model, tests.rows, recipe.evaluation, recipe.text.max_output)
-        scores = score(suite.tasks, tests.examples, predictions)
-        too_long = count_too_long(data.rows, recipe.text)
+        predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
+        scores = score(suite.tasks, tests.examples, predicted)
+        too_long = sum(row.cut for row in data.encoded.rows)
         if worker.rank == 0:
             journal.end(training, scores, {"too_long": too_long}, planted_allocation(suite))
 
@@ -129,17 +132,18 @@ class _Data:
     def __init__(self, recipe: TrainingRecipe, suite: Suite, backbone: Backbone, worker: Worker) -> None:
         self._backbone, self._worker = backbone, worker
         tasks = partition_tasks(suite, "train")
-        by_task = [pooled_examples(suite.tasks[task], recipe.tasks.train_splits) for task in tasks]
-        self.rows = encoded(backbone, suite, [x for examples in by_task for x in examples], recipe.text).rows
-        self.fingerprints = {
-            task: examples_fingerprint(examples) for task, examples in zip(tasks, by_task, strict=True)
-        }
-        sizes = [len(examples) for examples in by_task]
+        by_task = {task: pooled_examples(suite.tasks[task], recipe.tasks.train_splits) for task in tasks}
+        self.encoded = encoded(backbone, suite, [x for examples in by_task.values() for x in examples], recipe.text)
+        self.fingerprints = {task: examples_fingerprint(examples) for task, examples in by_task.items()}
+        rows = Counter(row.example.task for row in self.encoded.rows)
+        sizes = [rows[task] for task in tasks]
         self._first = [sum(sizes[:task]) for task in range(len(sizes))]
         self.sampler = Sampler(sizes, recipe.training.batch, recipe.training.task_power, recipe.training.seed)
 
     def draw(self) -> Batch:
         """This worker's share of the next batch."""
         indices = [self._first[task] + row for task, row in self.sampler.draw()]
-        rows = [self.rows[index] for index in indices[self._worker.rank :: self._worker.world]]
-        return collate(self._backbone, rows).to(self._worker.device)
+        member, n_members = self._worker.rank, self._worker.world
+        rows = [self.encoded.rows[index] for index in indices[member::n_members]]
+        batch: Batch = self.encoded.objective.collate(self._backbone, rows, self.sampler.noise(member))
+        return batch.to(self._worker.device)

@@ -1,4 +1,4 @@
-"""Two speeds: skills learn slowly, routing fast, the backbone not at all or on its own."""
+"""Two speeds: skills and heads learn slowly, routing fast, the backbone not at all or at a rate of its own."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,11 +14,11 @@ class OptimizerOptions(Section):
     """Learning rates and their schedule, weight decay, clipping."""
 
     lr: float = Field(1e-3, gt=0)
-    """Peak learning rate of the skills."""
+    """Peak learning rate of the skills, and of the heads of tasks that have one."""
     routing_lr: float = Field(1e-1, gt=0)
     """Peak learning rate of the routing: the second speed (Ponti et al. 2023, section 2.3)."""
     weight_decay: float = Field(0.01, ge=0)
-    """Weight decay of skills and backbone; the routing has none."""
+    """Weight decay of skills, heads and backbone; the routing has none."""
     warmup: float = Field(0.06, ge=0, le=1)
     """Share of the steps over which learning rates rise; then they fall linearly to 0."""
     clip: float = Field(1.0, gt=0)
@@ -28,16 +28,17 @@ class OptimizerOptions(Section):
 
 
 def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.0) -> torch.optim.AdamW:
-    """AdamW over skills, routing and, where it has a learning rate, the backbone, which is frozen at 0."""
+    """AdamW over skills, routing, heads and, where it has a learning rate, the backbone, which is frozen at 0."""
     router = list(model.router.parameters())
-    own = {id(p) for p in (*model.inventory.parameters(), *router)}
-    base = [p for p in model.network.parameters() if id(p) not in own]
+    modular = {id(p) for p in (*model.inventory.parameters(), *router)}
+    base = [p for p in model.network.parameters() if id(p) not in modular]
     for parameter in base:
         parameter.requires_grad_(backbone_lr > 0)
     routing_lr = {"routing": options.routing_lr, "skills": options.lr}[model.router.speed]
     groups = [
         _group(list(model.inventory.parameters()), options.lr, options.weight_decay, "skills"),
         _group(router, routing_lr, 0.0, "routing"),
+        _group(list(model.heads.parameters()), options.lr, options.weight_decay, "heads"),
         _group(base if backbone_lr > 0 else [], backbone_lr, options.weight_decay, "backbone"),
     ]
     return torch.optim.AdamW(

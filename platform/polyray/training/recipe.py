@@ -7,10 +7,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from polyray.config import Section
 from polyray.modules.options import SkillOptions
-from polyray.objectives.batches import TextOptions
+from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.routing import RoutingOptions
 from polyray.tasks import TasksOptions
-from polyray.training.evaluation import EvaluationOptions
 from polyray.training.optimizers import OptimizerOptions
 
 

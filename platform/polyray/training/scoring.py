@@ -11,11 +11,11 @@ from pydantic import Field
 from polyray.config import Section
 from polyray.files import write_file
 from polyray.modules.site import without_skills
-from polyray.objectives.batches import TextOptions
+from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite
 from polyray.training.data import encoded, first_examples
-from polyray.training.evaluation import EvaluationOptions, answers, score
+from polyray.training.evaluation import predictions, score
 from polyray.training.model import load_model
 from polyray.training.recipe import SuiteConfig
 
@@ -67,14 +67,14 @@ def score_share(share: Share) -> dict[str, Any]:
     examples = [x for name in share.tasks for x in first_examples(suite.tasks[name], split, None, limit)]
     with without_skills(model.inventory):
         data = encoded(model.backbone, suite, examples, recipe.text)
-    predictions = answers(model, data.rows, recipe.evaluation, recipe.text.max_output)
+    predicted = predictions(model, data, recipe.evaluation, recipe.text.max_output)
     folder = share.out / PREDICTIONS
     folder.mkdir(exist_ok=True)
     for name in share.tasks:
         lines = [
-            json.dumps({"input": x.input, "outputs": x.outputs, "prediction": text}, ensure_ascii=False) + "\n"
-            for x, text in zip(examples, predictions, strict=True)
-            if x.task == name
+            json.dumps({**example.record(), "prediction": prediction}, ensure_ascii=False) + "\n"
+            for example, prediction in zip(data.examples, predicted, strict=True)
+            if example.task == name
         ]
         write_file(folder / f"{name}.jsonl", "".join(lines))
-    return {"scores": score(suite.tasks, examples, predictions)}
+    return {"scores": score(suite.tasks, data.examples, predicted)}

@@ -52,13 +52,19 @@ def write_training(out: Path, metrics: Mapping[str, Any]) -> None:
 def write_scores(out: Path, metrics: Mapping[str, Any], console: Console) -> None:
     """The report of an evaluation, and its table on the console."""
     write_page(out / REPORT, f"Evaluation: {out.name}", [_scores(metrics["tasks"], metrics["mean"])])
-    table = RichTable("task", "metric", "score", title="Scores")
+    table = RichTable("task", "metric", "score", "details", title="Scores")
     for name, values in metrics["tasks"].items():
-        for metric, value in values.items():
-            table.add_row(name, metric, f"{100 * value:.1f}")
+        metric, score, details = _figures(values)
+        table.add_row(name, metric, f"{score:.1f}", details)
     table.add_section()
-    table.add_row("mean", "", f"{100 * metrics['mean']:.1f}")
+    table.add_row("mean", "", f"{100 * metrics['mean']:.1f}", "")
     console.print(table)
+
+
+def _figures(values: Mapping[str, float]) -> tuple[str, float, str]:
+    """A task's own metric, which stands first among its figures, in percent, and the others as a text."""
+    (metric, score), *details = values.items()
+    return metric, 100 * score, ", ".join(f"{name} {value:.3g}" for name, value in details)
 
 
 def write_adaptation(out: Path, metrics: Mapping[str, Any]) -> None:
@@ -103,10 +109,8 @@ def _picture(figure: Figure, caption: str) -> Picture:
 
 
 def _scores(tasks: Mapping[str, Mapping[str, float]], mean: float) -> Section:
-    rows: list[list[str | float]] = [
-        [name, metric, 100 * value] for name, metrics in tasks.items() for metric, value in metrics.items()
-    ]
-    table = Table(header=["task", "metric", "score"], rows=[*rows, ["mean", "", 100 * mean]])
+    rows: list[list[str | float]] = [[name, *_figures(values)] for name, values in tasks.items()]
+    table = Table(header=["task", "metric", "score", "details"], rows=[*rows, ["mean", "", 100 * mean, ""]])
     return Section(heading="Test scores of the training tasks", blocks=[table])
 
 

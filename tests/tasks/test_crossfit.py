@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from polyray.tasks import SPLITS, Suite, TaskOptions, load_suite, read_all
+from polyray.tasks import SPLITS, Suite, TasksOptions, load_suite, read_all
 from polyray.tasks.choices import inline_choices
 from polyray.tasks.crossfit_metrics import CROSSFIT_METRICS
 
@@ -60,7 +60,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, **fields: object) -> Suite:
-    return load_suite("crossfit", TaskOptions.model_validate({"path": str(folder), **fields}))
+    return load_suite(TasksOptions.model_validate({"kind": "crossfit", "path": str(folder), **fields}))
 
 
 def test_the_files_become_examples_with_the_tasks_name_before_the_input(folder: Path) -> None:
@@ -87,7 +87,7 @@ def test_seeds_keep_the_order_of_crossfit_and_the_first_is_the_default(folder: P
 def test_further_columns_are_further_accepted_answers(folder: Path) -> None:
     task = load(folder).tasks["trivia"]
     assert task.examples("test")[0].outputs == ("London", "the city of London", "in London")
-    assert task.score([" In london! "], task.examples("test")) == 1.0
+    assert task.score([" In london! "], task.examples("test")) == {"EM": 1.0}
 
 
 def test_options_inside_the_input_become_the_examples_choices(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_the_first_answer_of_every_example_scores_one(folder: Path) -> None:
     for task in load(folder).tasks.values():
         for split in SPLITS:
             examples = task.examples(split)
-            assert task.score([example.outputs[0] for example in examples], examples) == 1.0
+            assert task.score([example.outputs[0] for example in examples], examples) == {task.metric: 1.0}
 
 
 def test_reading_needs_no_network(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,8 +55,8 @@ def test_no_word_is_in_two_splits_or_samples_but_for_the_shared_test_split(suite
 def test_gold_answers_score_one(suite: Suite) -> None:
     for task in suite.tasks.values():
         rows = task.examples("test")
-        assert task.score([row.outputs[0] for row in rows], rows) == 1
-        assert task.score([row.input for row in rows], rows) < 0.6
+        assert task.score([row.outputs[0] for row in rows], rows) == {"EM": 1}
+        assert task.score([row.input for row in rows], rows)["EM"] < 0.6
 
 
 def test_every_output_is_its_tasks_skills_applied_in_their_order(suite: Suite) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from polyray.tasks import SPLITS, Suite, TaskOptions, load_suite, read_all
+from polyray.tasks import SPLITS, FolderOptions, Suite, TasksOptions, load_suite, read_all
 
 DATA = Path(os.environ.get("POLYRAY_DATA", Path(__file__).parents[1] / "../shared/data")) / "crossfit"
 
@@ -19,7 +19,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def suite() -> Suite:
-    return load_suite("crossfit", TaskOptions(path=str(DATA)))
+    return load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(DATA))))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_the_first_answer_of_every_example_scores_one(suite: Suite) -> None:
             for seed in task.seeds if split != "test" else task.seeds[:1]:
                 examples = task.examples(split, seed)
                 gold = [example.outputs[0] for example in examples]
-                assert task.score(gold, examples) == pytest.approx(1.0), (name, split, seed)
+                assert task.score(gold, examples) == pytest.approx({task.metric: 1.0}), (name, split, seed)
 
 
 def test_the_test_files_are_the_same_for_every_seed(suite: Suite) -> None:
@@ -74,14 +74,14 @@ def test_several_answers_stand_where_the_cards_say(suite: Suite, cards: dict[str
 @pytest.mark.parametrize("name", sorted(file.stem for file in (DATA / "custom_tasks_splits").glob("*.json")))
 def test_every_partition_loads_as_written(name: str) -> None:
     written = json.loads((DATA / "custom_tasks_splits" / f"{name}.json").read_text(encoding="utf-8"))
-    suite = load_suite("crossfit", TaskOptions(path=str(DATA), partition=name))
+    suite = load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(DATA), partition=name)))
     assert suite.partition == {split: tuple(written.get(split, ())) for split in SPLITS}
 
 
 def test_without_its_tasks_json_the_folder_gives_the_same_labels(suite: Suite, tmp_path: Path) -> None:
     for name in ("blimp-anaphor_gender_agreement", "poem_sentiment", "aqua_rat"):
         (tmp_path / name).symlink_to(DATA / name)
-    plain = load_suite("crossfit", TaskOptions(path=str(tmp_path)))
+    plain = load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(tmp_path))))
     for name, task in plain.tasks.items():
         known = suite.tasks[name]
         assert (task.metric, task.has_choices) == (known.metric, known.has_choices)

@@ -3,7 +3,9 @@
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
-from polyray.tasks import SPLITS, TASKS, Suite, TaskOptions, load_suite, read_all
+from polyray.tasks import SPLITS, TASKS, Suite, TasksOptions, TextAnswers, load_suite, read_all
 
 ROWS = {"train": [("fine film", "good"), ("dull film", "bad")], "dev": [("so-so", "bad")], "test": [("lovely", "good")]}
 
@@ -51,6 +53,7 @@ def planted(root: Path) -> dict[str, object]:
     return {}
 
 
+GOLD: dict[type, Callable[[Any], Any]] = {TextAnswers: lambda example: example.outputs[0]}  # perfect predictions
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
     "crossfit": crossfit, "hub": hub, "jsonl": jsonl, "planted": planted,
 }  # fmt: skip
@@ -60,7 +63,7 @@ MADE: dict[str, Callable[[Path], dict[str, object]]] = {
 def suite(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suite:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    return load_suite(request.param, TaskOptions.model_validate(MADE[request.param](tmp_path)))
+    return load_suite(TasksOptions.model_validate({"kind": request.param, **MADE[request.param](tmp_path)}))
 
 
 def test_every_example_belongs_to_its_task_and_can_be_answered(suite: Suite) -> None:
@@ -68,15 +71,19 @@ def test_every_example_belongs_to_its_task_and_can_be_answered(suite: Suite) -> 
         task = suite.tasks[name]
         assert examples and task.name == name
         for example in examples:
-            assert example.task == name and example.input and example.outputs
-            assert task.labels is None or set(example.outputs) <= set(task.labels)
+            assert example.task == name and example.line and len(example.line.splitlines()) == 1
+            assert json.loads(json.dumps(example.record())) == example.record()
+            assert hash(example) == hash(replace(example))
+            gold = GOLD[type(example)](example)
+            assert task.labels is None or {*([gold] if isinstance(gold, str) else gold)} <= set(task.labels)
 
 
 def test_the_right_answers_score_one(suite: Suite) -> None:
     for task in suite.tasks.values():
         lookup(METRICS, task.metric, "metric")
         examples = task.examples("train")
-        assert task.score([example.outputs[0] for example in examples], examples) == pytest.approx(1)
+        scores = task.score([GOLD[type(example)](example) for example in examples], examples)
+        assert next(iter(scores.items())) == (task.metric, pytest.approx(1))
 
 
 def test_a_partition_names_tasks_of_the_suite(suite: Suite) -> None:

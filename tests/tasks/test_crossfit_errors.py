@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from polyray.errors import InputError
-from polyray.tasks import Suite, TaskOptions, load_suite, read_all
+from polyray.tasks import Suite, TasksOptions, load_suite, read_all
 
 LINES = {
     "feelings": (16, "fine film\tgood\ndull film\tbad\n"),
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, **fields: object) -> Suite:
-    return load_suite("crossfit", TaskOptions.model_validate({"path": str(folder), **fields}))
+    return load_suite(TasksOptions.model_validate({"kind": "crossfit", "path": str(folder), **fields}))
 
 
 @pytest.mark.parametrize(
@@ -148,8 +148,3 @@ def test_a_folder_without_tasks_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_split_or_seed_is_an_input_error(folder: Path, split: str, seed: int | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load(folder).tasks["quiz"].examples(split, seed)
-
-
-def test_an_unknown_suite_is_an_input_error() -> None:
-    with pytest.raises(InputError, match="No suite is called 'crosfit'. Did you mean 'crossfit'"):
-        load_suite("crosfit", TaskOptions())

@@ -9,7 +9,8 @@ import pytest
 
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.tasks import SPLITS, Suite, TaskOptions, load_suite, read_all
+from polyray.tasks import SPLITS, HubOptions, Suite, TasksOptions, load_suite, read_all
+from polyray.training.recipe import SuiteConfig
 
 
 def write_lines(file: Path, rows: list[dict[str, object]]) -> None:
@@ -35,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path, **fields: object) -> Suite:
-    return load_suite("jsonl", TaskOptions.model_validate({"path": str(folder), "prompt_name": False, **fields}))
+    return load_suite(
+        TasksOptions.model_validate({"kind": "jsonl", "path": str(folder), "prompt_name": False, **fields})
+    )
 
 
 def test_folders_and_lone_files_are_tasks(folder: Path) -> None:
@@ -76,7 +79,7 @@ def test_a_repeated_input_of_a_lone_file_stays_in_one_split(folder: Path) -> Non
 def test_the_first_answer_of_every_example_scores_one(folder: Path) -> None:
     for task in load(folder).tasks.values():
         examples = task.examples("train")
-        assert task.score([example.outputs[0] for example in examples], examples) == 1.0
+        assert task.score([example.outputs[0] for example in examples], examples) == {task.metric: 1.0}
 
 
 def test_a_partition_beside_the_tasks_is_used(folder: Path) -> None:
@@ -152,7 +155,7 @@ def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hub(name: str, source: dict[str, object]) -> Suite:
-    return load_suite("hub", TaskOptions.model_validate({"hub": {name: source}, "prompt_name": False}))
+    return load_suite(TasksOptions.model_validate({"kind": "hub", "hub": {name: source}, "prompt_name": False}))
 
 
 def parquet_folder(root: Path) -> Path:
@@ -239,10 +242,12 @@ def test_a_wrong_hub_option_is_explained(hub_cache: Path, change: dict[str, obje
 
 def test_the_hub_suite_without_datasets_says_what_to_set() -> None:
     with pytest.raises(InputError, match=r"set tasks.hub.NAME.path"):
-        load_suite("hub", TaskOptions())
+        load_suite(TasksOptions(kind="hub"))
 
 
 def test_hub_tasks_can_be_set_on_the_command_line() -> None:
-    options = load_config(TaskOptions, overrides=["hub.rte.path=super_glue", "hub.rte.input=x {p}", "hub.rte.output=l"])
-    rte = options.hub["rte"]
+    fields = ["path=super_glue", "input=x {p}", "output=l"]
+    config = load_config(SuiteConfig, overrides=["suite=hub", *(f"tasks.hub.rte.{field}" for field in fields)])
+    assert isinstance(config.tasks.options, HubOptions)
+    rte = config.tasks.options.hub["rte"]
     assert (rte.path, rte.input, rte.output) == ("super_glue", "x {p}", "{l}")

@@ -1,0 +1,189 @@
+"""Written answers: the network reads an input and writes the answer, or scores given answers by their likelihood."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from polyray.backbones import Backbone
+from polyray.backbones.backbone import device_of
+from polyray.backbones.text import padded
+from polyray.errors import InputError
+from polyray.objectives.lengths import TooLong, first_tokens, longest_input
+from polyray.objectives.objective import IGNORED, Network, in_batches, on_device
+from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.tasks import Task, TextAnswers
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRow:
+    """One example as token numbers: the input, the target, and the candidates among which it may be ranked."""
+
+    example: TextAnswers
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    candidates: tuple[str, ...]
+    cut: bool
+
+    @property
+    def n_read(self) -> int:
+        """Tokens of the input."""
+        return len(self.input)
+
+    @property
+    def n_written(self) -> int:
+        """Tokens of the target."""
+        return len(self.output)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AnswerBatch:
+    """Inputs and targets as tensors.
+
+    tokens, mask: [B, T]. labels: [B, L], at each position the token that the network writes next, IGNORED elsewhere.
+    decoder_tokens: [B, L], the decoder's inputs; None where the answer continues the input (L = T).
+    """
+
+    objective: str
+    tasks: tuple[str, ...]
+    weights: Tensor
+    n_tokens: int
+    tokens: Tensor
+    mask: Tensor
+    labels: Tensor
+    decoder_tokens: Tensor | None
+
+    def to(self, device: torch.device) -> "AnswerBatch":
+        """This batch on `device`."""
+        return on_device(self, device)
+
+
+class Answers:
+    """An input text is read, an answer written: cross-entropy of its tokens."""
+
+    name, predicts, otherwise = "answers", "answers", "choices"
+    needs = "a backbone that writes (seq2seq or causal)"
+
+    def fits(self, backbone: Backbone) -> bool:
+        """Whether the backbone writes."""
+        return backbone.writes
+
+    def encode(
+        self, backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[TextAnswers], text: TextOptions
+    ) -> list[AnswerRow]:
+        """Each example as the tokens of its input and of its first answer.
+
+        Raises:
+            InputError: a text is too long.
+        """
+        limit = longest_input(backbone, text)
+        too_long = TooLong(text, f"text.max_input={limit} or text.max_output={text.max_output}")
+        rows = []
+        for example in examples:
+            read, written = backbone.text.encode(example.input), backbone.text.continuation(example.outputs[0])
+            cut = len(read) > limit or len(written) > text.max_output
+            if cut:
+                too_long.add(example.task, max(len(read), len(written)))
+                read = read[-limit:] if backbone.continues else first_tokens(read, limit)
+                written = first_tokens(written, text.max_output)
+            candidates = example.choices or tasks[example.task].labels or ()
+            rows.append(
+                AnswerRow(example=example, input=tuple(read), output=tuple(written), candidates=candidates, cut=cut)
+            )
+        too_long.check(len(examples))
+        return rows
+
+    def collate(
+        self, backbone: Backbone, rows: Sequence[AnswerRow], generator: torch.Generator | None = None
+    ) -> AnswerBatch:
+        """Inputs and targets side by side, or one behind the other where an answer continues the input."""
+        n_written = torch.tensor([row.n_written for row in rows])
+        read = [(*row.input, *row.output) if backbone.continues else row.input for row in rows]
+        tokens = padded(read, backbone.text.pad)
+        decoder_tokens = None
+        if backbone.continues:
+            labels = torch.full_like(tokens.ids, IGNORED)
+            for index, row in enumerate(rows):
+                span = slice(row.n_read - 1, row.n_read + row.n_written - 1)
+                labels[index, span] = torch.tensor(row.output, dtype=torch.long)
+        else:
+            written = padded([row.output for row in rows], 0)
+            labels = written.ids.masked_fill(written.mask == 0, IGNORED)
+            decoder_tokens = backbone.decoder_tokens(labels)
+        return AnswerBatch(
+            objective=self.name, tasks=tuple(row.example.task for row in rows), weights=n_written / n_written.sum(),
+            n_tokens=sum(row.n_read + row.n_written for row in rows), tokens=tokens.ids, mask=tokens.mask,
+            labels=labels, decoder_tokens=decoder_tokens,
+        )  # fmt: skip
+
+    def loss(self, network: Network, batch: AnswerBatch) -> Tensor:
+        """[B], mean cross-entropy of each answer's tokens."""
+        decoder = {} if batch.decoder_tokens is None else {"decoder_input_ids": batch.decoder_tokens}
+        output = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False, **decoder)
+        return mean_cross_entropy(output.logits, batch.labels)
+
+    def predict(
+        self, network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int
+    ) -> list[str]:
+        """The written answers, or with `options.method` rank the likeliest candidates.
+
+        Raises:
+            InputError: answers are to be ranked, and a row has none to choose among.
+        """
+        if options.method == "rank":
+            return self.rank(network, rows, options.batch)
+        return in_batches(network, rows, options.batch, lambda batch: written(network, batch, options, max_output))
+
+    def rank(self, network: Network, rows: Sequence[AnswerRow], size: int) -> list[str]:
+        """The likeliest of each row's candidates, by mean log-likelihood per token; `size` of them at once.
+
+        Raises:
+            InputError: a row has no candidates.
+        """
+        open_ended = [row.example.task for row in rows if not row.candidates]
+        if open_ended:
+            raise InputError(
+                f"Task {open_ended[0]!r} has no closed set of answers to rank: use evaluation.method=generate."
+            )
+        tokens = {text: tuple(network.backbone.text.continuation(text)) for row in rows for text in row.candidates}
+        answered = [replace(row, output=tokens[text]) for row in rows for text in row.candidates]
+        device = device_of(network.backbone.network)
+
+        def losses(batch: list[AnswerRow]) -> list[float]:
+            values: list[float] = self.loss(network, self.collate(network.backbone, batch).to(device)).tolist()
+            return values
+
+        values = iter(in_batches(network, answered, size, losses))
+        return [min([(next(values), text) for text in row.candidates], key=itemgetter(0))[1] for row in rows]
+
+    def head_key(self, task: Task) -> str:
+        """No head: the backbone's own writes."""
+        return ""
+
+    def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> None:
+        """None."""
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of each row's labels, 0 where it has none: logits [B, L, V], labels [B, L] -> [B]."""
+    losses = functional.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return losses.view(labels.shape).sum(1) / (labels != IGNORED).sum(1).clamp_min(1)
+
+
+def written(network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int) -> list[str]:
+    """The answers that the network writes to a batch of rows whose mix is in force."""
+    backbone = network.backbone
+    read = padded([row.input for row in rows], backbone.text.pad, left=backbone.continues)
+    device = device_of(backbone.network)
+    ids = backbone.model.generate(  # type: ignore[operator]
+        input_ids=read.ids.to(device), attention_mask=read.mask.to(device), max_new_tokens=max_output,
+        num_beams=options.beams, do_sample=options.sample, pad_token_id=backbone.text.pad,
+        eos_token_id=backbone.text.eos, **({"temperature": options.temperature} if options.sample else {}),
+    )  # fmt: skip
+    skipped = read.ids.shape[1] if backbone.continues else 1  # the prompt, or the decoder's start
+    return [backbone.text.decode(answer[skipped:]) for answer in ids.tolist()]

@@ -1,0 +1,46 @@
+"""Limits of lengths: texts that are too long are cut, or counted and refused."""
+
+from collections.abc import Sequence
+
+from polyray.backbones import Backbone
+from polyray.errors import InputError
+from polyray.objectives.options import TextOptions
+
+
+def longest_input(backbone: Backbone, text: TextOptions) -> int:
+    """Tokens of an input at most."""
+    return min(text.max_input, backbone.reach) if backbone.reach else text.max_input
+
+
+def first_tokens(ids: Sequence[int], limit: int) -> list[int]:
+    """The first tokens, at most `limit`; of a longer text the last one stays, which is an end or a separator."""
+    return list(ids) if len(ids) <= limit else [*ids[: limit - 1], ids[-1]]
+
+
+class TooLong:
+    """The examples of which tokens were cut off.
+
+    limits: in words, with the fields that set them.
+    """
+
+    def __init__(self, text: TextOptions, limits: str) -> None:
+        self._text, self._limits = text, limits
+        self._lengths: list[tuple[int, str]] = []
+
+    def add(self, task: str, n_tokens: int) -> None:
+        """One more example, of this task and this length."""
+        self._lengths.append((n_tokens, task))
+
+    def check(self, n_examples: int) -> None:
+        """Refuse the examples, `n_examples` in all, if some are too long and may not be cut.
+
+        Raises:
+            InputError: that is so; the message counts them.
+        """
+        if not self._lengths or self._text.too_long == "truncate":
+            return
+        longest, task = max(self._lengths)
+        raise InputError(
+            f"{len(self._lengths)} of {n_examples} examples are longer than {self._limits} tokens (longest: {longest}, "
+            f"task {task!r}). Raise the limits, or set text.too_long=truncate to cut them."
+        )

@@ -1,0 +1,162 @@
+"""An objective's interface: how the examples of a task are put to a network."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, Self, TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from polyray.backbones import Backbone
+from polyray.backbones.backbone import Switchable, evaluating, longest_first
+from polyray.modules.attach import Inventory
+from polyray.modules.site import mixing
+from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.routing import Router
+from polyray.tasks import Example, Task
+
+B = TypeVar("B")
+R = TypeVar("R", bound="Row")
+P = TypeVar("P")
+
+IGNORED = -100  # labels that no loss counts, as torch and transformers have it
+
+
+class Row(Protocol):
+    """One example as numbers.
+
+    Attributes:
+        example: the example that the row was made of, or the piece of one.
+        cut: whether tokens of it were cut off.
+    """
+
+    @property
+    def example(self) -> Example: ...
+
+    @property
+    def cut(self) -> bool: ...
+
+    @property
+    def n_read(self) -> int:
+        """Tokens that the network reads."""
+
+    @property
+    def n_written(self) -> int:
+        """Tokens of the answer that the network writes; 0 where it writes none."""
+
+
+class Batch(Protocol):
+    """Some rows as tensors, with all that the loss needs.
+
+    Attributes:
+        objective: key of OBJECTIVES of the objective whose batch it is.
+        tasks: the name of each example's task.
+        weights: [B], each example's share in the batch's mean loss; they sum to 1.
+        n_tokens: tokens read and written, padding left out.
+    """
+
+    @property
+    def objective(self) -> str: ...
+
+    @property
+    def tasks(self) -> tuple[str, ...]: ...
+
+    @property
+    def weights(self) -> Tensor: ...
+
+    @property
+    def n_tokens(self) -> int: ...
+
+    def to(self, device: torch.device) -> Self:
+        """This batch on `device`."""
+
+
+class Network(Switchable, Protocol):
+    """What an objective computes with: a backbone that carries an inventory, its router, and heads by key."""
+
+    @property
+    def backbone(self) -> Backbone: ...
+
+    @property
+    def inventory(self) -> Inventory: ...
+
+    @property
+    def router(self) -> Router: ...
+
+    @property
+    def heads(self) -> nn.ModuleDict: ...
+
+
+class Objective(Protocol):
+    """How a task is put to a network; an entry of OBJECTIVES.
+
+    Rows and batches are of the objective's own classes. `encode` is called before skills are on the backbone, `loss`
+    inside `mixing` with the mix of the batch's tasks in force.
+
+    Attributes:
+        name: its key in OBJECTIVES.
+        predicts: the kind of its predictions, which a task's metric must score.
+        needs: the kind of backbone that it needs, in words.
+        otherwise: key of the objective that takes its place on a backbone that it does not fit; empty: none does.
+    """
+
+    name: str
+    predicts: str
+    needs: str
+    otherwise: str
+
+    def fits(self, backbone: Backbone) -> bool:
+        """Whether the backbone can do what the objective needs."""
+
+    def encode(
+        self, backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Any], text: TextOptions
+    ) -> list[Any]:
+        """The examples as rows.
+
+        Raises:
+            InputError: a text is longer than `text` allows, or an example lacks what the objective needs.
+        """
+
+    def collate(self, backbone: Backbone, rows: Sequence[Any], generator: torch.Generator | None = None) -> Any:
+        """The batch of some rows; what training draws anew for each batch comes from `generator`.
+
+        Without a generator nothing depends on chance, nor on the rows beside a row.
+        """
+
+    def loss(self, network: Network, batch: Any) -> Tensor:
+        """[B], the loss of each example: the mean over what is predicted in it; 0 where nothing is."""
+
+    def predict(self, network: Network, rows: Sequence[Any], options: EvaluationOptions, max_output: int) -> list[Any]:
+        """The prediction for each row; tasks may be mixed freely. It writes at most `max_output` tokens.
+
+        Raises:
+            InputError: `options` ask for something that a row does not allow.
+        """
+
+    def head_key(self, task: Task) -> str:
+        """The key under which tasks share a head, beginning with the objective's name; empty: the task has none."""
+
+    def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module | None:
+        """A fresh head for the tasks of this key; None where it is empty."""
+
+
+def on_device(batch: B, device: torch.device) -> B:
+    """A batch, which is a frozen dataclass, with its tensors on `device`."""
+    tensors = {name: x.to(device) for name, x in vars(batch).items() if isinstance(x, Tensor)}
+    return cast(B, replace(cast(Any, batch), **tensors))
+
+
+@torch.no_grad()
+def in_batches(network: Network, rows: Sequence[R], size: int, step: Callable[[list[R]], Sequence[P]]) -> list[P]:
+    """The results of `step` for all rows, in their order, from batches of `size` rows of similar length.
+
+    The mix of each batch's tasks is in force while `step` runs, in evaluation mode.
+    """
+    results: dict[int, P] = {}
+    with evaluating(network):
+        for indices in longest_first([row.n_read for row in rows], size):
+            chosen = [rows[index] for index in indices]
+            mix = network.router(tuple(row.example.task for row in chosen))
+            with mixing(network.inventory, mix):
+                results.update(zip(indices, step(chosen), strict=True))
+    return [results[index] for index in range(len(rows))]

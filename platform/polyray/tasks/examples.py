@@ -1,0 +1,38 @@
+"""The kinds of example that tasks hold."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Example(Protocol):
+    """One example of a task: frozen and hashable, so that repeats are dropped by comparing examples."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+
+    @property
+    def line(self) -> str:
+        """The whole example as one text, for fingerprints of data."""
+
+    def record(self) -> dict[str, Any]:
+        """The example as JSON, to stand beside its prediction."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextAnswers:
+    """An input text with its accepted answers."""
+
+    task: str
+    input: str
+    outputs: tuple[str, ...]  # accepted answers, the first is the training target
+    choices: tuple[str, ...] | None = None  # this example's own candidates; None: the task's labels
+
+    @property
+    def line(self) -> str:
+        """Input and outputs, separated by tabs."""
+        return "\t".join((self.input, *self.outputs))
+
+    def record(self) -> dict[str, Any]:
+        """Input and outputs."""
+        return {"input": self.input, "outputs": list(self.outputs)}
