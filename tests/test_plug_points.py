@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.config import Section, load_config
-from polyray.metrics import METRICS
+from polyray.metrics import METRICS, AnswerMetric
 from polyray.modules.changes import Change
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
@@ -21,8 +21,7 @@ from polyray.modules.site import Mixed, StackOptions, no_changes, slices
 from polyray.routing import ROUTERS, Allocation, NewRow, Router
 from polyray.routing.names import TaskNames, distinct
 from polyray.skills.inventory import load_inventory
-from polyray.tasks import TASKS, Suite, SuiteKind, Task, load_suite
-from polyray.tasks.task import Example as TextExample
+from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
@@ -219,10 +218,10 @@ class NumbersOptions(Section):
 def numbers(options: NumbersOptions) -> Suite:
     words = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")[: options.up_to + 1]
 
-    def read(step: int, split: str, seed: int) -> tuple[TextExample, ...]:
+    def read(step: int, split: str, seed: int) -> tuple[TextAnswers, ...]:
         shift = {"train": 0, "dev": 1, "test": 2}[split]
         return tuple(
-            TextExample(task=f"plus-{step}", input=words[n], outputs=(words[(n + step) % len(words)],))
+            TextAnswers(task=f"plus-{step}", input=words[n], outputs=(words[(n + step) % len(words)],))
             for n in range(shift, len(words))
         )
 
@@ -238,7 +237,7 @@ def numbers(options: NumbersOptions) -> Suite:
 def test_a_suite_and_a_metric_from_outside_are_trained_on_adapted_to_and_scored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(METRICS, "initial", initial)
+    monkeypatch.setitem(METRICS, "initial", AnswerMetric(name="initial", function=initial))
     monkeypatch.setitem(TASKS, "numbers", SuiteKind(about="numbers", Options=NumbersOptions, load=numbers))
     train_adapt_and_load(tmp_path, "suite=numbers", "tasks.up_to=5", planted=False)
     scores = json.loads((tmp_path / "trained.json").read_text())["tasks"]

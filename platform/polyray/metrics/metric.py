@@ -5,23 +5,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-
 Function = Callable[[Sequence[Any], Sequence[Any]], float]
 
 
 class Metric(Protocol):
-    """A score of a task's predictions; an entry of METRICS.
-
-    Attributes:
-        name: its name in results.
-        scores: the kind of predictions that it scores, as objectives name it (`Objective.predicts`).
-    """
+    """A score of a task's predictions; an entry of METRICS."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in results."""
 
     @property
-    def scores(self) -> str: ...
+    def scores(self) -> str:
+        """The kind of predictions that it scores, as objectives name it (`Objective.predicts`)."""
 
     def score(self, predictions: Sequence[Any], examples: Sequence[Any]) -> dict[str, float]:
         """First the metric itself under its name, 1 is perfect and never NaN; then more figures, under other names.

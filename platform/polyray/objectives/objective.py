@@ -23,18 +23,15 @@ IGNORED = -100  # labels that no loss counts, as torch and transformers have it
 
 
 class Row(Protocol):
-    """One example as numbers.
-
-    Attributes:
-        example: the example that the row was made of, or the piece of one.
-        cut: whether tokens of it were cut off.
-    """
+    """One example as numbers."""
 
     @property
-    def example(self) -> Example: ...
+    def example(self) -> Example:
+        """The example that the row was made of, or the piece of one."""
 
     @property
-    def cut(self) -> bool: ...
+    def cut(self) -> bool:
+        """Whether tokens of it were cut off."""
 
     @property
     def n_read(self) -> int:
@@ -46,45 +43,46 @@ class Row(Protocol):
 
 
 class Batch(Protocol):
-    """Some rows as tensors, with all that the loss needs.
-
-    Attributes:
-        objective: key of OBJECTIVES of the objective whose batch it is.
-        tasks: the name of each example's task.
-        weights: [B], each example's share in the batch's mean loss; they sum to 1.
-        n_tokens: tokens read and written, padding left out.
-    """
+    """Some rows as tensors, with all that the loss needs."""
 
     @property
-    def objective(self) -> str: ...
+    def objective(self) -> str:
+        """Key of OBJECTIVES of the objective whose batch it is."""
 
     @property
-    def tasks(self) -> tuple[str, ...]: ...
+    def tasks(self) -> tuple[str, ...]:
+        """The name of each example's task."""
 
     @property
-    def weights(self) -> Tensor: ...
+    def weights(self) -> Tensor:
+        """[B], each example's share in the batch's mean loss; they sum to 1."""
 
     @property
-    def n_tokens(self) -> int: ...
+    def n_tokens(self) -> int:
+        """Tokens read and written, padding left out."""
 
     def to(self, device: torch.device) -> Self:
         """This batch on `device`."""
 
 
 class Network(Switchable, Protocol):
-    """What an objective computes with: a backbone that carries an inventory, its router, and heads by key."""
+    """What an objective computes with."""
 
     @property
-    def backbone(self) -> Backbone: ...
+    def backbone(self) -> Backbone:
+        """The pretrained network, with the skills on it."""
 
     @property
-    def inventory(self) -> Inventory: ...
+    def inventory(self) -> Inventory:
+        """The skills."""
 
     @property
-    def router(self) -> Router: ...
+    def router(self) -> Router:
+        """From the tasks of a batch to the mix of skills."""
 
     @property
-    def heads(self) -> nn.ModuleDict: ...
+    def heads(self) -> nn.ModuleDict:
+        """The heads of the tasks, by key."""
 
 
 class Objective(Protocol):

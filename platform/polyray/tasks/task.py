@@ -7,7 +7,6 @@ from typing import Any
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
-from polyray.tasks.examples import Example
 
 SPLITS = ("train", "dev", "test")
 Read = Callable[[str, int], tuple[Any, ...]]  # (split, seed) -> the task's examples, all of one kind

@@ -1,0 +1,90 @@
+"""Small tasks, models and a lone worker, for tests of objectives and training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from polyray.backbones import load_backbone
+from polyray.modules.options import SkillOptions
+from polyray.modules.site import without_skills
+from polyray.objectives import TextOptions
+from polyray.routing import RoutingOptions
+from polyray.skills.spec import InventorySpec
+from polyray.tasks import Suite, Task, TextAnswers
+from polyray.training.data import Encoded, encoded
+from polyray.training.model import Modular, build
+
+KNOWN, NEW = ("colour", "size"), "shape"
+WORDS = ("red", "blue", "green")
+
+
+def no_examples(split: str, seed: int) -> tuple[Any, ...]:
+    return ()
+
+
+def answer_task(name: str) -> Task:
+    return Task(name=name, category="", metric="ACC", labels=WORDS, seeds=(0,), read=no_examples)
+
+
+def suite_of(*tasks: Task) -> Suite:
+    return Suite(name="toy", tasks={task.name: task for task in tasks}, partition={})
+
+
+SUITE = suite_of(*map(answer_task, (*KNOWN, NEW)))
+
+
+def answers(name: str, n: int = 6) -> tuple[TextAnswers, ...]:
+    return tuple(TextAnswers(task=name, input=f"item {i}", outputs=(WORDS[i % 3],)) for i in range(n))
+
+
+def spec(routing: str = "polytropon", options: Mapping[str, Any] | None = None, **modules: Any) -> InventorySpec:
+    """Three LoRA skills of rank 2 in the feed-forward layers; `options` are the router's."""
+    usual: dict[str, dict[str, Any]] = {
+        "polytropon": {"n_skills": 3},
+        "expert": {"allocation": {"colour": (0,), "size": (1,)}},
+    }
+    known = {"kind": routing, **usual.get(routing, {}), **(options or {})}
+    return InventorySpec(
+        modules=SkillOptions.model_validate({"rank": 2, "sites": ("ffn",), **modules}),
+        routing=RoutingOptions.model_validate(known),
+    )
+
+
+def tiny_model(name: str, tasks: Sequence[Task], inventory: InventorySpec | None = None, moved: bool = True) -> Modular:
+    """A tiny backbone, frozen, with skills for `tasks` that no longer are fresh where `moved`."""
+    backbone = load_backbone(name)
+    model = build(backbone, inventory or spec(), tasks, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for seed, parameter in enumerate(model.inventory.parameters() if moved else ()):
+            parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    backbone.freeze()
+    return model.eval()
+
+
+def rows_of(model: Modular, suite: Suite, examples: Sequence[Any], text: TextOptions | None = None) -> Encoded:
+    """The examples as rows, encoded without skills as jobs do it."""
+    with without_skills(model.inventory):
+        return encoded(model.backbone, suite, examples, text or TextOptions())
+
+
+class Alone:
+    """The only worker, outside Ray."""
+
+    rank, world, device = 0, 1, torch.device("cpu")
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        return model
+
+    def mean(self, value: float) -> float:
+        return value
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        pass
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def report(self, metrics: Mapping[str, float]) -> None:
+        pass
