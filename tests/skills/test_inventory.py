@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from training_cases import answer_task
 
 from polyray.backbones import load_backbone
 from polyray.errors import InputError
@@ -30,7 +31,7 @@ SPEC = InventorySpec(
 @pytest.fixture(scope="module")
 def model() -> Modular:
     backbone = load_backbone("tiny-encoder")
-    model = build(backbone, SPEC, ["cola", "sst2"], torch.Generator().manual_seed(0))
+    model = build(backbone, SPEC, [answer_task("cola"), answer_task("sst2")], torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in (*model.inventory.parameters(), *model.router.parameters()):
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -110,7 +111,7 @@ def test_a_router_that_cannot_mix_the_modules_is_refused() -> None:
     ):
         spec = InventorySpec(modules=SkillOptions(kind=modules, sites=("ffn",)), routing=RoutingOptions(kind=routing))
         with pytest.raises(InputError, match=message):
-            build(load_backbone("tiny-encoder"), spec, ["cola"], generator)
+            build(load_backbone("tiny-encoder"), spec, [answer_task("cola")], generator)
 
 
 def test_a_task_s_skill_is_lifted_out_and_is_what_the_model_computes(model: Modular, folder: Path) -> None:
