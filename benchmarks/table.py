@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 PACKAGES = ("polyray", "torch", "transformers", "peft", "ray", "numpy", "numba", "gymnasium", "minigrid")
 
@@ -20,5 +21,6 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
         return
     table = Table(*rows[0], title=title)
     for row in rows:
-        table.add_row(*[f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()])
+        cells = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()]
+        table.add_row(*map(Text, cells))  # no markup: brackets stay
     Console(width=max(Console().width, 200)).print(table)  # wide enough for a line a row, in a file too
