@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -11,16 +12,22 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyray.config import Section, load_config
+from polyray.backbones import Backbone
+from polyray.backbones.text import padded
+from polyray.config import NoOptions, Section, load_config
 from polyray.metrics import METRICS, AnswerMetric
 from polyray.modules.changes import Change
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+from polyray.objectives import OBJECTIVES, EvaluationOptions, Network, TextOptions
+from polyray.objectives.choices import mean_embedding
+from polyray.objectives.objective import in_batches, on_device
 from polyray.routing import ROUTERS, Allocation, NewRow, Router
 from polyray.routing.names import TaskNames, distinct
 from polyray.skills.inventory import load_inventory
+from polyray.skills.skill import load_skill
 from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
@@ -244,3 +251,142 @@ def test_a_suite_and_a_metric_from_outside_are_trained_on_adapted_to_and_scored(
     assert scores.keys() == {"plus-0", "plus-1"} and all(scores[task].keys() == {"initial"} for task in scores)
     (adapted,) = (tmp_path / "adapted" / "adapted").glob("plus-2-0-skills.json")
     assert json.loads(adapted.read_text())["metric"] == "initial"
+
+
+# An objective with a head, its own examples and a metric of its own: the length of a word, read off an encoder.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """A word and its length."""
+
+    task: str
+    word: str
+
+    @property
+    def line(self) -> str:
+        return self.word
+
+    def record(self) -> dict[str, Any]:
+        return {"word": self.word, "length": len(self.word)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordRow:
+    example: Word
+    input: tuple[int, ...]
+    cut: bool = False
+    n_written: int = 0
+
+    @property
+    def n_read(self) -> int:
+        return len(self.input)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WordBatch:
+    """tokens, mask [B, T]; lengths [B]."""
+
+    objective: str
+    tasks: tuple[str, ...]
+    weights: Tensor
+    n_tokens: int
+    tokens: Tensor
+    mask: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> "WordBatch":
+        return on_device(self, device)
+
+
+class Counting:
+    """Regression of a word's length on the mean of an encoder's states."""
+
+    name, predicts, needs, otherwise = "counting", "lengths", "an encoder", ""
+
+    def fits(self, backbone: Backbone) -> bool:
+        return backbone.reads_both_ways
+
+    def encode(
+        self, backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[Word], text: TextOptions
+    ) -> list[WordRow]:
+        return [WordRow(example=example, input=tuple(backbone.text.encode(example.word))) for example in examples]
+
+    def collate(
+        self, backbone: Backbone, rows: Sequence[WordRow], generator: torch.Generator | None = None
+    ) -> WordBatch:
+        tokens = padded([row.input for row in rows], backbone.text.pad)
+        return WordBatch(
+            objective=self.name, tasks=tuple(row.example.task for row in rows),
+            weights=torch.full((len(rows),), 1 / len(rows)), n_tokens=int(tokens.mask.sum()), tokens=tokens.ids,
+            mask=tokens.mask, lengths=torch.tensor([float(len(row.example.word)) for row in rows]),
+        )  # fmt: skip
+
+    def _estimates(self, network: Network, batch: WordBatch) -> Tensor:
+        hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
+        estimates: Tensor = network.heads["counting:words"](mean_embedding(hidden, batch.mask))[:, 0]
+        return estimates
+
+    def loss(self, network: Network, batch: WordBatch) -> Tensor:
+        return (self._estimates(network, batch) - batch.lengths).square()
+
+    def predict(
+        self, network: Network, rows: Sequence[WordRow], options: EvaluationOptions, max_output: int
+    ) -> list[float]:
+        def estimates(chosen: list[WordRow]) -> list[float]:
+            numbers: list[float] = self._estimates(network, self.collate(network.backbone, chosen)).tolist()
+            return numbers
+
+        return in_batches(network, rows, options.batch, estimates)
+
+    def head_key(self, task: Task) -> str:
+        return "counting:words"
+
+    def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module:
+        head = nn.Linear(64, 1)
+        nn.init.normal_(head.weight, generator=generator)
+        return head
+
+
+class Near:
+    """Share of lengths that are right within one letter."""
+
+    name, scores, about = "near", "lengths", "share of lengths that are right within one letter"
+
+    def score(self, predictions: Sequence[float], examples: Sequence[Word]) -> dict[str, float]:
+        right = [abs(number - len(x.word)) <= 1 for number, x in zip(predictions, examples, strict=True)]
+        return {self.name: sum(right) / len(right)}
+
+
+def words(options: NoOptions) -> Suite:
+    letters = {"short": 3, "long": 9, "middling": 6}
+
+    def read(name: str, split: str, seed: int) -> tuple[Word, ...]:
+        return tuple(Word(task=name, word=letter * letters[name]) for letter in "abcdefgh")
+
+    tasks = {
+        name: Task(
+            name=name, category="", metric="near", labels=None, seeds=(0,), read=partial(read, name),
+            objective="counting",
+        )
+        for name in letters
+    }  # fmt: skip
+    return Suite(name="words", tasks=tasks, partition={"train": ("short", "long"), "test": ("middling",)})
+
+
+def test_an_objective_with_a_head_from_outside_is_trained_adapted_saved_and_loaded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(OBJECTIVES, "counting", Counting())
+    monkeypatch.setitem(METRICS, "near", Near())
+    monkeypatch.setitem(TASKS, "words", SuiteKind(about="words", Options=NoOptions, load=words))
+    encoder = ("backbone=tiny-encoder", "modules.sites=[ffn]", "training.steps=60", "training.lr=0.05")
+    train_adapt_and_load(tmp_path, "suite=words", *encoder, planted=False)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < 0.5 * losses[0]
+    skill = load_skill(tmp_path / "skills" / "skill-0")
+    assert {name: tuple(x.shape) for name, x in skill.heads.items()} == {
+        "counting:words/weight": (1, 64), "counting:words/bias": (1,),
+    }  # fmt: skip
+    model = load_model(load_inventory(tmp_path / "skills"))
+    assert torch.equal(model.heads["counting:words"].get_parameter("weight"), skill.heads["counting:words/weight"])
