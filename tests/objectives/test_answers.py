@@ -24,9 +24,9 @@ from polyray.backbones.text import ByteText
 from polyray.errors import InputError
 from polyray.modules.site import mixing, without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
-from polyray.objectives.answers import Answers, mean_cross_entropy
+from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices, embed
-from polyray.objectives.objective import IGNORED
+from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.tasks import Task, TextAnswers
 from polyray.training.evaluation import predictions
 from polyray.training.model import Modular

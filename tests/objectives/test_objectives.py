@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from training_cases import SUITE, answer_task, answers, no_examples, rows_of, suite_of, tiny_model
+from training_cases import KNOWN, SUITE, answer_task, answers, no_examples, rows_of, suite_of, tiny_model
 
 from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
-from polyray.tasks import Suite, Task
+from polyray.tasks import Suite, TaggedWords, Task
 from polyray.training.data import Encoded
 from polyray.training.model import Modular
 
@@ -30,9 +30,17 @@ def text_case(backbone: str) -> Case:
     return Case(backbone=backbone, suite=SUITE, examples=[*answers("colour", 5), *answers("size", 3)])
 
 
+def tagging_case() -> Case:
+    tasks = [replace(answer_task(name), labels=("N", "V"), metric="Tag-ACC", objective="tagging") for name in KNOWN]
+    names = ["colour"] * 5 + ["size"] * 3
+    examples = [TaggedWords(task=task, words=("ab", "c") * n, tags=("N", "V") * n) for n, task in enumerate(names, 1)]
+    return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
+
+
 CASES: dict[str, Callable[[], list[Case]]] = {
     "answers": lambda: [text_case("tiny-seq2seq"), text_case("tiny-causal")],
     "choices": lambda: [text_case("tiny-encoder")],
+    "tagging": lambda: [tagging_case()],
 }
 
 

@@ -13,7 +13,7 @@ import pytest
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
-from polyray.tasks import SPLITS, TASKS, Suite, TasksOptions, TextAnswers, load_suite, read_all
+from polyray.tasks import SPLITS, TASKS, Suite, TaggedWords, TasksOptions, TextAnswers, load_suite, read_all
 
 ROWS = {"train": [("fine film", "good"), ("dull film", "bad")], "dev": [("so-so", "bad")], "test": [("lovely", "good")]}
 
@@ -49,13 +49,24 @@ def hub(root: Path) -> dict[str, object]:
     return {"hub": {"mood": source}}
 
 
+def conll(root: Path) -> dict[str, object]:
+    folder = root / "conll" / "names"
+    folder.mkdir(parents=True)
+    for split in ROWS:
+        (folder / f"{split}.txt").write_text(f"in O\nNew B-LOC\nYork I-LOC\n\n{split} O\n", encoding="utf-8")
+    return {"path": str(folder.parent)}
+
+
 def planted(root: Path) -> dict[str, object]:
     return {}
 
 
-GOLD: dict[type, Callable[[Any], Any]] = {TextAnswers: lambda example: example.outputs[0]}  # perfect predictions
+GOLD: dict[type, Callable[[Any], Any]] = {  # perfect predictions
+    TextAnswers: lambda example: example.outputs[0],
+    TaggedWords: lambda example: example.tags,
+}
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
-    "crossfit": crossfit, "hub": hub, "jsonl": jsonl, "planted": planted,
+    "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl, "planted": planted,
 }  # fmt: skip
 
 

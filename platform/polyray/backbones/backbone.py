@@ -40,6 +40,18 @@ class Backbone:
         return self.model
 
     @property
+    def width(self) -> int:
+        """Features of its output at a token."""
+        width: int = self.model.config.hidden_size
+        return width
+
+    @property
+    def dropout(self) -> float:
+        """Probability with which its own layers drop a feature of their output."""
+        config = self.model.config.to_dict()
+        return float(config.get("hidden_dropout_prob", config.get("dropout", 0.0)))
+
+    @property
     def writes(self) -> bool:
         """Whether it can write a text, token by token."""
         return self.kind != "encoder"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +29,17 @@ class Text(Protocol):
     pad: int
     eos: int
 
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Token numbers that `encode` puts before those of a text."""
+
+    @property
+    def suffix(self) -> tuple[int, ...]:
+        """Token numbers that `encode` puts behind those of a text."""
+
+    def pieces(self, words: Sequence[str]) -> list[list[int]]:
+        """Token numbers of each word, at least one, as if the words stood in a text; nothing is put around them."""
+
     def encode(self, text: str) -> list[int]:
         """Token numbers of one text, with the special tokens that the backbone expects around it."""
 
@@ -45,6 +57,13 @@ class ByteText:
     """UTF-8 bytes as tokens: 0 padding, 1 end, 2 start, byte b is 3 + b (as ByT5 counts them)."""
 
     pad, eos, n_tokens = PAD, EOS, FIRST_BYTE + 256
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = (EOS,)
+
+    def pieces(self, words: Sequence[str]) -> list[list[int]]:
+        """The bytes of each word and, but for the last word, of a space behind it."""
+        spaced = [f"{word} " for word in words[:-1]] + list(words[-1:])
+        return [[FIRST_BYTE + byte for byte in word.encode()] for word in spaced]
 
     def encode(self, text: str) -> list[int]:
         """The bytes of `text` and an end."""
@@ -71,6 +90,31 @@ class PretrainedText:
         eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
         self.eos = int(eos)
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos)
+
+    @cached_property
+    def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        bare: list[int] = self.tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = self.encode("a")
+        start = next(i for i in range(len(whole)) if whole[i : i + len(bare)] == bare)
+        return tuple(whole[:start]), tuple(whole[start + len(bare) :])
+
+    @property
+    def prefix(self) -> tuple[int, ...]:
+        """Token numbers that `encode` puts before those of a text."""
+        return self._around[0]
+
+    @property
+    def suffix(self) -> tuple[int, ...]:
+        """Token numbers that `encode` puts behind those of a text."""
+        return self._around[1]
+
+    def pieces(self, words: Sequence[str]) -> list[list[int]]:
+        """Token numbers of each word with a space before it; a word without any is an unknown one."""
+        if not words:
+            return []
+        unknown = self.tokenizer.unk_token_id
+        rows = self.tokenizer([f" {word}" for word in words], add_special_tokens=False, verbose=False)["input_ids"]
+        return [row or [self.eos if unknown is None else unknown] for row in rows]
 
     def encode(self, text: str) -> list[int]:
         """Token numbers with the tokenizer's own special tokens."""

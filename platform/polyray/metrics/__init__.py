@@ -8,6 +8,7 @@ from polyray.metrics.correlation import pearson_correlation
 from polyray.metrics.matching import accuracy, exact_match, qa_f1
 from polyray.metrics.metric import AnswerMetric, Metric
 from polyray.metrics.rouge import rouge_l
+from polyray.metrics.tags import EntityF1, TagAccuracy, entities
 
 METRICS: dict[str, Metric] = {
     "EM": AnswerMetric(name="EM", function=exact_match),
@@ -17,6 +18,8 @@ METRICS: dict[str, Metric] = {
     "Rouge-L": AnswerMetric(name="Rouge-L", function=rouge_l),
     "Matthew-Correlation": AnswerMetric(name="Matthew-Correlation", function=matthews_correlation),
     "Pearson-Correlation": AnswerMetric(name="Pearson-Correlation", function=pearson_correlation),
+    "Entity-F1": EntityF1(),
+    "Tag-ACC": TagAccuracy(),
 }
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "AnswerMetric",
     "Metric",
     "accuracy",
+    "entities",
     "exact_match",
     "macro_f1",
     "matthews_correlation",

@@ -16,9 +16,10 @@ from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.tagging import Tagging
 from polyray.tasks import Task
 
-OBJECTIVES: dict[str, Objective] = {"answers": Answers(), "choices": Choices()}
+OBJECTIVES: dict[str, Objective] = {"answers": Answers(), "choices": Choices(), "tagging": Tagging()}
 
 
 def objective_for(backbone: Backbone, tasks: Sequence[Task]) -> Objective:

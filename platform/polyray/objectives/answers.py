@@ -6,14 +6,14 @@ from operator import itemgetter
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
 from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
-from polyray.objectives.objective import IGNORED, Network, in_batches, on_device
+from polyray.objectives.losses import IGNORED, mean_cross_entropy
+from polyray.objectives.objective import Network, in_batches, on_device
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import Task, TextAnswers
 
@@ -165,14 +165,6 @@ class Answers:
 
     def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> None:
         """None."""
-
-
-def mean_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean cross-entropy of each row's labels, 0 where it has none: logits [B, L, V], labels [B, L] -> [B]."""
-    losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
-    )
-    return losses.view(labels.shape).sum(1) / (labels != IGNORED).sum(1).clamp_min(1)
 
 
 def written(network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int) -> list[str]:

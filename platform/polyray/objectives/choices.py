@@ -12,7 +12,8 @@ from polyray.backbones.backbone import device_of, evaluating, longest_first
 from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
-from polyray.objectives.objective import IGNORED, Network, in_batches, on_device
+from polyray.objectives.losses import IGNORED
+from polyray.objectives.objective import Network, in_batches, on_device
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import Task, TextAnswers
 

@@ -19,8 +19,6 @@ B = TypeVar("B")
 R = TypeVar("R", bound="Row")
 P = TypeVar("P")
 
-IGNORED = -100  # labels that no loss counts, as torch and transformers have it
-
 
 class Row(Protocol):
     """One example as numbers."""

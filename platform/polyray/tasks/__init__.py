@@ -9,10 +9,18 @@ from importlib import import_module
 from typing import Any
 
 from polyray.config import Choice, Section
+from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.examples import Example, TextAnswers
+from polyray.tasks.examples import Example, TaggedWords, TextAnswers
 from polyray.tasks.jsonl import jsonl
-from polyray.tasks.options import FolderOptions, HubDataset, HubOptions, PlantedSuiteOptions, SelectionOptions
+from polyray.tasks.options import (
+    ColumnOptions,
+    FolderOptions,
+    HubDataset,
+    HubOptions,
+    PlantedSuiteOptions,
+    SelectionOptions,
+)
 from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Suite, Task, read_all
 
@@ -37,6 +45,7 @@ def _planted(options: PlantedSuiteOptions) -> Suite:
 
 
 TASKS: dict[str, SuiteKind] = {
+    "conll": SuiteKind(about="sequence tagging tasks in CoNLL columns or CoNLL-U", Options=ColumnOptions, load=conll),
     "crossfit": SuiteKind(
         about="few-shot text-to-text tasks as TSV files in the layout of CrossFit", Options=FolderOptions, load=crossfit
     ),
@@ -73,6 +82,7 @@ def load_suite(tasks: TasksOptions) -> Suite:
 __all__ = [
     "SPLITS",
     "TASKS",
+    "ColumnOptions",
     "Example",
     "FolderOptions",
     "HubDataset",
@@ -81,6 +91,7 @@ __all__ = [
     "SelectionOptions",
     "Suite",
     "SuiteKind",
+    "TaggedWords",
     "Task",
     "TasksOptions",
     "TextAnswers",

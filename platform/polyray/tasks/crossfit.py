@@ -57,7 +57,7 @@ def crossfit(options: FolderOptions) -> Suite:
         cards.setdefault(name, Card(metric=CROSSFIT_METRICS.get(name, "EM"), multiple_answers=True))
     categories = {name: cards[name].category for name in names}
     build = partial(_task, folder, cards, options.prompt_name)
-    return arranged("crossfit", categories, build, options, partition_path(options, folder))
+    return arranged("crossfit", categories, build, options, partition_path(options, folder), labelled=options.labelled)
 
 
 def _read_cards(file: Path) -> dict[str, Card]:

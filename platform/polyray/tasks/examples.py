@@ -36,3 +36,21 @@ class TextAnswers:
     def record(self) -> dict[str, Any]:
         """Input and outputs."""
         return {"input": self.input, "outputs": list(self.outputs)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaggedWords:
+    """A sentence in words, with one tag for each."""
+
+    task: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The words, a tab, the tags."""
+        return f"{' '.join(self.words)}\t{' '.join(self.tags)}"
+
+    def record(self) -> dict[str, Any]:
+        """Words and tags."""
+        return {"words": list(self.words), "tags": list(self.tags)}

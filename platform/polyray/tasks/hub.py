@@ -36,7 +36,7 @@ def hub(options: HubOptions) -> Suite:
     categories = {name: source.category for name, source in options.hub.items()}
     folder = Path(options.path).expanduser() if options.path else None
     build = partial(_task, options.hub, options.prompt_name)
-    return arranged("hub", categories, build, options, partition_path(options, folder))
+    return arranged("hub", categories, build, options, partition_path(options, folder), labelled=options.labelled)
 
 
 def _task(sources: Mapping[str, HubDataset], prompt_name: bool, name: str) -> Task:

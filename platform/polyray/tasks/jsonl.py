@@ -16,7 +16,7 @@ from typing import Any
 from polyray.errors import InputError
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
-from polyray.tasks.partition import FOLDER, arranged, partition_path
+from polyray.tasks.partition import FOLDER, arranged, partition_beside
 from polyray.tasks.reading import (
     Card,
     Row,
@@ -43,11 +43,9 @@ def jsonl(options: FolderOptions) -> Suite:
     if not places:
         raise InputError(f"{folder} holds no task; expected TASK/train.jsonl or TASK.jsonl.")
     cards = {name: _card(place) for name, place in places.items()}
-    partition = partition_path(options, folder)
-    if partition is None and (folder / "partition.json").is_file():
-        partition = folder / "partition.json"
     categories = {name: card.category for name, card in cards.items()}
-    return arranged("jsonl", categories, partial(_task, places, cards, options.prompt_name), options, partition)
+    build = partial(_task, places, cards, options.prompt_name)
+    return arranged("jsonl", categories, build, options, partition_beside(options, folder), labelled=options.labelled)
 
 
 def _places(folder: Path) -> dict[str, Path]:

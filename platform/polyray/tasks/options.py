@@ -1,5 +1,7 @@
 """The `tasks.*` section of every job."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from polyray.config import Section
@@ -39,21 +41,21 @@ class HubDataset(Section):
 class SelectionOptions(Section):
     """Which tasks of a suite to take."""
 
+    path: str = ""
+    """Folder with the data."""
     partition: str = ""
     """Which tasks are train, dev and test: a name in PATH/custom_tasks_splits or a JSON file; empty: all are train."""
     include: tuple[str, ...] = ()
     """Take only tasks whose name or category matches a pattern ("bbh-*", "classification/*"); empty: all."""
+
+
+class FolderOptions(SelectionOptions):
+    """A suite whose tasks answer an input text with a text."""
+
     labelled: bool = False
     """Take only tasks with a closed set of answers for every example."""
     prompt_name: bool = True
     """Begin each input with the task's name: "[TASK] INPUT", as CrossFit does."""
-
-
-class FolderOptions(SelectionOptions):
-    """A suite that reads the files of a folder."""
-
-    path: str = ""
-    """Folder with the data."""
 
 
 class HubOptions(FolderOptions):
@@ -61,6 +63,20 @@ class HubOptions(FolderOptions):
 
     hub: dict[str, HubDataset] = Field(default_factory=dict)
     """Tasks by name, for example {rte: {path: super_glue, config: rte, input: ..., output: ...}}."""
+
+
+class ColumnOptions(SelectionOptions):
+    """A suite of sequence tagging tasks in CoNLL columns."""
+
+    word_column: int | None = None
+    """Column of the words, from 0, or from the end with -1; empty: 0, in .conllu files 1 (FORM)."""
+    tag_column: int | None = None
+    """Column of the tags, from 0, or from the end with -1; empty: -1, in .conllu files 3 (UPOS)."""
+    scheme: Literal["auto", "iob", "plain"] = "auto"
+    """The tags: entities in IOB1 or IOB2, or a tag for each word by itself; auto: iob, in .conllu files plain."""
+    types: tuple[str, ...] = ()
+    """Types of entity to keep (others become O), or the closed set of plain tags; empty: all in the task's files.
+    Tasks with equal tags share a head."""
 
 
 class PlantedSuiteOptions(Section):

@@ -12,6 +12,7 @@ from polyray.tasks.reading import read_json
 from polyray.tasks.task import SPLITS, Suite, Task
 
 FOLDER = "custom_tasks_splits"
+PARTITION = "partition.json"
 
 
 def arranged(
@@ -20,11 +21,18 @@ def arranged(
     build: Callable[[str], Task],
     options: SelectionOptions,
     partition_file: Path | None,
+    *,
+    labelled: bool = False,
 ) -> Suite:
     """The suite of the tasks that `options` selects, built in the order of the partition.
 
-    `categories` maps every task there is to its category; `build` makes one task of its name; `partition_file` None
-    puts all tasks into train.
+    Args:
+        name: of the suite.
+        categories: the category of every task there is.
+        build: makes one task of its name.
+        options: which tasks to take.
+        partition_file: None puts all tasks into train.
+        labelled: leave out tasks without a closed set of answers.
 
     Raises:
         InputError: the partition names a missing task, a pattern matches nothing, or no task is left.
@@ -35,7 +43,7 @@ def arranged(
     listed = [task for split in SPLITS for task in partition.get(split, ())]
     chosen = _included(listed, categories, options.include)
     tasks = {task: build(task) for task in listed if task in chosen}
-    if options.labelled:
+    if labelled:
         tasks = {task: built for task, built in tasks.items() if built.rankable}
         if not tasks:
             raise InputError(
@@ -60,6 +68,17 @@ def partition_path(options: SelectionOptions, folder: Path | None) -> Path | Non
         return file
     known = {} if folder is None else {entry.stem: entry for entry in sorted((folder / FOLDER).glob("*.json"))}
     return lookup(known, options.partition, "partition")
+
+
+def partition_beside(options: SelectionOptions, folder: Path) -> Path | None:
+    """The file that `options.partition` means; where it is empty `folder`/partition.json, if there is one.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    chosen = partition_path(options, folder)
+    beside = folder / PARTITION
+    return beside if chosen is None and beside.is_file() else chosen
 
 
 def _read_partition(file: Path, known: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

@@ -1,0 +1,219 @@
+"""Sequence tagging: an encoder reads a sentence, and a head gives each word a tag."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+import torch
+from torch import Tensor, nn
+
+from polyray.backbones import Backbone
+from polyray.backbones.backbone import device_of
+from polyray.backbones.text import padded
+from polyray.errors import InputError
+from polyray.objectives.lengths import TooLong, longest_input
+from polyray.objectives.losses import IGNORED, mean_cross_entropy
+from polyray.objectives.objective import Network, in_batches, on_device
+from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.tasks import TaggedWords, Task
+
+OUTSIDE = "O"  # predicted for words that were cut off
+INIT_STD = 0.02  # of a fresh head's weights, as in transformers
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagRow:
+    """One sentence as token numbers.
+
+    first: the index of each word's first token, of the words that are read. labels: the numbers of their tags.
+    key: of the head; tags: those that it tells apart.
+    """
+
+    example: TaggedWords
+    input: tuple[int, ...]
+    first: tuple[int, ...]
+    labels: tuple[int, ...]
+    key: str
+    tags: tuple[str, ...]
+
+    @property
+    def cut(self) -> bool:
+        """Whether words at the end are not read."""
+        return len(self.first) < len(self.example.words)
+
+    @property
+    def n_read(self) -> int:
+        """Tokens of the sentence."""
+        return len(self.input)
+
+    @property
+    def n_written(self) -> int:
+        """Nothing is written."""
+        return 0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TagBatch:
+    """Sentences as tensors.
+
+    tokens, mask: [B, T]. labels: [B, T], the tag of a word at its first token, IGNORED elsewhere. keys: of each
+    sentence's head.
+    """
+
+    objective: str
+    tasks: tuple[str, ...]
+    weights: Tensor
+    n_tokens: int
+    tokens: Tensor
+    mask: Tensor
+    labels: Tensor
+    keys: tuple[str, ...]
+
+    def to(self, device: torch.device) -> "TagBatch":
+        """This batch on `device`."""
+        return on_device(self, device)
+
+
+class Tagging:
+    """An encoder reads a sentence, a linear head tags the first token of each word: cross-entropy of the tags."""
+
+    name, predicts, otherwise = "tagging", "tags", ""
+    needs = "an encoder"
+
+    def fits(self, backbone: Backbone) -> bool:
+        """Whether the backbone reads both ways."""
+        return backbone.reads_both_ways
+
+    def encode(
+        self, backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[TaggedWords], text: TextOptions
+    ) -> list[TagRow]:
+        """Each sentence as the tokens of its words; of a sentence that is too long, the first words.
+
+        Raises:
+            InputError: a sentence is too long.
+        """
+        limit = longest_input(backbone, text)
+        too_long = TooLong(text, f"text.max_input={limit}")
+        keys = {example.task: self.head_key(tasks[example.task]) for example in examples}
+        rows = []
+        for example in examples:
+            tags = tasks[example.task].labels or ()
+            pieces = backbone.text.pieces(example.words)
+            row = _row(backbone, example, pieces, limit, keys[example.task], tags)
+            rows.append(row)
+            if row.cut:
+                around = len(backbone.text.prefix) + len(backbone.text.suffix)
+                too_long.add(example.task, around + sum(map(len, pieces)))
+        too_long.check(len(examples))
+        return rows
+
+    def collate(self, backbone: Backbone, rows: Sequence[TagRow], generator: torch.Generator | None = None) -> TagBatch:
+        """Sentences side by side; each weighs as much as it has words."""
+        tokens = padded([row.input for row in rows], backbone.text.pad)
+        labels = torch.full_like(tokens.ids, IGNORED)
+        for index, row in enumerate(rows):
+            labels[index, list(row.first)] = torch.tensor(row.labels, dtype=torch.long)
+        n_words = (labels != IGNORED).sum(1)
+        return TagBatch(
+            objective=self.name, tasks=tuple(row.example.task for row in rows),
+            weights=n_words / n_words.sum().clamp_min(1), n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
+            mask=tokens.mask, labels=labels, keys=tuple(row.key for row in rows),
+        )  # fmt: skip
+
+    def loss(self, network: Network, batch: TagBatch) -> Tensor:
+        """[B], mean cross-entropy of each sentence's tags."""
+        losses = torch.zeros(len(batch.keys), device=batch.tokens.device)
+        for rows, logits in self._logits(network, batch):
+            losses[rows] = mean_cross_entropy(logits, batch.labels[rows])
+        return losses
+
+    def _logits(self, network: Network, batch: TagBatch) -> Iterator[tuple[list[int], Tensor]]:
+        """For each head the rows that use it, and their logits [rows, T, tags]."""
+        hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
+        for key in dict.fromkeys(batch.keys):
+            if key not in network.heads:
+                raise InputError(f"There is no head for the tags {', '.join(tags_of(key))}; {_known(network)}.")
+            rows = [row for row, of_row in enumerate(batch.keys) if of_row == key]
+            yield rows, network.heads[key](hidden[rows])
+
+    def predict(
+        self, network: Network, rows: Sequence[TagRow], options: EvaluationOptions, max_output: int
+    ) -> list[tuple[str, ...]]:
+        """The likeliest tag of each word; words that were cut off are outside.
+
+        Raises:
+            InputError: the network has no head for some of the tags.
+        """
+        device = device_of(network.backbone.network)
+
+        def tag(chosen: list[TagRow]) -> list[tuple[str, ...]]:
+            batch = self.collate(network.backbone, chosen).to(device)
+            best: dict[int, list[int]] = {}
+            for indices, logits in self._logits(network, batch):
+                best.update(zip(indices, logits.argmax(-1).tolist(), strict=True))
+            return [_tags(row, best[index]) for index, row in enumerate(chosen)]
+
+        return in_batches(network, rows, options.batch, tag)
+
+    def head_key(self, task: Task) -> str:
+        """The objective's name and the tags: tasks with equal tags, of other languages for example, share a head.
+
+        Raises:
+            InputError: the task has no tags.
+        """
+        if not task.labels:
+            raise InputError(f"Task {task.name!r} has no tags to tell apart (Task.labels).")
+        return f"{self.name}:{','.join(quote(tag, safe='').replace('.', '%2E') for tag in task.labels)}"
+
+    def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module:
+        """A linear layer from the network's output to the tags, with the dropout that the network itself has."""
+        return TagHead(backbone.width, len(tags_of(key)), backbone.dropout, generator)
+
+
+class TagHead(nn.Linear):
+    """Linear layer behind dropout: [*, width] -> [*, n_tags]."""
+
+    def __init__(self, width: int, n_tags: int, dropout: float, generator: torch.Generator) -> None:
+        super().__init__(width, n_tags)
+        self.dropout = dropout
+        with torch.no_grad():
+            self.weight.normal_(0.0, INIT_STD, generator=generator)
+            self.bias.zero_()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The logits of the tags."""
+        return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))
+
+
+def tags_of(key: str) -> tuple[str, ...]:
+    """The tags that the head under `key` tells apart, in the order of its outputs."""
+    return tuple(map(unquote, key.partition(":")[2].split(",")))
+
+
+def _row(
+    backbone: Backbone, example: TaggedWords, pieces: Sequence[Sequence[int]], limit: int, key: str,
+    tags: tuple[str, ...],
+) -> TagRow:  # fmt: skip
+    ids, first = list(backbone.text.prefix), []
+    for piece in pieces:
+        if len(ids) + len(piece) + len(backbone.text.suffix) > limit:
+            break
+        first.append(len(ids))
+        ids += piece
+    unknown = set(example.tags).difference(tags)
+    if unknown:
+        raise InputError(f"Task {example.task!r} has the tags {', '.join(tags)}; an example has {min(unknown)!r}.")
+    labels = tuple(tags.index(tag) for tag in example.tags[: len(first)])
+    return TagRow(
+        example=example, input=(*ids, *backbone.text.suffix), first=tuple(first), labels=labels, key=key, tags=tags
+    )
+
+
+def _tags(row: TagRow, best: Sequence[int]) -> tuple[str, ...]:
+    read = [row.tags[best[index]] for index in row.first]
+    return (*read, *[OUTSIDE] * (len(row.example.words) - len(read)))
+
+
+def _known(network: Network) -> str:
+    heads = [", ".join(tags_of(key)) for key in network.heads]
+    return f"known heads have the tags {' | '.join(heads)}" if heads else "these skills have no heads at all"

@@ -1,0 +1,70 @@
+"""Real data through the training job: named entities, parts of speech, raw text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_cases import Alone
+
+from polyray.config import load_config
+from polyray.tasks import Suite, TasksOptions, load_suite
+from polyray.training.multitask import train
+from polyray.training.recipe import TrainingRecipe
+
+pytestmark = pytest.mark.data
+
+TINY = (
+    "backbone=tiny-encoder", "training.steps=30", "training.batch=8", "training.report_every=10",
+    "training.save_every=30", "training.lr=1e-2", "training.backbone_lr=1e-3", "modules.rank=2", "modules.sites=[ffn]",
+    "routing.n_skills=2", "evaluation.max_examples=20", "text.max_input=256", "text.too_long=truncate",
+)  # fmt: skip
+
+
+def outcome(out: Path, *overrides: str) -> tuple[list[float], dict[str, Any]]:
+    """The losses and the scores of a tiny training."""
+    recipe = load_config(TrainingRecipe, overrides=[*TINY, *overrides])
+    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
+    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines], json.loads((out / "trained.json").read_text(encoding="utf-8"))
+
+
+def suite(kind: str, path: Path, **fields: Any) -> Suite:
+    return load_suite(TasksOptions.model_validate({"kind": kind, "path": str(path), **fields}))
+
+
+def test_every_file_of_named_entities_is_read_as_it_is(data: Path) -> None:
+    tasks = suite("conll", data / "ner").tasks
+    assert len(tasks) == 13 and {task.metric for task in tasks.values()} == {"Entity-F1"}
+    counts = {name: [len(tasks[name].examples(split)) for split in ("train", "dev", "test")] for name in tasks}
+    assert counts["masakhaner-hau"] == [1912, 276, 552] and counts["en_wnut17"] == [3394, 1009, 1287]
+    assert counts["en_sec_filings"] == [1042, 115, 303]  # 1157 training sentences, of which every tenth is dev
+    types = {tag[2:] for tag in tasks["en_wikigold"].labels or ()} - {""}
+    assert types == {"LOC", "MISC", "ORG", "PER"}
+    for task in tasks.values():
+        examples = task.examples("test")
+        assert task.score([example.tags for example in examples], examples)["Entity-F1"] == 1.0
+
+
+def test_treebanks_give_the_universal_parts_of_speech(data: Path) -> None:
+    tasks = suite("conll", data / "ud").tasks
+    assert len(tasks) == 10 and len(tasks["UD_English-EWT"].labels or ()) == 17
+    words = sum(len(example.words) for example in tasks["UD_Wolof-WTB"].examples("test"))
+    file = data / "ud" / "UD_Wolof-WTB" / "wo_wtb-ud-test.conllu"
+    rows = [line.split("\t")[0] for line in file.read_text(encoding="utf-8").splitlines() if line[:1].isdigit()]
+    assert words == sum(number.isdigit() for number in rows)
+
+
+def test_wikigold_and_a_language_of_masakhaner_are_learned_with_one_head(data: Path, tmp_path: Path) -> None:
+    types = "tasks.types=[PER,ORG,LOC]"
+    tasks = "tasks.include=[en_wikigold,masakhaner-luo]"
+    losses, result = outcome(tmp_path, "suite=conll", f"tasks.path={data / 'ner'}", types, tasks)
+    assert losses[-1] < 0.7 * losses[0]
+    assert set(result["tasks"]) == {"en_wikigold", "masakhaner-luo"} and result["too_long"] < 200
+    assert all(set(scores) == {"Entity-F1", "precision", "recall"} for scores in result["tasks"].values())
+
+
+def test_parts_of_speech_of_a_treebank_are_learned(data: Path, tmp_path: Path) -> None:
+    path = data / "ud" / "UD_Wolof-WTB"
+    losses, result = outcome(tmp_path, "suite=conll", f"tasks.path={path}")
+    assert losses[-1] < 0.95 * losses[0] and result["tasks"]["UD_Wolof-WTB"]["Tag-ACC"] > 0.1
