@@ -24,6 +24,7 @@ from polyray.lookup import lookup
 TABLES: dict[str, tuple[str, str]] = {
     "jobs": ("polyray.jobs.table", "JOBS"),
     "tasks": ("polyray.tasks", "TASKS"),
+    "objectives": ("polyray.objectives", "OBJECTIVES"),
     "backbones": ("polyray.backbones", "BACKBONES"),
     "modules": ("polyray.modules.kinds", "MODULES"),
     "routers": ("polyray.routing", "ROUTERS"),
