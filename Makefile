@@ -60,7 +60,7 @@ build/typed: FORCE
 FORCE:
 
 types: .venv/.checkers build/typed
-	MYPYPATH=build/typed:. .venv/bin/mypy build/typed/polyray tests benchmarks
+	MYPYPATH=build/typed:. .venv/bin/mypy build/typed/polyray tests benchmarks examples
 
 # The pages and, from the docstrings, the reference: build/docs/README.html. Nothing is downloaded, warnings are errors.
 docs: .venv/.documentation build/typed

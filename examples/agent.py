@@ -1,0 +1,46 @@
+"""An agent with skills imitates a bot on two BabyAI levels, and is scored on episodes that it has not seen.
+
+The first run compiles the environments, for some ten seconds. The job `babyai` goes on with reinforcement learning.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from polyray import LoraOptions, RoutingOptions
+from polyray.envs.levels import levels_of
+from polyray.envs.starts.evaluation import evaluation_starts
+from polyray.envs.starts.fingerprints import fingerprints
+from polyray.modules.options import ModuleOptions
+from polyray.rl.evaluation import film, score
+from polyray.rl.imitation import CloningOptions, imitate
+from polyray.rl.options import SMALL
+from polyray.rl.settings import AgentTrainingOptions
+from polyray.rl.start import fresh_policy
+
+LEVELS = ("GoToRedBallGrey", "GoToObjS4")
+DEMONSTRATIONS, EPISODES = 400, 200  # of each level
+
+
+def main() -> None:
+    """Imitate, score, film one episode of each level."""
+    levels = levels_of(None, LEVELS)
+    routing = RoutingOptions.model_validate({"kind": "polytropon", "n_skills": 2, "sample": "task"})
+    policy = fresh_policy(SMALL, LEVELS, ModuleOptions(kind="lora", options=LoraOptions(rank=4)), routing, seed=0)
+    cloning = CloningOptions(episodes=DEMONSTRATIONS, epochs=8)
+    before = score(policy, levels, EPISODES, seed=1, sample=True)
+    held_out = np.unique([fingerprints(evaluation_starts([level], EPISODES, seed=1)) for level in levels])
+    imitate(policy, levels, cloning, AgentTrainingOptions(), held_out, Console(stderr=True))
+    after = score(policy, levels, EPISODES, seed=1, sample=True)
+    for name in LEVELS:
+        print(f"{name}: success {before[name]['success']:.2f} before imitation, {after[name]['success']:.2f} after")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+    for level in levels:
+        print("a film:", film(policy, level, 0, folder))
+
+
+if __name__ == "__main__":
+    main()
