@@ -17,8 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.table import show
-from polyray.cluster.rllib.training import METRICS, lines_of
 from polyray.progress import bars, last_line
+from polyray.runs.metrics import METRICS, read_metrics
 
 LEVELS = ("GoToObj", "GoToRedBallGrey", "GoToRedBall", "GoToLocal", "PutNextLocal", "PickupLoc")
 WINDOW, MARKS = 1000, (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -104,7 +104,7 @@ def rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
     """For every run: episodes until each mark, length, and success from start states that it has not seen."""
     for run in runs:
         result = json.loads((run.out / "result.json").read_text(encoding="utf-8"))["metrics"]
-        lines = [line for line in lines_of(run.out) if line["phase"] == "training" and "tasks" in line]
+        lines = [line for line in read_metrics(run.out, "training") if "tasks" in line]
         full = [line for line in lines if min(task["episodes"] for task in line["tasks"].values()) >= WINDOW]
         episodes_until = {
             mark: next((f"{line['episodes']:,}" for line in full if line["success"] >= mark), "-") for mark in MARKS

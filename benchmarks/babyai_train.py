@@ -39,7 +39,7 @@ from benchmarks.ppo_loop import (
 )
 from benchmarks.table import show
 from polyray.cluster.rllib.algorithm import algorithm
-from polyray.cluster.session import ray_session
+from polyray.cluster.session import RaySession
 from polyray.envs.missions import LENGTH, VOCABULARY, encode
 from polyray.envs.starts.resumable import starts_for
 from polyray.modules.options import SkillOptions
@@ -167,9 +167,10 @@ def main() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     with (
         tempfile.TemporaryDirectory() as folder,
-        ray_session(None, Path(folder)),
+        RaySession(None, Path(folder)) as session,
         redirect_stdout(StringIO()),  # minigrid prints why it begins a level anew
     ):
+        session.start()
         loops: dict[str, Iteration] = {
             "torch-ac": plain_loop(SingleEnvironments(SINGLES), SINGLE_ROLLOUT, SINGLE_BATCH),
             "rllib": rllib(),

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
-from polyray.cluster.session import ray_session
 from polyray.cluster.tasks import run_tasks
-from polyray.errors import InputError
+from polyray.errors import InputError, Interrupted
 from polyray.progress import bars
-from polyray.reports.sections.language import write_adaptation
-from polyray.runs.job import Context, Result
+from polyray.reports.labels import few_shot_cell
+from polyray.runs.job import Result
+from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite
 from polyray.training.data import partition_tasks
@@ -22,15 +23,13 @@ from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 Config = AdaptationRecipe
 
 
-def run(config: AdaptationRecipe, context: Context) -> Result:
+def run(config: AdaptationRecipe, run: Run) -> Result:
     """Adapt every task, split and method as a Ray task of its own; see `AdaptationRecipe`."""
-    pieces = pieces_of(config, context.out)
-    with ray_session(context.address, context.out / "logs" / "ray"):
-        run_pieces(pieces, context)
+    pieces = pieces_of(config, run.out)
+    run_pieces(pieces, run)
     metrics = gather(pieces)
-    write_adaptation(context.out, metrics)
-    show(metrics, context, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
-    return Result(metrics=metrics, skills=("skills",) if (context.out / "skills").is_dir() else ())
+    show(metrics, run.console, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
+    return Result(metrics=metrics, skills=("skills",) if (run.out / "skills").is_dir() else ())
 
 
 def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
@@ -56,14 +55,22 @@ def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
     ]
 
 
-def run_pieces(pieces: Sequence[Piece], context: Context) -> None:
-    """Do the pieces that have no outcome yet, in parallel, with a progress bar."""
+def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
+    """Do the pieces that have no outcome yet, in parallel, with a progress bar.
+
+    Raises:
+        Interrupted: the user asked the run to stop; outcomes so far are written.
+    """
     gpus = pieces[0].recipe.adapt.gpus if pieces else 0
     waiting = [piece for piece in pieces if not piece.result_file.exists()]
-    with bars(context.console) as display:
+    if waiting:
+        run.cluster.start()
+    with bars(run.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), note="")
         for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus):
             display.update(line, advance=1, note=f"{outcome['task']}: {outcome['score']:.3f}")
+            if run.stop_requested:
+                raise Interrupted("Stopped between two adaptations, as asked.")
 
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
@@ -83,18 +90,14 @@ def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
     return {"mean": first["mean"], "tasks": first["tasks"], "methods": methods}
 
 
-def show(metrics: Mapping[str, Any], context: Context, title: str) -> None:
+def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:
     """The table of tasks x methods on the console."""
     table = Table(title=title)
     table.add_column("task")
     for method in metrics["methods"]:
         table.add_column(method, justify="right")
     for task in metrics["tasks"]:
-        cells = []
-        for method in metrics["methods"].values():
-            values = method["tasks"][task]
-            cells.append(f"{100 * statistics.fmean(values['scores']):.1f} ± {100 * values['std']:.1f}")
-        table.add_row(task, *cells)
+        table.add_row(task, *[few_shot_cell(method["tasks"][task]) for method in metrics["methods"].values()])
     table.add_section()
     table.add_row("mean", *[f"{100 * method['mean']:.1f}" for method in metrics["methods"].values()])
-    context.console.print(table)
+    console.print(table)

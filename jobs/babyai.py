@@ -9,10 +9,10 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from rich.console import Console
 from rich.table import Table
 
-from polyray.cluster.rllib.training import Phase, last_line, lines_of, train
-from polyray.cluster.session import ray_session
+from polyray.cluster.rllib.training import Phase, train
 from polyray.config import Section
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
@@ -24,7 +24,6 @@ from polyray.modules.dense import DenseOptions
 from polyray.modules.options import ModuleOptions
 from polyray.modules.sparse import SparseOptions
 from polyray.progress import bars
-from polyray.reports.sections.agents import write_agent
 from polyray.rl.blueprint import Blueprint
 from polyray.rl.evaluation import AgentEvaluationOptions, film, score
 from polyray.rl.imitation import CloningOptions, imitate
@@ -35,7 +34,10 @@ from polyray.rl.settings import ActorOptions, Agent, AgentTrainingOptions
 from polyray.rl.start import continued_policy, fresh_policy, parameter_counts, rewound
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
-from polyray.runs.job import Context, Result
+from polyray.runs.allocation import save_allocation
+from polyray.runs.job import Result
+from polyray.runs.metrics import read_metrics
+from polyray.runs.run import Run
 
 SKILLS = "skills"
 START, TICKET = "start", "ticket"  # folders of policies in the run folder
@@ -101,22 +103,21 @@ class Config(Section):
         return self.modules.kind == "sparse" and self.ticket.frames > 0 and not self.skills
 
 
-def run(config: Config, context: Context) -> Result:
+def run(config: Config, run: Run) -> Result:
     """Train, evaluate on unseen levels, save skills, report; see `Config`."""
     levels = check(config)
-    out, console = context.out, context.console
     held_out = _held_out(config, levels)
-    cloned = _start(config, levels, held_out, context)
-    with ray_session(context.address, context.out / "logs" / "ray"):
-        if config.needs_ticket and not (out / TICKET).exists():
-            agent = _agent(config, levels, held_out, out / START)
-            phase = Phase(name=DENSE, agent=agent, frames=config.ticket.frames, save_every=config.training.save_every)
-            policy, _ = train(phase, out, console)
-            density = cast(SparseOptions, config.modules.options).density
-            sparse = rewound(out / START, policy, density)
-            save_policy(out / TICKET, sparse, VOCABULARY, config.training.seed)
-        policy, line = train(_main(config, levels, held_out, out), out, console)
-    return _finish(config, levels, context, policy, {"cloning": cloned, **_last(line)})
+    cloned = _start(config, levels, held_out, run)
+    run.cluster.start()
+    if config.needs_ticket and not (run.out / TICKET).exists():
+        agent = _agent(config, levels, held_out, run.out / START)
+        phase = Phase(name=DENSE, agent=agent, frames=config.ticket.frames, save_every=config.training.save_every)
+        policy, _ = train(phase, run)
+        density = cast(SparseOptions, config.modules.options).density
+        sparse = rewound(run.out / START, policy, density)
+        save_policy(run.out / TICKET, sparse, VOCABULARY, config.training.seed)
+    policy, line = train(_main(config, levels, held_out, run.out), run)
+    return _finish(config, levels, run, policy, {"cloning": cloned, **_last(line)})
 
 
 def check(config: Config) -> tuple[Level, ...]:
@@ -153,22 +154,22 @@ def first_policy(config: Config, levels: tuple[Level, ...]) -> ModularPolicy:
     return fresh_policy(cast(PolicyOptions, config.policy.options), names, modules, config.routing, seed)
 
 
-def _start(config: Config, levels: tuple[Level, ...], held_out: NDArray[np.uint64], context: Context) -> dict[str, Any]:
+def _start(config: Config, levels: tuple[Level, ...], held_out: NDArray[np.uint64], run: Run) -> dict[str, Any]:
     """Write the policy to start from, unless an earlier start of this run did; returns the figures of imitation."""
-    folder, figures = context.out / START, context.out / "cloning.json"
+    folder, figures = run.out / START, run.out / "cloning.json"
     if folder.exists():
         return dict(json.loads(figures.read_text(encoding="utf-8"))) if figures.exists() else {}
     policy, cloned = first_policy(config, levels), {}
     if config.cloning.episodes:
-        cloned = imitate(policy, levels, config.cloning, config.training, held_out, context.console)
+        cloned = imitate(policy, levels, config.cloning, config.training, held_out, run.console)
         figures.write_text(json.dumps(cloned), encoding="utf-8")
     save_policy(folder, policy, VOCABULARY, config.training.seed)
     return cloned
 
 
 def _main(config: Config, levels: tuple[Level, ...], held_out: NDArray[np.uint64], out: Path) -> Phase:
-    dense = last_line(out, DENSE)
-    before = {} if dense is None else {"frames": dense["frames"], "episodes": dense["episodes"], **_counts(dense)}
+    dense = read_metrics(out, DENSE)[-1:]
+    before = {"frames": dense[0]["frames"], "episodes": dense[0]["episodes"], **_counts(dense[0])} if dense else {}
     return Phase(
         name=MAIN, agent=_agent(config, levels, held_out, out / (TICKET if config.needs_ticket else START)),
         frames=config.training.frames - before.get("frames", 0), goal=config.training.goal,
@@ -198,24 +199,25 @@ def _held_out(config: Config, levels: tuple[Level, ...]) -> NDArray[np.uint64]:
 
 
 def _finish(
-    config: Config, levels: tuple[Level, ...], context: Context, policy: ModularPolicy, training: dict[str, Any]
+    config: Config, levels: tuple[Level, ...], run: Run, policy: ModularPolicy, training: dict[str, Any]
 ) -> Result:
-    out, evaluation = context.out, config.evaluation
-    films = {}
-    with bars(context.console) as display:
+    out, evaluation = run.out, config.evaluation
+    with bars(run.console) as display:
         line = display.add_task("evaluation", total=len(levels), note="")
         tasks: dict[str, Any] = {}
         for level in levels:
             seed = config.training.seed + HELD_OUT
             tasks |= score(policy, [level], evaluation.episodes, seed, evaluation.sample)
-            films[level.name] = [film(policy, level, number, out) for number in range(evaluation.videos)]
+            for number in range(evaluation.videos):
+                film(policy, level, number, out)
             display.update(line, advance=1)
     mean = float(np.mean([values["success"] for values in tasks.values()]))
     metrics = {"mean": mean, "tasks": tasks, **training, "parameters": parameter_counts(policy)}
     save_policy(out / SKILLS, policy, VOCABULARY, config.training.seed, {"mean": mean})
-    kinds = {"routing": policy.spec.routing.kind, "modules": policy.spec.modules.kind}
-    write_agent(out, kinds, config.training.window, policy, metrics, lines_of(out), films)
-    _show(context, tasks, mean)
+    allocation = policy.router.allocation()
+    assert allocation is not None  # routers of agents are `by_task`
+    save_allocation(out, allocation.probabilities, allocation.tables, allocation.tasks)
+    _show(run.console, tasks, mean)
     return Result(metrics=metrics, skills=(SKILLS,))
 
 
@@ -229,10 +231,10 @@ def _counts(line: dict[str, Any]) -> dict[str, int]:
     return {name: line["runners"][name] for name in ("lost", "restarted")}
 
 
-def _show(context: Context, tasks: dict[str, Any], mean: float) -> None:
+def _show(console: Console, tasks: dict[str, Any], mean: float) -> None:
     table = Table("level", "success", "return", "length", title="Unseen levels")
     for name, values in tasks.items():
         table.add_row(name, f"{100 * values['success']:.1f}", f"{values['return']:.3f}", f"{values['length']:.1f}")
     table.add_section()
     table.add_row("mean", f"{100 * mean:.1f}", "", "")
-    context.console.print(table)
+    console.print(table)

@@ -1,28 +1,33 @@
 """The paper's comparison in one run: routers trained on the same tasks, adapted to the same unseen ones."""
 
-import json
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
+from rich.console import Console
 from rich.table import Table
 
-from polyray.cluster.session import ray_session
 from polyray.config import load_config
 from polyray.jobs import adapt, polytropon
 from polyray.modules.lora import LoraOptions
 from polyray.modules.options import SkillOptions
 from polyray.progress import follow
-from polyray.reports.sections.language import NAMES, ordered, write_comparison
+from polyray.reports.labels import few_shot_cell, in_order, router_label
+from polyray.reports.report import write_report
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
-from polyray.runs.job import Context, Result
+from polyray.runs.folder import RunFolder
+from polyray.runs.job import Result
+from polyray.runs.result import final_metrics
+from polyray.runs.run import Run
 from polyray.tasks import load_suite
 from polyray.training.adaptation import AdaptationOptions
 from polyray.training.data import partition_tasks
 from polyray.training.fewshot import AdaptationRecipe, Piece
-from polyray.training.journal import RESULT, SKILLS
+from polyray.training.journal import SKILLS
 from polyray.training.recipe import TrainingOptions
 
 
@@ -54,23 +59,18 @@ class Config(polytropon.Config):
         return {"routing.kind": "kinds names the routers that are compared"}
 
 
-def run(config: Config, context: Context) -> Result:
+def run(config: Config, run: Run) -> Result:
     """Train all routers side by side on Ray, adapt them, and compare; see `Config`."""
     partition_tasks(load_suite(config.tasks), "test")
     trainings = {kind: _training(config, kind) for kind in config.kinds}
     for training in trainings.values():
         polytropon.check(training)
-    with ray_session(context.address, context.out / "logs" / "ray"):
-        _train(trainings, context)
-        pieces = {
-            kind: adapt.pieces_of(_adaptation(config, kind, context.out / kind), context.out / kind)
-            for kind in config.kinds
-        }
-        adapt.run_pieces([piece for of_kind in pieces.values() for piece in of_kind], context)
-    metrics = _gather(config, pieces, context.out)
-    show(metrics, context)
-    write_comparison(context.out, metrics, {kind: context.out / kind for kind in config.kinds})
-    return Result(metrics=metrics, skills=tuple(f"{kind}/skills" for kind in config.kinds))
+    trained = _train(trainings, run)
+    pieces = {kind: adapt.pieces_of(_adaptation(config, kind, run.out / kind), run.out / kind) for kind in config.kinds}
+    adapt.run_pieces([piece for of_kind in pieces.values() for piece in of_kind], run)
+    metrics = _gather(pieces, trained)
+    show(metrics, run.console)
+    return Result(metrics=metrics, skills=tuple(f"{kind}/{SKILLS}" for kind in config.kinds))
 
 
 def _training(config: Config, kind: str) -> polytropon.Config:
@@ -102,43 +102,56 @@ def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     return flattened
 
 
-def _train(trainings: Mapping[str, polytropon.Config], context: Context) -> None:
-    left = {kind: config for kind, config in trainings.items() if not (context.out / kind / RESULT).exists()}
-    for kind in left:
-        (context.out / kind).mkdir(exist_ok=True)
-    runs = {kind: polytropon.start(config, context.out / kind) for kind, config in left.items()}
-    steps = {f"training {kind}": (context.out / kind, config.training.steps) for kind, config in left.items()}
-    follow(steps, lambda: any(run.running for run in runs.values()), context.console)
-    for training in runs.values():
-        training.result()
+def _train(trainings: Mapping[str, polytropon.Config], run: Run) -> dict[str, Any]:
+    """Train what is not trained yet, each router in a run folder of its own: their metrics.
+
+    Raises:
+        Interrupted: the user asked the run to stop.
+        RunError: a training failed.
+    """
+    folders = {
+        kind: RunFolder(path=run.out / kind, job="polytropon", config=config, address=None)
+        for kind, config in trainings.items()
+    }
+    started = time.monotonic()
+    with ExitStack() as locks:
+        for folder in folders.values():
+            locks.enter_context(folder.locked())
+        waiting = {kind: config for kind, config in trainings.items() if not folders[kind].is_done}
+        if waiting:
+            run.cluster.start()
+        running = {kind: polytropon.start(config, run.within(kind)) for kind, config in waiting.items()}
+        steps = {f"training {kind}": (run.out / kind, config.training.steps) for kind, config in waiting.items()}
+        follow(steps, lambda: any(training.running for training in running.values()), run.console)
+        for kind, training in running.items():
+            result = Result(metrics=training.result(), skills=(SKILLS,))
+            folders[kind].write_result("done", time.monotonic() - started, result)
+            write_report(run.out / kind)
+    return {kind: final_metrics(run.out / kind) for kind in trainings}
 
 
-def _gather(config: Config, pieces: Mapping[str, Sequence[Piece]], out: Path) -> dict[str, Any]:
+def _gather(pieces: Mapping[str, Sequence[Piece]], trained: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {kind: adapt.gather(of_kind) for kind, of_kind in pieces.items()}
-    trained = {kind: json.loads((out / kind / RESULT).read_text(encoding="utf-8")) for kind in config.kinds}
-    best = "polytropon" if "polytropon" in kinds else config.kinds[-1]
+    best = "polytropon" if "polytropon" in kinds else list(kinds)[-1]
     return {"mean": kinds[best]["mean"], "tasks": kinds[best]["tasks"], "kinds": kinds, "trained": trained}
 
 
-def show(metrics: Mapping[str, Any], context: Context) -> None:
+def show(metrics: Mapping[str, Any], console: Console) -> None:
     """The paper's Table 1 on the console: unseen tasks x routers, mean and deviation over few-shot splits."""
     kinds = metrics["kinds"]
     table = Table(title="Few-shot adaptation to unseen tasks, mean ± standard deviation over splits")
     table.add_column("task")
-    for kind in ordered(kinds):
-        table.add_column(NAMES.get(kind, kind), justify="right")
+    for kind in in_order(kinds):
+        table.add_column(router_label(kind), justify="right")
     for task, values in metrics["tasks"].items():
-        cells = []
-        for kind in ordered(kinds):
-            scores = kinds[kind]["tasks"][task]
-            cells.append(f"{100 * sum(scores['scores']) / len(scores['scores']):.1f} ± {100 * scores['std']:.1f}")
+        cells = [few_shot_cell(kinds[kind]["tasks"][task]) for kind in in_order(kinds)]
         table.add_row(f"{task} ({next(iter(values))})", *cells)
     table.add_section()
-    table.add_row("mean", *[f"{100 * kinds[kind]['mean']:.1f}" for kind in ordered(kinds)])
-    context.console.print(table)
+    table.add_row("mean", *[f"{100 * kinds[kind]['mean']:.1f}" for kind in in_order(kinds)])
+    console.print(table)
     recovery = metrics["trained"].get("polytropon", {}).get("recovery")
     if recovery:
-        context.console.print(
+        console.print(
             f"Planted hierarchy recovered: AMI {recovery['ami']:.2f}, "
             f"task-skill assignment accuracy {recovery['assignment_accuracy']:.2f}"
         )

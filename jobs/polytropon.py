@@ -1,18 +1,14 @@
 """Multi-task training of an inventory of skills and its routing (Ponti et al. 2023)."""
 
-import json
-from pathlib import Path
-
-from polyray.cluster.session import ray_session
 from polyray.cluster.train import TrainingRun, WorkerOptions
 from polyray.errors import InputError
 from polyray.objectives import one_objective
 from polyray.progress import follow
-from polyray.reports.sections.language import write_training
-from polyray.runs.job import Context, Result
+from polyray.runs.job import Result
+from polyray.runs.run import Run
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.training.data import partition_tasks
-from polyray.training.journal import RESULT, SKILLS
+from polyray.training.journal import SKILLS
 from polyray.training.model import check_mixable
 from polyray.training.multitask import spec_of, train
 from polyray.training.recipe import TrainingRecipe
@@ -25,14 +21,13 @@ class Config(TrainingRecipe):
     """Who trains."""
 
 
-def run(config: Config, context: Context) -> Result:
+def run(config: Config, run: Run) -> Result:
     """Train on Ray, then score; see `Config`."""
     check(config)
-    with ray_session(context.address, context.out / "logs" / "ray"):
-        training = start(config, context.out)
-        follow({config.routing.kind: (context.out, config.training.steps)}, lambda: training.running, context.console)
-        training.result()
-    return finish(context)
+    run.cluster.start()
+    training = start(config, run)
+    follow({config.routing.kind: (run.out, config.training.steps)}, lambda: training.running, run.console)
+    return Result(metrics=training.result(), skills=(SKILLS,))
 
 
 def check(config: Config) -> Suite:
@@ -53,14 +48,7 @@ def check(config: Config) -> Suite:
     return suite
 
 
-def start(config: Config, out: Path) -> TrainingRun:
-    """Begin (or go on with) the training in the folder `out`, in the background."""
+def start(config: Config, run: Run) -> TrainingRun:
+    """Begin, or go on with, the training of `run` in the background; Ray must be there."""
     recipe = config.model_dump(mode="json", include=set(TrainingRecipe.model_fields))
-    return TrainingRun(train, {"recipe": recipe, "out": str(out)}, config.workers, out / "logs" / "train")
-
-
-def finish(context: Context) -> Result:
-    """The result of a training that has ended, with its report."""
-    metrics = json.loads((context.out / RESULT).read_text(encoding="utf-8"))
-    write_training(context.out, metrics)
-    return Result(metrics=metrics, skills=(SKILLS,))
+    return TrainingRun(train, recipe, config.workers, run)

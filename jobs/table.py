@@ -5,12 +5,14 @@ from polyray.runs.job import Job
 
 JOBS: dict[str, Job] = {
     "polytropon": Job(
-        config=polytropon.Config, run=polytropon.run, about="train an inventory of skills and its routing on many tasks"
+        about="train an inventory of skills and its routing on many tasks",
+        Config=polytropon.Config,
+        run=polytropon.run,
     ),
-    "adapt": Job(config=adapt.Config, run=adapt.run, about="adapt trained skills to unseen tasks from few examples"),
-    "evaluate": Job(config=evaluate.Config, run=evaluate.run, about="score trained skills on the tasks that they know"),
+    "adapt": Job(about="adapt trained skills to unseen tasks from few examples", Config=adapt.Config, run=adapt.run),
+    "evaluate": Job(about="score trained skills on the tasks that they know", Config=evaluate.Config, run=evaluate.run),
     "babyai": Job(
-        config=babyai.Config, run=babyai.run, about="train agents with skills on several BabyAI levels at once"
+        about="train agents with skills on several BabyAI levels at once", Config=babyai.Config, run=babyai.run
     ),
-    "compare": Job(config=compare.Config, run=compare.run, about="train several routers, adapt each, and compare them"),
+    "compare": Job(about="train several routers, adapt each, and compare them", Config=compare.Config, run=compare.run),
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_resume import TINY
+from job_cases import TINY
 
 from polyray.cli.app import main
 from polyray.jobs.table import JOBS
@@ -23,7 +23,7 @@ class Run:
     """
 
     def __init__(self, *arguments: str) -> None:
-        self.told = Path(tempfile.mkstemp(prefix="polyray-test-")[1])
+        self.output = Path(tempfile.mkstemp(prefix="polyray-test-")[1])
         assert arguments[1] in JOBS  # loads every job here, once, before any fork
         self.pid = os.fork()
         self.code: int | None = None
@@ -33,7 +33,7 @@ class Run:
     def _be(self, arguments: tuple[str, ...]) -> None:
         code = 1
         try:
-            with self.told.open("w") as file:
+            with self.output.open("w") as file:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
@@ -64,7 +64,7 @@ class Run:
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.send(signal.SIGKILL)
-                pytest.fail(f"the run did not end within {seconds} s: {self.told.read_text()}")
+                pytest.fail(f"the run did not end within {seconds} s: {self.output.read_text()}")
             time.sleep(0.02)
         assert self.code is not None
         return self.code
@@ -75,21 +75,21 @@ def start(out: Path, job: str = "polytropon", *more: str) -> Run:
 
 
 def finish(run: Run, code: int = 0) -> str:
-    found, told = run.wait(), run.told.read_text()
-    run.told.unlink()
-    assert found == code, told
-    return told
+    exit_code, output = run.wait(), run.output.read_text()
+    run.output.unlink()
+    assert exit_code == code, f"exit code {exit_code}: {output}"
+    return output
 
 
-def wait_for_lines(file: Path, wanted: int, process: Run) -> None:
-    """Until `wanted` lines stand in the file, or the run ends."""
-    while process.poll() is None and (not file.exists() or len(file.read_text().splitlines()) < wanted):
+def wait_for_lines(file: Path, n_lines: int, process: Run) -> None:
+    """Until `n_lines` lines stand in the file, or the run ends."""
+    while process.poll() is None and (not file.exists() or len(file.read_text().splitlines()) < n_lines):
         time.sleep(0.01)
 
 
-def wait_for(out: Path, wanted: int, process: Run) -> None:
-    """Until `wanted` lines of progress stand in the run folder, or the run ends."""
-    wait_for_lines(out / "progress.jsonl", wanted, process)
+def wait_for(out: Path, n_lines: int, process: Run) -> None:
+    """Until `n_lines` lines of progress stand in the run folder, or the run ends."""
+    wait_for_lines(out / "progress.jsonl", n_lines, process)
 
 
 def descendants(process: Run) -> list[psutil.Process]:
@@ -102,14 +102,14 @@ def descendants(process: Run) -> list[psutil.Process]:
 
 def actors_of(process: Run, kind: str) -> list[psutil.Process]:
     """The processes below the driver that are Ray actors of the class `kind`."""
-    found = []
+    actors = []
     for child in descendants(process):
         try:
             if kind in " ".join(child.cmdline()):
-                found.append(child)
+                actors.append(child)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return actors
 
 
 def gone(processes: Sequence[psutil.Process]) -> bool:

@@ -71,7 +71,7 @@ def test_a_run_imitates_learns_and_writes_scores_skills_films_and_a_report(run: 
         list((run / "skills").glob("skill-*"))
     ) == 9
     page = (run / "report.html").read_text()
-    assert page.count("data:image/gif") == 2 and "Allocation of skills to levels" in page
+    assert page.count("data:image/gif") == 2 and "Allocation of skills to tasks" in page
 
 
 @pytest.mark.ray

@@ -26,6 +26,7 @@ from polyray.objectives.choices import mean_embedding
 from polyray.objectives.objective import in_batches, on_device
 from polyray.routing import ROUTERS, Allocation, NewRow, Router
 from polyray.routing.names import TaskNames, distinct
+from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
 from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
@@ -61,15 +62,12 @@ class Alone:
     def gather(self, value: Any) -> list[Any]:
         return [value]
 
-    def report(self, metrics: Mapping[str, float]) -> None:
-        pass
 
-
-def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> None:
-    """A training, an adaptation of its skills, and both sets of skills loaded again."""
+def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> dict[str, Any]:
+    """The metrics of a training; its skills are adapted, and both sets of skills loaded again."""
     overrides = (*TINY, *(PLANTED if planted else ()), *overrides)
     recipe = load_config(TrainingRecipe, overrides=overrides)
-    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
+    metrics = train(recipe.model_dump(mode="json"), Run(out), Alone())
     trained = load_model(load_inventory(out / "skills"))
     assert trained.router.tasks.names
     suite = [x for x in overrides if x.startswith(("suite", "tasks"))]
@@ -78,6 +76,7 @@ def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> No
     (task,) = load_suite(adaptation.tasks).partition["test"]
     outcome = adapt_one(Piece(recipe=adaptation, out=out / "adapted", task=task, seed=0, method="skills"))
     assert 0 <= outcome["score"] <= 1
+    return metrics
 
 
 # A router: the skills of a task are those whose number its name's length names.
@@ -246,8 +245,7 @@ def test_a_suite_and_a_metric_from_outside_are_trained_on_adapted_to_and_scored(
 ) -> None:
     monkeypatch.setitem(METRICS, "initial", AnswerMetric(name="initial", function=initial))
     monkeypatch.setitem(TASKS, "numbers", SuiteKind(about="numbers", Options=NumbersOptions, load=numbers))
-    train_adapt_and_load(tmp_path, "suite=numbers", "tasks.up_to=5", planted=False)
-    scores = json.loads((tmp_path / "trained.json").read_text())["tasks"]
+    scores = train_adapt_and_load(tmp_path, "suite=numbers", "tasks.up_to=5", planted=False)["tasks"]
     assert scores.keys() == {"plus-0", "plus-1"} and all(scores[task].keys() == {"initial"} for task in scores)
     (adapted,) = (tmp_path / "adapted" / "adapted").glob("plus-2-0-skills.json")
     assert json.loads(adapted.read_text())["metric"] == "initial"

@@ -14,7 +14,7 @@ from torch import Tensor
 from polyray.cluster.rllib.algorithm import algorithm, restore, save
 from polyray.cluster.rllib.module import NO_NOISE, noise_seed
 from polyray.cluster.rllib.ppo import ModularPPO
-from polyray.cluster.session import ray_session
+from polyray.cluster.session import RaySession
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.envs.starts.resumable import ResumableStarts, starts_for
@@ -61,7 +61,8 @@ def agent(ppo: PPOOptions = PPO, options: PolicyOptions = OPTIONS, **workers: An
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # actors import this file
-        with ray_session(None, tmp_path_factory.mktemp("logs")):
+        with RaySession(None, tmp_path_factory.mktemp("logs")) as session:
+            session.start()
             yield
 
 

@@ -9,19 +9,9 @@ import numpy as np
 import pytest
 
 from polyray.analysis.hierarchy import hierarchy
-from polyray.reports import (
-    Details,
-    Facts,
-    Film,
-    Picture,
-    Prose,
-    Section,
-    Table,
-    circular_dendrogram,
-    to_svg,
-    write_page,
-)
-from polyray.reports.page import Block, page
+from polyray.reports.dendrograms import circular_dendrogram
+from polyray.reports.figure import to_svg
+from polyray.reports.page import Block, Details, Facts, Film, Picture, Prose, Section, Table, page, write_page
 from polyray.reports.page_style import STYLE
 
 NAMES = ["_hidden", "$a$_b", "<script>x</script>", "glue & cola"]

@@ -22,14 +22,14 @@ def test_every_field_of_every_space_is_one_of_its_job() -> None:
         (name, field)
         for name, space in SPACES.items()
         for field in [*space.fields(), *space.only_with, *(other for other, _ in space.only_with.values())]
-        if field not in field_names(JOBS[space.job].config)
+        if field not in field_names(JOBS[space.job].Config)
     ]
     assert unknown == []
 
 
 def test_every_draw_of_every_space_is_a_config_of_its_job_and_sets_it() -> None:
     for space in SPACES.values():
-        config = JOBS[space.job].config
+        config = JOBS[space.job].Config
         configs = [load_config(config, trial=space.trial(draw)) for draw in draws(space)]
         assert len({each.model_dump_json() for each in configs}) == DRAWS
 

@@ -59,8 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(f"polyray {__version__}")
         raise typer.Exit
 
@@ -95,12 +95,20 @@ def run(
 ) -> None:
     """Run a job and write its folder."""
     entry = lookup(_table("jobs"), job, "job")
-    settings = load_config(entry.config, config, overrides or ())
+    settings = load_config(entry.Config, config, overrides or ())
     folder = out if out is not None else import_module("polyray.runs.folder").new_run_folder(job)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
-        import_module("polyray.runs.job").run_job(job, entry, settings, folder, address, Console(stderr=as_json))
+        import_module("polyray.cluster.launch").run_job(job, entry, settings, folder, address, Console(stderr=as_json))
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run folder, of a run that has ended or not.")],
+) -> None:
+    """Compose a run's report.html anew from the files in its folder."""
+    typer.echo(import_module("polyray.reports.report").write_report(folder))
 
 
 @app.command("list")
@@ -124,7 +132,7 @@ def describe(job: JobName) -> None:
     """Print a job's config with all its defaults as commented YAML, ready to edit."""
     entry = lookup(_table("jobs"), job, "job")
     typer.echo(
-        f"# {entry.about}\n# Run it: polyray run {job} --config THIS_FILE\n{describe_config(entry.config)}", nl=False
+        f"# {entry.about}\n# Run it: polyray run {job} --config THIS_FILE\n{describe_config(entry.Config)}", nl=False
     )
 
 

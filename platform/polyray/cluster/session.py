@@ -1,4 +1,4 @@
-"""A Ray cluster for the length of a job: joined where one is named, else started here and stopped again."""
+"""The Ray cluster that a run works on: the one that is there, the one that is named, or one of its own."""
 
 import logging
 import os
@@ -6,9 +6,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 import ray
 
@@ -34,61 +35,97 @@ def quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-@contextmanager
-def ray_session(address: str | None, logs: Path) -> Iterator[None]:
-    """Within the block Ray is there: the cluster at `address`, or one of our own whose logs end up in `logs`.
+class RaySession:
+    """The Ray cluster of one run: found, joined or started when it is first needed, and left as it was found.
 
-    Quiet in either case: what workers print goes to Ray's log files, not to the console.
+    It is the first of these that is there: the Ray that this process uses already, as in a Tune trial; the cluster at
+    `address`; the one that RAY_ADDRESS names, as in a submitted driver; else one on this machine for this run alone.
+    In each case the console stays quiet: output of workers goes to Ray's log files.
+
+    Args:
+        address: the cluster to join; None: look in the environment.
+        logs: folder that the logs of a cluster of this run's own are copied to at the end.
+    """
+
+    def __init__(self, address: str | None, logs: Path) -> None:
+        self._address, self._logs = address, logs
+        self._open: ExitStack | None = None
+
+    def start(self) -> None:
+        """Let Ray be there, unless a call before this one did.
+
+        Raises:
+            InputError: no cluster answers at the address.
+        """
+        if self._open is not None:
+            return
+        os.environ.update(ENVIRONMENT)
+        quieten()
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        if ray.is_initialized():
+            self._open = ExitStack()
+        elif address:
+            self._open = _joined(address)
+        else:
+            os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
+            os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
+            self._open = _started(self._logs)
+        quieten()  # ray.init has set levels of its own
+
+    def close(self) -> None:
+        """Leave a cluster that was joined, and end one that was started."""
+        session, self._open = self._open, None
+        if session is not None:
+            session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _joined(address: str) -> ExitStack:
+    """The cluster at `address`, until the stack is left.
 
     Raises:
-        InputError: no cluster answers at `address`.
+        InputError: none answers there.
     """
-    os.environ.update(ENVIRONMENT)
-    quieten()
-    environment: Mapping[str, object] = {"env_vars": WORKERS}
-    if address is not None:
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=dict(environment))
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            told = f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
-            if "RAY_AUTH_MODE" not in os.environ:  # Ray shows its token to a named address only when told to
-                told += ". A cluster that wants a token is joined with RAY_AUTH_MODE=token in the environment"
-            raise InputError(f"{told}.") from None
-        quieten()  # ray.init has set levels of its own
-        try:
-            yield
-        finally:
-            ray.shutdown()
-        return
-    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
-    os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
-    with _started(logs, environment):
-        yield
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": dict(WORKERS)})
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        message = f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
+        if "RAY_AUTH_MODE" not in os.environ:  # Ray shows its token to a named address only when asked to
+            message += ". A cluster that wants a token is joined with RAY_AUTH_MODE=token in the environment"
+        raise InputError(f"{message}.") from None
+    session = ExitStack()
+    session.callback(ray.shutdown)
+    return session
 
 
-def _started(logs: Path, environment: Mapping[str, object]) -> ExitStack:
-    """A cluster of our own, until the stack is left."""
-    for left in reversed(range(STARTS)):
+def _started(logs: Path) -> ExitStack:
+    """A cluster of this process's own, until the stack is left."""
+    for tries_left in reversed(range(STARTS)):
         home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
         cluster = ExitStack()
         try:
-            cluster.enter_context(_cluster(home, logs, environment))
+            cluster.enter_context(_cluster(home, logs))
             return cluster
         except Exception as error:  # Ray has no other class for it
-            if not left or LATE not in str(error):
+            if not tries_left or LATE not in str(error):
                 raise
     raise AssertionError("the last try returns or raises")
 
 
 @contextmanager
-def _cluster(home: Path, logs: Path, environment: Mapping[str, object]) -> Iterator[None]:
+def _cluster(home: Path, logs: Path) -> Iterator[None]:
+    """A cluster in the folder `home`; within the block it is there, afterwards its logs are in `logs`."""
     with _reaped(home):
         try:
             ray.init(
                 num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-                runtime_env=dict(environment), _temp_dir=str(home),
+                runtime_env={"env_vars": dict(WORKERS)}, _temp_dir=str(home),
             )  # fmt: skip
-            quieten()
             yield
         finally:
             ray.shutdown()

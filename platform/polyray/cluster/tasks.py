@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import ray
 import torch
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError
 
 from polyray.errors import InputError, RunError
 
@@ -30,16 +30,25 @@ def run_tasks(
     """
     remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
     waiting = {remote.remote(work, piece, os.getcwd()): index for index, piece in enumerate(pieces)}
-    while waiting:
-        done, _ = ray.wait(list(waiting), num_returns=1)
-        index = waiting.pop(done[0])
-        try:
-            outcome = ray.get(done[0])
-        except RayTaskError as error:
-            raise RunError(f"A task failed: {error}") from error
-        if "input_error" in outcome:
-            raise InputError(outcome["input_error"])
-        yield index, outcome
+    try:
+        while waiting:
+            (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+            index = waiting.pop(done)
+            outcome = _outcome(done)
+            if "input_error" in outcome:
+                raise InputError(outcome["input_error"])
+            yield index, outcome
+    finally:
+        for reference in waiting:  # nobody waits for these any more
+            ray.cancel(reference)
+
+
+def _outcome(reference: Any) -> dict[str, Any]:
+    try:
+        outcome: dict[str, Any] = ray.get(reference)
+    except RayError as error:
+        raise RunError(f"A task failed: {error}") from error
+    return outcome
 
 
 def _enter(work: Callable[[Piece], dict[str, Any]], piece: Piece, folder: str) -> dict[str, Any]:

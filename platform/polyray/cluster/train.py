@@ -22,10 +22,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polyray.cluster.tasks import enter_folder
 from polyray.config import Section
-from polyray.errors import InputError, PolyrayError, RunError
+from polyray.errors import InputError, Interrupted, PolyrayError, RunError
+from polyray.files import write_file
+from polyray.runs.run import Run
 from polyray.training.worker import Worker
 
-PROBLEM = "problem.json"
+PROBLEM, OUTCOME = "problem.json", "outcome.json"  # from the workers to the process that waits for them
+PROBLEMS: Mapping[str, type[PolyrayError]] = {kind.__name__: kind for kind in (InputError, Interrupted, RunError)}
 
 
 class WorkerOptions(Section):
@@ -81,53 +84,55 @@ class RayWorker:
         """The objects of all members, by rank, at every member."""
         if self.world == 1:
             return [value]
-        found: list[Any] = [None] * self.world
-        dist.all_gather_object(found, value)
-        return found
+        values: list[Any] = [None] * self.world
+        dist.all_gather_object(values, value)
+        return values
 
-    def report(self, metrics: Mapping[str, float]) -> None:
-        """Tell Ray Train (its dashboard, a surrounding Tune run) how it goes; every member calls it alike."""
-        ray.train.report(dict(metrics))
+
+Work = Callable[[Mapping[str, Any], Run, Worker], Mapping[str, Any]]
 
 
 class TrainingRun:
-    """A Ray Train run in the background of this process.
+    """A Ray Train run in the background of this process; it goes on from its own checkpoints when a worker dies.
 
-    work: a function of a module, called as work(payload, worker) on every worker; it is sent by its name, so that Ray's
-    controller need not import it. `payload` must be plain data. It starts again from its own checkpoints
-    when a worker dies. `folder` is on storage that the workers share.
+    Args:
+        work: a function of a module, called on every worker as work(recipe, run, worker); it returns the metrics of
+            the end, of which those of the first worker count. It is sent by its name, so that Ray's controller need
+            not import it.
+        recipe: plain data for `work`.
+        group: the workers.
+        run: the run that they train for; its folder is on storage that the workers share.
     """
 
-    def __init__(
-        self,
-        work: Callable[[Mapping[str, Any], Worker], None],
-        payload: Mapping[str, Any],
-        group: WorkerOptions,
-        folder: Path,
-    ) -> None:
-        self._problem = folder.absolute() / PROBLEM
+    def __init__(self, work: Work, recipe: Mapping[str, Any], group: WorkerOptions, run: Run) -> None:
+        folder = run.out.absolute() / "logs" / "train"
+        self._problem, self._outcome = folder / PROBLEM, folder / OUTCOME
         folder.mkdir(parents=True, exist_ok=True)
-        self._problem.unlink(missing_ok=True)
+        for file in (self._problem, self._outcome):  # of an earlier start
+            file.unlink(missing_ok=True)
         loop = {
             "work": f"{work.__module__}:{work.__qualname__}",
-            "payload": dict(payload),
-            "problem": str(self._problem),
+            "recipe": dict(recipe),
+            "out": str(run.out.absolute()),
+            "stop": str(run.stop_file.absolute()),
+            "logs": str(folder),
             "folder": os.getcwd(),
         }
         # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
-        self._end = fit.remote(loop, group, str(folder.absolute() / "ray"))
+        self._end = fit.remote(loop, group, str(folder / "ray"))
 
     @property
     def running(self) -> bool:
         """Whether the run has not ended yet."""
         return not ray.wait([self._end], timeout=0)[0]
 
-    def result(self) -> None:
-        """Wait for the end.
+    def result(self) -> dict[str, Any]:
+        """Wait for the end: the metrics that the work returned on the first worker.
 
         Raises:
             InputError: the work found fault with the user's input.
+            Interrupted: the user asked the run to stop.
             RunError: the work failed, or workers died more often than the group may be restarted.
         """
         failure: RayError | None = None
@@ -136,10 +141,12 @@ class TrainingRun:
         except RayError as error:
             failure = error
         if self._problem.exists():
-            told = json.loads(self._problem.read_text(encoding="utf-8"))
-            raise (InputError if told["input"] else RunError)(told["message"])
+            problem = json.loads(self._problem.read_text(encoding="utf-8"))
+            raise PROBLEMS.get(problem["error"], RunError)(problem["message"])
         if failure is not None:
             raise RunError(f"Training failed: {failure}") from failure
+        metrics: dict[str, Any] = json.loads(self._outcome.read_text(encoding="utf-8"))
+        return metrics
 
 
 def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str) -> None:
@@ -159,16 +166,25 @@ def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str) -> None:
     ).fit()
 
 
-def _enter(config: dict[str, Any]) -> None:
-    """The work, on one worker; what the user can mend is written down instead of tried again."""
+def _enter(loop: dict[str, Any]) -> None:
+    """The work, on one worker; errors that a restart cannot mend are written down instead of tried again."""
     torch.set_num_threads(1)  # Ray gives a worker one core unless told otherwise
     logging.getLogger("polyray").setLevel(logging.INFO)
-    enter_folder(config["folder"])
-    context = ray.train.get_context()
+    enter_folder(loop["folder"])
+    context, logs = ray.train.get_context(), Path(loop["logs"])
     worker = RayWorker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
+    run = Run(Path(loop["out"]), rank=worker.rank, hooks=[_report], stop_file=Path(loop["stop"]))
+    module, _, function = loop["work"].partition(":")
     try:
-        module, _, function = config["work"].partition(":")
-        vars(import_module(module))[function](config["payload"], worker)
+        metrics = vars(import_module(module))[function](loop["recipe"], run, worker)
     except (PolyrayError, FloatingPointError) as error:
-        told = {"input": isinstance(error, InputError), "message": str(error)}
-        Path(config["problem"]).write_text(json.dumps(told), encoding="utf-8")
+        problem = {"error": type(error).__name__, "message": str(error)}
+        write_file(logs / PROBLEM, json.dumps(problem))
+        return
+    if run.first:
+        write_file(logs / OUTCOME, json.dumps(metrics))
+
+
+def _report(line: Mapping[str, Any]) -> None:
+    """Tell Ray Train (its dashboard, a surrounding Tune run) how it goes; every member calls it alike."""
+    ray.train.report(dict(line))

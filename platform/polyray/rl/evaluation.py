@@ -20,8 +20,8 @@ from polyray.envs.missions import encode
 from polyray.envs.starts.evaluation import evaluation_starts
 from polyray.rl.player import draw
 from polyray.rl.policy import ActingPolicy, Frames, ModularPolicy
+from polyray.runs.run import FILMS
 
-FILMS = "videos"
 FILM_SEED = 3_000_000_000  # of the first film of a level
 
 

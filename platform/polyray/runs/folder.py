@@ -1,28 +1,24 @@
 """The folder that a job writes: its config, its result, and the lock that keeps a second process out."""
 
 import fcntl
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from platform import python_version
-from typing import Any, Literal
+from typing import Any
 
-from pydantic_core import to_json
+import yaml
 
-from polyray import __version__
 from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.runs.job import Result
+from polyray.runs.result import Status, read_result, write_result
 
-Status = Literal["done", "interrupted", "failed"]
-
-_JOB_LINE = "# job: "
-_OWN_FILES = ("config.yaml", "log.txt", ".lock")
+CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
+JOB_LINE = "# job: "  # the first line of config.yaml begins with it
 
 
 def new_run_folder(job: str, root: Path = Path("runs")) -> Path:
@@ -42,37 +38,37 @@ class RunFolder:
     address: str | None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
 
-        When the body raises InputError, a folder made here in which nothing else was written is taken away again.
+        When the body raises InputError, a new folder in which nothing else was written is removed again.
 
         Raises:
             InputError: the path is no folder, holds something else, a run of another job or with another config,
                 or another process is running in it. Nothing was written.
         """
         self._check()
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        new_folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"Cannot make the run folder {self.path}: {error}. Choose another --out.") from None
-        with self._locked():
+        with self._lock():
             self._check()
             if not self._config_file.exists():
-                text = f"{_JOB_LINE}{self.job}\n{dump_config(self.config)}"
+                text = f"{JOB_LINE}{self.job}\n{dump_config(self.config)}"
                 write_file(self._config_file, text)
             try:
                 yield
             except InputError:
-                if made:
-                    self._take_away(made)
+                if new_folders:
+                    self._remove(new_folders)
                 raise
 
     @property
     def log(self) -> Path:
         """The file that holds the traceback of a failure."""
-        return self.path / "log.txt"
+        return self.path / LOG
 
     @property
     def resume_command(self) -> str:
@@ -82,34 +78,16 @@ class RunFolder:
             ["polyray", "run", self.job, "--config", str(self._config_file), "--out", str(self.path), *address]
         )
 
-    def result(self) -> dict[str, Any] | None:
-        """What result.json holds, or None where no run has ended yet.
+    @property
+    def is_done(self) -> bool:
+        """Whether a run has ended here as it should."""
+        result = read_result(self.path)
+        return result is not None and result["status"] == "done"
 
-        Raises:
-            InputError: the file cannot be read.
-        """
-        file = self.path / "result.json"
-        if not file.exists():
-            return None
-        try:
-            result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise InputError(f"Cannot read {file}: {error}. Delete it to go on with the run.") from None
-        return result
-
-    def write_result(self, status: Status, metrics: Mapping[str, Any], skills: tuple[str, ...], seconds: float) -> None:
-        """Write result.json, whole or not at all; NaN and infinity become null, `seconds` adds up over all starts."""
-        earlier = self.result()
-        result = {
-            "job": self.job,
-            "status": status,
-            "metrics": metrics,
-            "skills": skills,
-            "seconds": round(seconds + (earlier["seconds"] if earlier is not None else 0.0), 3),
-            "versions": versions(),
-        }
-        text = to_json(result, indent=2, inf_nan_mode="null", fallback=float)
-        write_file(self.path / "result.json", text + b"\n")
+    def write_result(self, status: Status, seconds: float, result: Result | None = None) -> None:
+        """Write result.json; without a result its metrics and skills are empty."""
+        result = result if result is not None else Result(metrics={})
+        write_result(self.path, self.job, status, seconds, result.metrics, result.skills)
 
     def write_log(self, text: str) -> None:
         """Add `text` and the time to the log."""
@@ -118,7 +96,7 @@ class RunFolder:
 
     @property
     def _config_file(self) -> Path:
-        return self.path / "config.yaml"
+        return self.path / CONFIG
 
     def _check(self) -> None:
         if not self.path.exists():
@@ -127,20 +105,19 @@ class RunFolder:
             raise InputError(f"The run folder {self.path} is a file. Choose another --out.")
         if self._config_file.exists():
             self._check_same_run()
-        elif any(entry.name != ".lock" for entry in self.path.iterdir()):
+        elif any(entry.name != LOCK for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds files but no run (no config.yaml). Choose another --out.")
 
     def _check_same_run(self) -> None:
-        first, _, _ = self._config_file.read_text(encoding="utf-8").partition("\n")
-        job = first.removeprefix(_JOB_LINE).strip() if first.startswith(_JOB_LINE) else self.job
+        job = job_of(self.path)
         if job != self.job:
             raise InputError(f"{self.path} holds a run of the job {job!r}, not {self.job!r}. Choose another --out.")
-        there = _flat(load_config(type(self.config), self._config_file).model_dump(mode="json"))
-        here = _flat(self.config.model_dump(mode="json"))
+        stored = _flat(load_config(type(self.config), self._config_file).model_dump(mode="json"))
+        asked = _flat(self.config.model_dump(mode="json"))
         lines = [
-            f"  {name} = {there.get(name)!r} there, {here.get(name)!r} here"
-            for name in sorted(there.keys() | here.keys())
-            if there.get(name) != here.get(name)
+            f"  {name} = {stored.get(name)!r} there, {asked.get(name)!r} here"
+            for name in sorted(stored.keys() | asked.keys())
+            if stored.get(name) != asked.get(name)
         ]
         if lines:
             raise InputError(
@@ -149,9 +126,9 @@ class RunFolder:
             )
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _lock(self) -> Iterator[None]:
         # The kernel drops an flock with its process, however that ended: the file staying behind blocks nobody.
-        with (self.path / ".lock").open("a") as file:
+        with (self.path / LOCK).open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -160,21 +137,44 @@ class RunFolder:
                 ) from None
             yield
 
-    def _take_away(self, made: list[Path]) -> None:
-        if any(entry.name not in _OWN_FILES for entry in self.path.iterdir()):
+    def _remove(self, folders: list[Path]) -> None:
+        """Remove the `folders` made for this run, innermost first, if nothing but the run's own files is in them."""
+        if any(entry.name not in (CONFIG, LOG, LOCK) for entry in self.path.iterdir()):
             return
-        for name in _OWN_FILES:
+        for name in (CONFIG, LOG, LOCK):
             (self.path / name).unlink(missing_ok=True)
-        for folder in made:
+        for folder in folders:
             if any(folder.iterdir()):
                 return
             folder.rmdir()
 
 
-def versions() -> dict[str, str]:
-    """The versions of what decides a run's numbers."""
-    installed = {name: version(name) for name in ("torch", "ray", "transformers")}
-    return {"polyray": __version__, "python": python_version(), **installed}
+def job_of(out: Path) -> str:
+    """The job of the run in `out`.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    try:
+        first, _, _ = (out / CONFIG).read_text(encoding="utf-8").partition("\n")
+    except OSError as error:
+        raise InputError(f"{out} holds no run: cannot read its {CONFIG}: {error}") from None
+    if not first.startswith(JOB_LINE):
+        raise InputError(f"{out / CONFIG} does not begin with {JOB_LINE.strip()!r} and a job's name.")
+    return first.removeprefix(JOB_LINE).strip()
+
+
+def read_config(out: Path) -> dict[str, Any]:
+    """The config of the run in `out` as plain values, whatever its job.
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    try:
+        values: dict[str, Any] = yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(f"{out} holds no run: cannot read its {CONFIG}: {error}") from None
+    return values
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -13,8 +13,8 @@ from polyray.progress import PROGRESS
 from polyray.runs.checkpoint import latest_checkpoint, step_of, write_checkpoint
 from polyray.runs.metrics import METRICS, append_line, mend, take_back
 
-CHECKPOINTS, EVENTS = "checkpoints", "tensorboard"
-STOP = "stop"  # a file of this name in the run folder asks the run to end
+CHECKPOINTS, EVENTS, FILMS = "checkpoints", "tensorboard", "videos"  # folders of a run
+STOP = "stop"
 HEADLINES = ("loss", "success")  # metrics that stand in the progress file beside the speed
 
 Hook = Callable[[Mapping[str, Any]], object]
@@ -52,6 +52,7 @@ class Run:
     Attributes:
         out: the run folder.
         first: whether this process is the one that writes.
+        stop_file: the run is asked to save a checkpoint and end once this file is there.
         console: where progress and tables go.
         cluster: other processes that can work for the run; none until a job starts it.
     """
@@ -65,6 +66,7 @@ class Run:
         console: Console | None = None,
         cluster: Cluster | None = None,
         phase: str | None = None,
+        stop_file: Path | None = None,
     ) -> None:
         """A run in the existing folder `out`.
 
@@ -73,6 +75,7 @@ class Run:
             hooks: each is called with every line of metrics, such as Ray Train's report.
             console: None: nothing is shown.
             phase: name of the stretch of the run that this is; None: the whole run.
+            stop_file: None: the file `stop` in `out`.
 
         Raises:
             ValueError: the phase's name is not made of small letters, digits and underscores.
@@ -82,14 +85,25 @@ class Run:
         self.out, self.first = out, rank == 0
         self.console = console if console is not None else Console(quiet=True)
         self.cluster: Cluster = cluster if cluster is not None else NoCluster()
+        self.stop_file = stop_file if stop_file is not None else out / STOP
         self._rank, self._hooks, self._phase = rank, tuple(hooks), phase
         self._events: SummaryWriter | None = None
 
     def phase(self, name: str) -> Self:
         """A stretch of this run with checkpoints of its own, whose lines of metrics carry its name."""
         return type(self)(
-            self.out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster, phase=name
-        )
+            self.out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster, phase=name,
+            stop_file=self.stop_file,
+        )  # fmt: skip
+
+    def within(self, name: str) -> Self:
+        """A run in the folder `name` of this run, made if it is not there; it is asked to stop as this one is."""
+        out = self.out / name
+        out.mkdir(exist_ok=True)
+        return type(self)(
+            out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster,
+            stop_file=self.stop_file,
+        )  # fmt: skip
 
     def report(self, step: int, metrics: Mapping[str, Any], **speed: Any) -> None:
         """Write how the run stands after `step` steps, and tell the hooks.
@@ -130,8 +144,8 @@ class Run:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the user asks the run to save a checkpoint and end: the file `stop` lies in the run folder."""
-        return (self.out / STOP).exists()
+        """Whether the user asks the run to save a checkpoint and end; members of a group agree on the answer first."""
+        return self.stop_file.exists()
 
     @property
     def _label(self) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """The record of a training: metrics, progress, checkpoints, and its skills at the end."""
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 
 from polyray.analysis.allocation import analyse, features
 from polyray.analysis.recovery import assignment_accuracy, recovery_ami
-from polyray.files import write_file
 from polyray.routing import Allocation, module_of
+from polyray.runs.allocation import save_allocation
 from polyray.runs.run import Run
 from polyray.runs.state import load_state, save_state
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
@@ -28,8 +26,6 @@ from polyray.training.worker import Worker
 
 SKILLS = "skills"
 STATE = "training"  # in a checkpoint: optimiser, generators, sampler
-RESULT = "trained.json"
-ALLOCATION, ALLOCATION_NAMES = "allocation.safetensors", "allocation.json"
 
 
 class Journal:
@@ -83,20 +79,31 @@ class Journal:
 
         self._run.checkpoint(training.step, write)
 
-    def end(self, training: Training, scores: dict[str, dict[str, float]], more: Mapping[str, Any], truth: Any) -> None:
-        """The skills and the result."""
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the user asks the run to end."""
+        return self._run.stop_requested
+
+    def end(
+        self, training: Training, scores: dict[str, dict[str, float]], more: Mapping[str, Any], truth: Any
+    ) -> dict[str, Any]:
+        """Write the skills and the allocation; the metrics of the run.
+
+        Args:
+            scores: {task: {metric: value}}.
+            more: further metrics.
+            truth: the planted allocation, None where there is none.
+        """
         metrics: dict[str, Any] = {"mean": mean_score(scores), "tasks": scores, **more}
         allocation = training.model.router.allocation()
         if allocation is not None:
             probabilities = _array(allocation)
             metrics["allocation"] = analyse(probabilities).metrics()
-            write_file(self._run.out / ALLOCATION, save({"probabilities": torch.from_numpy(probabilities)}))
-            names = {"tasks": allocation.tasks, "sites": allocation.tables}
-            write_file(self._run.out / ALLOCATION_NAMES, json.dumps(names))
+            save_allocation(self._run.out, allocation.probabilities, allocation.tables, allocation.tasks)
             if truth is not None and probabilities.shape[2] > 1:
                 metrics["recovery"] = recovery(probabilities, truth)
         save_inventory(self._run.out / SKILLS, training.model, self._spec, self._provenance, {"mean": metrics["mean"]})
-        write_file(self._run.out / RESULT, json.dumps(metrics))
+        return metrics
 
 
 def planted_allocation(suite: Suite) -> Any:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from polyray.backbones import Backbone, load_backbone
+from polyray.errors import Interrupted
 from polyray.objectives import Batch
 from polyray.routing import RoutingOptions
 from polyray.runs.run import Run
@@ -34,12 +34,16 @@ from polyray.training.sampler import Sampler
 from polyray.training.worker import Worker
 
 
-def train(payload: Mapping[str, Any], worker: Worker) -> None:
-    """Train on every worker of the group; the first one writes.
+def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]:
+    """Train on every worker of the group, score, and write skills and allocation: the metrics, on the first worker.
 
-    payload: {"recipe": a TrainingRecipe as plain data, "out": the run folder}.
+    Args:
+        values: a `TrainingRecipe` as plain data.
+
+    Raises:
+        Interrupted: the user asked the run to stop; a checkpoint is saved.
     """
-    recipe, out = TrainingRecipe.model_validate(payload["recipe"]), Path(payload["out"])
+    recipe = TrainingRecipe.model_validate(values)
     suite = load_suite(recipe.tasks)
     torch.manual_seed(recipe.training.seed)
     backbone = load_backbone(recipe.backbone)
@@ -62,17 +66,17 @@ def train(payload: Mapping[str, Any], worker: Worker) -> None:
         backbone=backbone_card(backbone), suite=suite.name, tasks=tasks, data=data.fingerprints,
         seed=recipe.training.seed,
     )  # fmt: skip
-    run = Run(out, rank=worker.rank, hooks=[worker.report])
     journal = Journal(run, worker, provenance, spec)
     journal.restore(training, data.sampler)
     training.forward = _spread(recipe, model, worker, training)
-    _train(recipe, training, data, journal)
+    _train(recipe, training, data, journal, worker)
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
         scores = score(suite.tasks, tests.examples, predicted)
         too_long = sum(row.cut for row in data.encoded.rows)
-        if worker.rank == 0:
-            journal.end(training, scores, {"too_long": too_long}, planted_allocation(suite))
+        if run.first:
+            return journal.end(training, scores, {"too_long": too_long}, planted_allocation(suite))
+    return {}
 
 
 def backbone_card(backbone: Backbone) -> BackboneCard:
@@ -82,7 +86,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
     )
 
 
-def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: Journal) -> None:
+def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: Journal, worker: Worker) -> None:
     options = recipe.training
     every = options.report_every
     for report in fit(
@@ -91,8 +95,11 @@ def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: J
         last = report.step == options.steps
         journal.write(report, training.model)
         due = report.step // options.save_every > (report.step - every) // options.save_every
-        if last or due:
+        stop = not last and any(worker.gather(journal.stop_requested))
+        if last or due or stop:
             journal.save(training, data.sampler)
+        if stop:
+            raise Interrupted(f"Stopped after {report.step} of {options.steps} steps, as asked.")
 
 
 def _spread(recipe: TrainingRecipe, model: Modular, worker: Worker, training: Training) -> torch.nn.Module:

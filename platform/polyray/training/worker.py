@@ -1,6 +1,6 @@
 """What training needs of the group of processes that it runs in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +33,3 @@ class Worker(Protocol):
 
     def gather(self, value: Any) -> list[Any]:
         """The objects of all members, by rank, at every member."""
-
-    def report(self, metrics: Mapping[str, float]) -> None:
-        """Report progress to whatever runs the group; every member calls it alike."""

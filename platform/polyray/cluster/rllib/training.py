@@ -1,24 +1,20 @@
 """Reinforcement learning as a job runs it: metrics, checkpoints, resuming, progress."""
 
-import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
-
-from rich.console import Console
 
 from polyray.analysis.allocation import analyse
 from polyray.cluster.rllib.algorithm import algorithm, restore, save
 from polyray.cluster.rllib.ppo import ModularPPO
-from polyray.files import write_file, writing
+from polyray.errors import Interrupted
 from polyray.progress import bars
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.settings import Agent
+from polyray.runs.metrics import read_metrics
+from polyray.runs.run import Run
 
-METRICS = "metrics.jsonl"
-CHECKPOINTS = "checkpoints"
+ALGORITHM = "algorithm"  # in a checkpoint: RLlib's files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +30,29 @@ class Phase:
     before: Mapping[str, Any] = field(default_factory=dict)  # frames, episodes, lost, restarted of the phases before it
 
 
-def train(phase: Phase, out: Path, console: Console) -> tuple[ModularPolicy, dict[str, Any]]:
+def train(phase: Phase, whole: Run) -> tuple[ModularPolicy, dict[str, Any]]:
     """Train until the phase ends, going on from its newest checkpoint: the policy and the last line of metrics.
 
     Raises:
+        Interrupted: the user asked the run to stop; a checkpoint is saved.
         RunError: no environment runner answers any more, or a gradient is not finite.
     """
-    trained = algorithm(phase.agent)
+    run, trained = whole.phase(phase.name), algorithm(phase.agent)
     try:
-        line = _resume(phase, trained, out)
-        with bars(console) as display:
+        line = _resume(phase, trained, run)
+        with bars(run.console) as display:
             shown = display.add_task(phase.name, total=phase.frames, note="", completed=trained.frames)
             while line is None or not _over(phase, trained, line):
-                line = _line(phase, trained, trained.train())
-                with (out / METRICS).open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line) + "\n")
-                if line["iteration"] % phase.save_every == 0 or _over(phase, trained, line):
-                    _checkpoint(phase, trained, out, line)
-                display.update(shown, completed=min(trained.frames, phase.frames), note=_told(line))
+                result = trained.train()
+                line = _line(phase, trained, result)
+                speed = {name: result[name] for name in ("frames_now", "seconds") if name in result}
+                run.report(trained.iteration, line, **speed)
+                stop = run.stop_requested
+                if trained.iteration % phase.save_every == 0 or stop or _over(phase, trained, line):
+                    run.checkpoint(trained.iteration, lambda folder: save(trained, folder / ALGORITHM))
+                display.update(shown, completed=min(trained.frames, phase.frames), note=_note(line, speed))
+                if stop and not _over(phase, trained, line):
+                    raise Interrupted(f"Stopped after {trained.frames} of {phase.frames} frames, as asked.")
         return policy_of(trained), line
     finally:
         trained.stop()
@@ -62,20 +63,6 @@ def policy_of(trained: ModularPPO) -> ModularPolicy:
     module: Any = trained.get_module()
     policy: ModularPolicy = module.policy
     return policy
-
-
-def last_line(out: Path, phase: str) -> dict[str, Any] | None:
-    """The last line of metrics that `phase` wrote, None where there is none."""
-    lines = [line for line in lines_of(out) if line["phase"] == phase]
-    return lines[-1] if lines else None
-
-
-def lines_of(out: Path) -> list[dict[str, Any]]:
-    """All lines of metrics, those that a dying process cut short left out."""
-    if not (out / METRICS).exists():
-        return []
-    text = (out / METRICS).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _over(phase: Phase, trained: ModularPPO, line: Mapping[str, Any]) -> bool:
@@ -90,11 +77,11 @@ def _over(phase: Phase, trained: ModularPPO, line: Mapping[str, Any]) -> bool:
 
 
 def _line(phase: Phase, trained: ModularPPO, result: Mapping[str, Any]) -> dict[str, Any]:
-    """What an iteration leaves in metrics.jsonl: figures of the whole run so far."""
+    """The metrics of an iteration: figures of the whole run so far, the same for the same seed."""
     figures = {
         name: result[name]
         for name in ("frames_now", "episodes_now", "success", "success_now", "return_mean", "length_mean", "tasks",
-                     "losses", "seconds")
+                     "losses")
         if name in result
     }  # fmt: skip
     runners = {name: result["runners"][name] + phase.before.get(name, 0) for name in ("lost", "restarted")}
@@ -102,42 +89,24 @@ def _line(phase: Phase, trained: ModularPPO, result: Mapping[str, Any]) -> dict[
     assert allocation is not None  # routers of agents are `by_task`
     analysis = analyse(allocation.probabilities.cpu().double().numpy()).metrics()
     return {
-        "phase": phase.name, "iteration": trained.iteration,
         "frames": trained.frames + phase.before.get("frames", 0),
         "episodes": int(trained.tally.episodes.sum()) + phase.before.get("episodes", 0),
         **figures, "runners": {**result["runners"], **runners}, "allocation": analysis,
     }  # fmt: skip
 
 
-def _told(line: Mapping[str, Any]) -> str:
-    if not line.get("seconds"):
+def _note(line: Mapping[str, Any], speed: Mapping[str, Any]) -> str:
+    if not speed.get("seconds"):
         return "waiting for runners"
     success = line["success"]
-    speed = line["frames_now"] / line["seconds"]["iteration"]
-    return f"success {'-' if success is None else f'{success:.2f}'}  {speed:,.0f} frames/s"
+    frames_per_second = speed["frames_now"] / speed["seconds"]["iteration"]
+    return f"success {'-' if success is None else f'{success:.2f}'}  {frames_per_second:,.0f} frames/s"
 
 
-def _checkpoint(phase: Phase, trained: ModularPPO, out: Path, line: Mapping[str, Any]) -> None:
-    folder = out / CHECKPOINTS / phase.name
-    final = folder / f"step-{trained.iteration:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with writing(final) as temporary:
-        temporary.rmdir()  # RLlib makes the folder itself
-        save(trained, temporary)
-        (temporary / "line.json").write_text(json.dumps(line), encoding="utf-8")
-    for old in [*sorted(folder.glob("step-*"))[:-1], *folder.glob(".writing-*")]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _resume(phase: Phase, trained: ModularPPO, out: Path) -> dict[str, Any] | None:
-    """Restore the newest checkpoint, if any, and take back the lines of metrics after it: the line it was made at."""
-    found = sorted((out / CHECKPOINTS / phase.name).glob("step-*"))
-    line: dict[str, Any] | None = None
-    if found:
-        restore(trained, found[-1])
-        line = json.loads((found[-1] / "line.json").read_text(encoding="utf-8"))
-    iteration = 0 if line is None else line["iteration"]
-    kept = [x for x in lines_of(out) if x["phase"] != phase.name or x["iteration"] <= iteration]
-    if (out / METRICS).exists():
-        write_file(out / METRICS, "".join(json.dumps(x) + "\n" for x in kept))
-    return line
+def _resume(phase: Phase, trained: ModularPPO, run: Run) -> dict[str, Any] | None:
+    """Restore the newest whole checkpoint, if any: the line of metrics that was reported just before it."""
+    checkpoint = run.restored()
+    if checkpoint is None:
+        return None
+    restore(trained, checkpoint / ALGORITHM)
+    return read_metrics(run.out, phase.name)[-1]

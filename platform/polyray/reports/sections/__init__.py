@@ -1,1 +1,27 @@
-"""Sections of a run's report."""
+"""Sections of a run's report: each is composed from the files in the run folder, or says that it has nothing to show.
+
+A new section is one function here: section(run folder) -> Section | None.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from polyray.reports.page import Section
+from polyray.reports.sections import about, allocation, curves, few_shot, films, scores, success, time_shares
+
+SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
+    "few_shot": few_shot.section,
+    "differences": few_shot.differences,
+    "success": success.section,
+    "scores": scores.section,
+    "loss_curves": curves.loss,
+    "success_curves": curves.success,
+    "time_shares": time_shares.section,
+    "allocation": allocation.section,
+    "hierarchy": allocation.tree,
+    "subsets": allocation.skill_subsets,
+    "site_by_site": allocation.site_by_site,
+    "films": films.section,
+    "about": about.section,
+}
+"""All sections, in the order of the page."""

@@ -1,4 +1,4 @@
-"""The run folder: what it holds, when a run is resumed, and when it is refused."""
+"""A job is run in a folder: its content, when the run is resumed, and when it is refused."""
 
 import io
 import json
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from polyray.cluster import session
+from polyray.cluster.launch import run_job
 from polyray.config import Section, load_config
 from polyray.errors import InputError, Interrupted, RunError
 from polyray.runs.folder import RunFolder, new_run_folder
-from polyray.runs.job import Context, Job, Result, run_job
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
 
 
 class Config(Section):
@@ -28,18 +32,18 @@ class Config(Section):
     """Name."""
 
 
-Body = Callable[[Config, Context], Result]
+Body = Callable[[Config, Run], Result]
 
 
-def done(config: Config, context: Context) -> Result:
-    (context.out / "skills").mkdir(exist_ok=True)
+def done(config: Config, run: Run) -> Result:
+    (run.out / "skills").mkdir(exist_ok=True)
     return Result(metrics={"mean": config.steps}, skills=("skills/one",))
 
 
-def run(out: Path, body: Body = done, config: Config | None = None, name: str = "fake") -> tuple[Result, str]:
-    """The result of a job that does `body`, and what it told."""
+def launch(out: Path, body: Body = done, config: Config | None = None, name: str = "fake") -> tuple[Result, str]:
+    """The result of a job that does `body`, and what it printed."""
     console = Console(file=io.StringIO(), width=40)
-    job = Job(config=Config, run=body, about="A test's job.")
+    job = Job(about="A test's job.", Config=Config, run=body)
     result = run_job(name, job, config if config is not None else Config(), out, None, console)
     assert isinstance(console.file, io.StringIO)
     return result, console.file.getvalue()
@@ -50,65 +54,61 @@ def stored(out: Path) -> dict[str, Any]:
     return result
 
 
-def never(config: Config, context: Context) -> Result:
+def never(config: Config, run: Run) -> Result:
     raise AssertionError("this job must not run")
 
 
 def test_a_finished_run_holds_its_config_and_result(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "run"
-    result, told = run(out, config=Config(steps=5))
+    result, printed = launch(out, config=Config(steps=5))
     assert load_config(Config, out / "config.yaml") == Config(steps=5)
-    held = stored(out)
-    assert (held["job"], held["status"], held["metrics"], held["skills"]) == (
-        "fake",
-        "done",
-        {"mean": 5},
-        ["skills/one"],
-    )
-    assert held["seconds"] >= 0
-    assert set(held["versions"]) == {"polyray", "python", "torch", "ray", "transformers"}
+    content = stored(out)
+    assert content["seconds"] >= 0
+    assert content.pop("versions").keys() == {"polyray", "python", "torch", "ray", "transformers"}
+    expected = {"job": "fake", "status": "done", "metrics": {"mean": 5}, "skills": ["skills/one"]}
+    assert content == {**expected, "seconds": content["seconds"]}
     assert result == Result(metrics={"mean": 5}, skills=("skills/one",))
-    assert str(out / "result.json") in told
+    assert str(out / "result.json") in printed
 
 
 def test_a_job_finds_its_folder_made_and_its_config_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def look(config: Config, context: Context) -> Result:
-        assert context.out.is_absolute()
-        assert (context.out / "config.yaml").exists()
+    def look(config: Config, run: Run) -> Result:
+        assert run.out.is_absolute()
+        assert (run.out / "config.yaml").exists()
         return Result(metrics={})
 
     monkeypatch.chdir(tmp_path)
-    run(Path("here"), look)
+    launch(Path("here"), look)
     assert stored(tmp_path / "here")["status"] == "done"
 
 
 def test_a_finished_run_is_not_run_again(tmp_path: Path) -> None:
-    first, _ = run(tmp_path)
-    again, told = run(tmp_path, never)
+    first, _ = launch(tmp_path)
+    again, printed = launch(tmp_path, never)
     assert again == first
-    assert "done already" in told
+    assert "done already" in printed
 
 
 def test_another_config_is_refused_with_the_fields_that_differ(tmp_path: Path) -> None:
-    run(tmp_path)
+    launch(tmp_path)
     with pytest.raises(InputError, match="another config") as caught:
-        run(tmp_path, never, Config(steps=4))
-    told = str(caught.value)
-    assert "steps = 3 there, 4 here" in told
-    assert "name" not in told
-    assert f"polyray run fake --config {tmp_path}/config.yaml --out {tmp_path}" in told
+        launch(tmp_path, never, Config(steps=4))
+    message = str(caught.value)
+    assert "steps = 3 there, 4 here" in message
+    assert "name" not in message
+    assert f"polyray run fake --config {tmp_path}/config.yaml --out {tmp_path}" in message
 
 
 def test_another_job_is_refused(tmp_path: Path) -> None:
-    run(tmp_path)
+    launch(tmp_path)
     with pytest.raises(InputError, match="run of the job 'fake', not 'other'"):
-        run(tmp_path, never, name="other")
+        launch(tmp_path, never, name="other")
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("words")
     with pytest.raises(InputError, match="holds files but no run"):
-        run(tmp_path, never)
+        launch(tmp_path, never)
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -116,90 +116,90 @@ def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(InputError, match="Choose another --out"):
-            run(out, never)
+            launch(out, never)
 
 
 def test_a_failed_run_names_its_log_and_can_be_run_again(tmp_path: Path) -> None:
-    def fail(config: Config, context: Context) -> Result:
+    def fail(config: Config, run: Run) -> Result:
         raise ZeroDivisionError("no way")
 
     with pytest.raises(RunError, match="ZeroDivisionError: no way") as caught:
-        run(tmp_path, fail)
+        launch(tmp_path, fail)
     assert str(tmp_path / "log.txt") in str(caught.value)
     log = (tmp_path / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" in log
     assert "in fail" in log
     assert stored(tmp_path)["status"] == "failed"
-    run(tmp_path)
+    launch(tmp_path)
     assert stored(tmp_path)["status"] == "done"
 
 
 def test_a_result_that_no_file_can_hold_is_a_failure(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="full traceback"):
-        run(tmp_path, lambda config, context: Result(metrics={"mean": object()}))
+        launch(tmp_path, lambda config, run: Result(metrics={"mean": object()}))
     assert stored(tmp_path)["status"] == "failed"
 
 
 def test_an_interrupted_run_says_how_to_resume_it(tmp_path: Path) -> None:
-    def interrupt(config: Config, context: Context) -> Result:
-        (context.out / "checkpoint").touch()
+    def interrupt(config: Config, run: Run) -> Result:
+        (run.out / "checkpoint").touch()
         raise KeyboardInterrupt
 
     out = tmp_path / "my run"
     with pytest.raises(Interrupted) as caught:
-        run(out, interrupt)
+        launch(out, interrupt)
     assert str(caught.value).endswith(f"polyray run fake --config '{out}/config.yaml' --out '{out}'")
     assert stored(out)["status"] == "interrupted"
 
-    def go_on(config: Config, context: Context) -> Result:
-        return Result(metrics={"resumed": (context.out / "checkpoint").exists()})
+    def go_on(config: Config, run: Run) -> Result:
+        return Result(metrics={"resumed": (run.out / "checkpoint").exists()})
 
-    assert run(out, go_on)[0].metrics == {"resumed": True}
+    assert launch(out, go_on)[0].metrics == {"resumed": True}
 
 
 def test_seconds_add_up_over_all_starts(tmp_path: Path) -> None:
     folder = RunFolder(path=tmp_path, job="fake", config=Config(), address=None)
-    folder.write_result("interrupted", {}, (), 1.5)
-    folder.write_result("done", {}, (), 2.25)
+    folder.write_result("interrupted", 1.5)
+    folder.write_result("done", 2.25)
     assert stored(tmp_path)["seconds"] == 3.75
 
 
 def test_input_that_the_job_refuses_leaves_nothing_behind(tmp_path: Path) -> None:
-    def refuse(config: Config, context: Context) -> Result:
+    def refuse(config: Config, run: Run) -> Result:
         raise InputError("There is no such data.")
 
     with pytest.raises(InputError, match="no such data"):
-        run(tmp_path / "runs" / "one", refuse)
+        launch(tmp_path / "runs" / "one", refuse)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_input_that_the_job_refuses_leaves_an_older_run_alone(tmp_path: Path) -> None:
-    def fail(config: Config, context: Context) -> Result:
+    def fail(config: Config, run: Run) -> Result:
         raise RunError("no luck")
 
-    def refuse(config: Config, context: Context) -> Result:
+    def refuse(config: Config, run: Run) -> Result:
         raise InputError("The data is gone.")
 
     with pytest.raises(RunError):
-        run(tmp_path, fail)
+        launch(tmp_path, fail)
     before = sorted(file.name for file in tmp_path.iterdir())
     with pytest.raises(InputError):
-        run(tmp_path, refuse)
+        launch(tmp_path, refuse)
     assert sorted(file.name for file in tmp_path.iterdir()) == before
 
 
 def test_not_a_number_is_null_and_numpy_numbers_are_numbers(tmp_path: Path) -> None:
-    run(tmp_path, lambda config, context: Result(metrics={"a": math.nan, "b": np.float32(0.5), "c": np.int64(2)}))
+    launch(tmp_path, lambda config, run: Result(metrics={"a": math.nan, "b": np.float32(0.5), "c": np.int64(2)}))
     assert stored(tmp_path)["metrics"] == {"a": None, "b": 0.5, "c": 2.0}
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
-    def inside(config: Config, context: Context) -> Result:
+    def inside(config: Config, run: Run) -> Result:
         with pytest.raises(InputError, match="Another process is running"):
-            run(tmp_path, never)
+            launch(tmp_path, never)
         return Result(metrics={})
 
-    run(tmp_path, inside)
+    launch(tmp_path, inside)
 
 
 def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
@@ -214,9 +214,9 @@ def test_a_killed_process_blocks_nobody(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         with pytest.raises(InputError, match="Another process is running"):
-            run(tmp_path, never)
+            launch(tmp_path, never)
         os.kill(process.pid, signal.SIGKILL)
-    run(tmp_path)
+    launch(tmp_path)
     assert stored(tmp_path)["status"] == "done"
 
 
@@ -227,3 +227,43 @@ def test_new_folders_have_new_names(tmp_path: Path) -> None:
     assert first.name.startswith("fake-")
     assert second != first
     assert not second.exists()
+
+
+def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def start(logs: Path) -> ExitStack:
+        calls.append(f"start {logs}")
+        cluster = ExitStack()
+        cluster.callback(calls.append, "end")
+        return cluster
+
+    monkeypatch.setattr(session, "_started", start)
+    launch(tmp_path / "without")
+    assert calls == []
+
+    def twice(config: Config, run: Run) -> Result:
+        run.cluster.start()
+        run.phase("dense").cluster.start()
+        calls.append("work")
+        return Result(metrics={})
+
+    launch(tmp_path / "with", twice)
+    assert calls == [f"start {tmp_path}/with/logs/ray", "work", "end"]
+
+
+def test_a_file_that_stopped_an_earlier_start_is_gone_at_the_next(tmp_path: Path) -> None:
+    def stop(config: Config, run: Run) -> Result:
+        run.stop_file.touch()
+        raise Interrupted("as asked")
+
+    with pytest.raises(Interrupted, match="Resume with: polyray run fake"):
+        launch(tmp_path, stop)
+    assert (tmp_path / "stop").exists() and stored(tmp_path)["status"] == "interrupted"
+
+    def look(config: Config, run: Run) -> Result:
+        return Result(metrics={"stop": run.stop_requested})
+
+    assert launch(tmp_path, look)[0].metrics == {"stop": False}

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from job_cases import outcome
 from ray_cases import Run, actors_of, descendants, finish, gone, start, wait_for
-from test_resume import outcome
 
 KILLS = int(os.environ.get("POLYRAY_KILLS", "1"))  # of a worker, and of the driver
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600 * KILLS)]
@@ -25,9 +25,9 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     process = two_workers(out)
     wait_for(out, 1, process)
     children = descendants(process)
-    told = finish(process)
+    output = finish(process)
     assert gone(children), "processes were left running"
-    assert "Done." in told and "Traceback" not in told
+    assert "Done." in output and "Traceback" not in output
     assert json.loads((out / "result.json").read_text())["status"] == "done"
     assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert "done already" in finish(two_workers(out))

@@ -15,7 +15,8 @@ from polyray import __version__
 from polyray.cli.app import TABLES, main
 from polyray.config import Section, load_config
 from polyray.jobs.table import JOBS
-from polyray.runs.job import Context, Job, Result
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard, Card
 from polyray.skills.skill import Skill, save_skill
 
@@ -25,19 +26,19 @@ class Config(Section):
     """How many steps."""
 
 
-def work(config: Config, context: Context) -> Result:
+def work(config: Config, run: Run) -> Result:
     print("a library's chatter")
     if config.steps == 13:
         raise ZeroDivisionError("bad luck")
     if config.steps == 99:
         raise KeyboardInterrupt
-    context.console.print("progress")
+    run.console.print("progress")
     return Result(metrics={"mean": config.steps / 10})
 
 
 @pytest.fixture(autouse=True)
 def fake_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(JOBS, "counting", Job(config=Config, run=work, about="Counts."))
+    monkeypatch.setitem(JOBS, "counting", Job(about="Counts.", Config=Config, run=work))
     monkeypatch.chdir(tmp_path)
 
 
@@ -76,7 +77,7 @@ def test_a_finished_run_gives_its_json_again(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("run", "countin"), "No job is called 'countin'. Did you mean 'counting'?"),
         (("rnu", "counting"), "Did you mean 'run'?"),
@@ -95,11 +96,11 @@ def test_a_finished_run_gives_its_json_again(capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_wrong_input_exits_with_2_and_writes_nothing(
-    arguments: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert code(*arguments) == 2
     streams = capsys.readouterr()
-    assert told in " ".join(streams.err.replace("│", " ").split())
+    assert message in " ".join(streams.err.replace("│", " ").split())
     assert "Traceback" not in streams.err
     assert streams.out == ""
     assert list(tmp_path.iterdir()) == []
@@ -107,10 +108,10 @@ def test_wrong_input_exits_with_2_and_writes_nothing(
 
 def test_a_failed_run_exits_with_1_and_names_the_log(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert code("run", "counting", "--out", "here", "steps=13") == 1
-    told = capsys.readouterr().err
-    assert "bad luck" in told
-    assert "here/log.txt" in told
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert "bad luck" in errors
+    assert "here/log.txt" in errors
+    assert "Traceback" not in errors
     assert "Traceback" in (tmp_path / "here" / "log.txt").read_text(encoding="utf-8")
 
 
@@ -132,7 +133,7 @@ def test_every_job_describes_its_default_config(job: str, capsys: pytest.Capture
     assert code("describe", job) == 0
     file = tmp_path / "config.yaml"
     file.write_text(capsys.readouterr().out, encoding="utf-8")
-    assert load_config(JOBS[job].config, file) == JOBS[job].config()
+    assert load_config(JOBS[job].Config, file) == JOBS[job].Config()
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -1,0 +1,79 @@
+"""result.json: how a run ended, in one form for all jobs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from platform import python_version
+from typing import Any, Literal
+
+from pydantic_core import to_json
+
+from polyray import __version__
+from polyray.errors import InputError
+from polyray.files import write_file
+
+RESULT = "result.json"
+Status = Literal["done", "interrupted", "failed"]
+
+
+def write_result(
+    out: Path, job: str, status: Status, seconds: float, metrics: Mapping[str, Any], skills: Sequence[str] = ()
+) -> None:
+    """Write result.json of the run in `out`, whole or not at all; NaN and infinity become null.
+
+    Args:
+        seconds: since this start; those of earlier starts are added.
+        skills: folders of skills, relative to `out`.
+
+    Raises:
+        InputError: the result of an earlier start cannot be read.
+    """
+    earlier = read_result(out)
+    result = {
+        "job": job,
+        "status": status,
+        "metrics": metrics,
+        "skills": skills,
+        "seconds": round(seconds + (earlier["seconds"] if earlier is not None else 0.0), 3),
+        "versions": versions(),
+    }
+    write_file(out / RESULT, to_json(result, indent=2, inf_nan_mode="null", fallback=float) + b"\n")
+
+
+def read_result(out: Path) -> dict[str, Any] | None:
+    """The content of result.json, None where no run in `out` has ended yet.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    file = out / RESULT
+    if not file.exists():
+        return None
+    try:
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"Cannot read {file}: {error}. Delete it to go on with the run.") from None
+    return result
+
+
+def final_metrics(out: Path) -> dict[str, Any]:
+    """The metrics of the run that ended in `out`; none where it has not.
+
+    Raises:
+        InputError: its result cannot be read.
+    """
+    result = read_result(out)
+    metrics: dict[str, Any] = result["metrics"] if result is not None else {}
+    return metrics
+
+
+def versions() -> dict[str, str]:
+    """The versions of what decides a run's numbers; libraries that are not installed are left out."""
+    numbers = {"polyray": __version__, "python": python_version()}
+    for name in ("torch", "ray", "transformers"):
+        try:
+            numbers[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return numbers
