@@ -1,6 +1,7 @@
 """Small tasks, models and a lone worker, for tests of objectives and training."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from polyray.modules.options import SkillOptions
 from polyray.modules.site import without_skills
 from polyray.objectives import TextOptions
 from polyray.routing import RoutingOptions
+from polyray.runs.run import Run
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite, Task, TextAnswers
 from polyray.training.data import Encoded, encoded
 from polyray.training.model import Modular, build
+from polyray.training.multitask import train
+from polyray.training.recipe import TrainingRecipe
 
 KNOWN, NEW = ("colour", "size"), "shape"
 WORDS = ("red", "blue", "green")
@@ -86,5 +90,7 @@ class Alone:
     def gather(self, value: Any) -> list[Any]:
         return [value]
 
-    def report(self, metrics: Mapping[str, float]) -> None:
-        pass
+
+def train_alone(out: Path, recipe: TrainingRecipe) -> dict[str, Any]:
+    """The metrics of a training by the only worker, outside Ray, in the folder `out`."""
+    return train(recipe.model_dump(mode="json"), Run(out), Alone())

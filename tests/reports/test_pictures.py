@@ -13,17 +13,10 @@ from matplotlib.lines import Line2D
 
 from polyray.analysis.allocation import analyse, features, subsets
 from polyray.analysis.hierarchy import hierarchy
-from polyray.reports import (
-    allocation_map,
-    circular_dendrogram,
-    delta_bars,
-    dendrogram,
-    learning_curves,
-    method_bars,
-    site_maps,
-    to_svg,
-)
-from polyray.reports.figure import COLOURS, PALE, REST, colour, row_panels, shortened
+from polyray.reports.allocation_plots import allocation_map, site_maps
+from polyray.reports.dendrograms import circular_dendrogram, dendrogram
+from polyray.reports.figure import COLOURS, PALE, REST, colour, row_panels, shortened, to_svg
+from polyray.reports.plots import delta_bars, learning_curves, method_bars
 
 NAMES = ["_hidden", "$a$_b", "<script>x</script>", "glue & cola", 'a "quoted" onload="x"', "plain", "under_score"]
 CELLS = np.random.default_rng(3).random((4, 7, 5))

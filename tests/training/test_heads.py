@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from training_cases import Alone
+from training_cases import train_alone
 
 from polyray.config import load_config
 from polyray.errors import InputError
@@ -16,7 +16,6 @@ from polyray.skills.skill import load_skill
 from polyray.training.adaptation import METHODS
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
-from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
@@ -65,12 +64,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp(request.param)
     case = CASES[request.param](out / "data")
     recipe = load_config(TrainingRecipe, overrides=[*TINY, *case.suite])
-    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
+    metrics = train_alone(out, recipe)
+    (out / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     return case, out
 
 
 def result(out: Path) -> dict[str, Any]:
-    scores: dict[str, Any] = json.loads((out / "trained.json").read_text(encoding="utf-8"))
+    scores: dict[str, Any] = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     return scores
 
 
@@ -140,5 +140,5 @@ def test_a_backbone_that_writes_is_refused(trained: tuple[Case, Path], tmp_path:
     case, _ = trained
     recipe = load_config(TrainingRecipe, overrides=[*TINY, *case.suite, "backbone=tiny-causal"])
     with pytest.raises(InputError, match="which needs an encoder; the backbone tiny-causal is causal"):
-        train({"recipe": recipe.model_dump(mode="json"), "out": str(tmp_path)}, Alone())
+        train_alone(tmp_path, recipe)
     assert list(tmp_path.iterdir()) == []

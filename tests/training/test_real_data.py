@@ -1,15 +1,14 @@
 """Real data through the training job: named entities, parts of speech, raw text."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from training_cases import Alone
+from training_cases import train_alone
 
 from polyray.config import load_config
+from polyray.runs.metrics import read_metrics
 from polyray.tasks import Suite, TasksOptions, load_suite
-from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
 
 pytestmark = pytest.mark.data
@@ -24,9 +23,8 @@ TINY = (
 def outcome(out: Path, *overrides: str) -> tuple[list[float], dict[str, Any]]:
     """The losses and the scores of a tiny training."""
     recipe = load_config(TrainingRecipe, overrides=[*TINY, *overrides])
-    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
-    lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["loss"] for line in lines], json.loads((out / "trained.json").read_text(encoding="utf-8"))
+    metrics = train_alone(out, recipe)
+    return [line["loss"] for line in read_metrics(out)], metrics
 
 
 def suite(kind: str, path: Path, **fields: Any) -> Suite:

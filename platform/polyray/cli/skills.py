@@ -43,7 +43,7 @@ def show(
 
 @app.command()
 def verify(folder: Library) -> None:
-    """Check that the skills in a folder are whole and were trained on one backbone."""
+    """Check that the skills in a folder, and the inventory beside them, are whole and belong to one backbone."""
     cards = _library().verify(folder)
     (backbone, *_) = (card.backbone.name for card in cards.values())
     typer.echo(f"{len(cards)} skills in {folder} are whole, all for the backbone {backbone!r}.")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from polyray.errors import InputError
 from polyray.lookup import suggestion
+from polyray.skills.blending import parents_resolve
 from polyray.skills.card import CARD, Card
+from polyray.skills.inventory import FOLDER, load_inventory
 from polyray.skills.skill import Skill, load_card, load_skill
 
 
@@ -14,10 +16,10 @@ def cards(folder: Path) -> dict[str, Card]:
     Raises:
         InputError: there is no such folder, it holds no skill, or a card is unreadable.
     """
-    found = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"[!.]*/{CARD}"))}
-    if not found:
+    known = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"[!.]*/{CARD}"))}
+    if not known:
         raise InputError(f"{folder} holds no skills: expected folders with a {CARD} in each.")
-    return found
+    return known
 
 
 def find_skill(folder: Path, name: str) -> Skill:
@@ -33,15 +35,31 @@ def find_skill(folder: Path, name: str) -> Skill:
 
 
 def verify(folder: Path) -> dict[str, Card]:
-    """Check the sums of all skills in `folder`, and that they sit on one backbone.
+    """Check all skills in `folder`, and the inventory beside them if there is one, of language or of an agent.
+
+    Sums agree, all skills sit on one backbone, parents that a card names are where it says, and the skills that the
+    inventory names are there.
 
     Raises:
-        InputError: a skill is damaged, or two were trained on different backbones.
+        InputError: one of these does not hold.
     """
     known = cards(folder)
     for name in known:
         load_skill(folder / name)
+    for name, card in known.items():
+        lost = parents_resolve(folder / name, card)
+        if lost:
+            raise InputError(
+                f"The skill {name!r} in {folder} cannot be computed again: its parents {', '.join(lost)} are not where "
+                f"its {CARD} says, or have changed."
+            )
     backbones = {card.backbone.fingerprint: name for name, card in known.items()}
+    if (folder / FOLDER).exists():
+        inventory = load_inventory(folder).card
+        missing = [name for name in inventory.skills if name not in known]
+        if missing:
+            raise InputError(f"{folder / FOLDER} names the skill {missing[0]!r}, which is not in {folder}.")
+        backbones.setdefault(inventory.backbone.fingerprint, FOLDER)
     if len(backbones) > 1:
         first, second = list(backbones.values())[:2]
         raise InputError(f"The skills {first!r} and {second!r} in {folder} were trained on different backbones.")

@@ -1,0 +1,110 @@
+"""`polyray skills` looks into the folders of language models and of agents alike."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from policy_cases import LEVELS, WORDS, policy_of
+from training_cases import KNOWN, SUITE, spec, tiny_model
+
+from polyray.cli.app import main
+from polyray.rl.policy_folder import save_policy
+from polyray.skills.blending import parents_of
+from polyray.skills.inventory import Provenance, new_skill, save_inventory
+from polyray.skills.skill import save_skill
+from polyray.training.multitask import backbone_card
+
+
+def code(*arguments: str) -> int:
+    """The exit code of `polyray ARGUMENTS`."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
+
+
+def language_skills(folder: Path) -> Path:
+    """Three skills of a tiny encoder, and a fourth that is blended from them."""
+    model = tiny_model("tiny-encoder", [SUITE.tasks[name] for name in KNOWN])
+    provenance = Provenance(backbone=backbone_card(model.backbone), suite="toy", tasks=KNOWN, data={}, seed=0)
+    save_inventory(folder, model, spec(), provenance, {})
+    weights = torch.tensor([[[0.5, 0.25, 0.25]]])
+    parents = parents_of([folder / f"skill-{n}" for n in range(3)], weights, folder / "blend")
+    blend = new_skill("blend", model, model.inventory.blend(weights), provenance, {}, parents)
+    save_skill(blend, folder / "blend")
+    return folder
+
+
+def agent_skills(folder: Path) -> Path:
+    """Two skills of an agent's tiny network."""
+    save_policy(folder, policy_of("dense", "polytropon"), WORDS)
+    return folder
+
+
+BUILDERS = [language_skills, agent_skills]
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_skills_of_either_kind_are_listed_shown_and_verified(
+    build: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = build(tmp_path / "skills")
+    names = sorted(path.name for path in folder.iterdir() if path.name != "inventory")
+    assert code("skills", "list", str(folder), "--json") == 0
+    assert sorted(json.loads(capsys.readouterr().out)) == names
+    assert code("skills", "list", str(folder)) == 0
+    tasks = ", ".join(KNOWN if build is language_skills else LEVELS)
+    assert all(line.endswith(tasks) for line in capsys.readouterr().out.splitlines())
+    assert code("skills", "show", str(folder / "skill-1")) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["name"] == "skill-1"
+    assert code("skills", "verify", str(folder)) == 0
+    assert f"{len(names)} skills in {folder} are whole" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("skill-1/skill.safetensors", "skill-1/skill.safetensors was altered"),
+        ("inventory/router.safetensors", "inventory/router.safetensors was altered"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    file: str, message: str, build: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = build(tmp_path / "skills")
+    (folder / file).write_bytes((folder / file).read_bytes()[:-1])
+    assert code("skills", "verify", str(folder)) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_skill_that_the_inventory_names_and_that_is_gone_is_missed(
+    build: Callable[[Path], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = build(tmp_path / "skills")
+    shutil.rmtree(folder / "blend", ignore_errors=True)
+    shutil.rmtree(folder / "skill-1")
+    assert code("skills", "verify", str(folder)) == 2
+    assert "names the skill 'skill-1', which is not in" in capsys.readouterr().err
+
+
+def test_a_parent_that_is_gone_is_missed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = language_skills(tmp_path / "skills")
+    shutil.rmtree(folder / "inventory")
+    shutil.rmtree(folder / "skill-2")
+    assert code("skills", "verify", str(folder)) == 2
+    assert "its parents skill-2 are not where its card.json says" in capsys.readouterr().err
+
+
+def test_an_inventory_of_another_backbone_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = language_skills(tmp_path / "skills")
+    card = folder / "inventory" / "inventory.json"
+    content = json.loads(card.read_text())
+    content["backbone"]["fingerprint"] = "f" * 64
+    card.write_text(json.dumps(content))
+    assert code("skills", "verify", str(folder)) == 2
+    assert "trained on different backbones" in capsys.readouterr().err

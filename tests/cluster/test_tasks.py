@@ -1,0 +1,144 @@
+"""Independent pieces of work on Ray: results as they come, pieces done again, errors by who can put them right."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from ray.exceptions import RayTaskError, WorkerCrashedError
+
+from polyray.cluster.session import RaySession
+from polyray.cluster.tasks import run_tasks
+from polyray.errors import InputError, RunError
+
+
+class FakeTasks:
+    """Ray's tasks in this process: each runs when its result is asked for, the last one first.
+
+    options: of `ray.remote`. cancelled: numbers of the tasks that were given up. crash: a task whose worker dies for
+    good.
+    """
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+        self.calls: list[Callable[[], Any]] = []
+        self.cancelled: list[int] = []
+        self.crash: int | None = None
+        self.function: Callable[..., Any] = dict
+
+    def submit(self, *arguments: Any) -> int:
+        self.calls.append(lambda: self.function(*arguments))
+        return len(self.calls) - 1
+
+    def wait(self, references: Sequence[int], num_returns: int) -> tuple[list[int], list[int]]:
+        assert num_returns == 1
+        return [references[-1]], list(references[:-1])
+
+    def get(self, reference: int) -> Any:
+        if reference == self.crash:
+            raise WorkerCrashedError
+        try:
+            return self.calls[reference]()
+        except ZeroDivisionError as error:
+            raise RayTaskError("work", "Traceback: bad luck", error) from None
+
+
+@pytest.fixture
+def tasks(monkeypatch: pytest.MonkeyPatch) -> FakeTasks:
+    fake = FakeTasks()
+
+    class Remote:
+        """What `ray.remote(...)(function)` gives."""
+
+        remote = staticmethod(fake.submit)
+
+    def remote(**options: Any) -> Callable[[Callable[..., Any]], type[Remote]]:
+        fake.options = options
+
+        def wrap(function: Callable[..., Any]) -> type[Remote]:
+            fake.function = function
+            return Remote
+
+        return wrap
+
+    monkeypatch.setattr(ray, "remote", remote)
+    monkeypatch.setattr(ray, "wait", fake.wait)
+    monkeypatch.setattr(ray, "get", fake.get)
+    monkeypatch.setattr(ray, "cancel", fake.cancelled.append)
+    return fake
+
+
+def square(number: int) -> dict[str, Any]:
+    if number == 13:
+        raise InputError("13 is not a number.")
+    return {"square": number**2 if 1 / number else 0}
+
+
+def test_every_piece_gives_its_own_result_as_it_is_done(tasks: FakeTasks) -> None:
+    results = list(run_tasks(square, [3, 1, 2], cpus=2, gpus=0.5))
+    assert results == [(2, {"square": 4}), (1, {"square": 1}), (0, {"square": 9})]
+    assert tasks.options == {"num_cpus": 2, "num_gpus": 0.5, "max_retries": 3}
+    assert tasks.cancelled == [] == list(run_tasks(square, []))
+
+
+def test_a_mistake_of_the_user_ends_all_pieces_with_its_message(tasks: FakeTasks) -> None:
+    results = run_tasks(square, [3, 13, 2])
+    assert next(results) == (2, {"square": 4})
+    with pytest.raises(InputError, match=r"^13 is not a number\.$"):
+        next(results)
+    assert tasks.cancelled == [0]
+
+
+@pytest.mark.parametrize(("crash", "message"), [(None, "A task failed: .*bad luck"), (1, "A task failed: .*died")])
+def test_a_piece_that_fails_ends_all_with_the_workers_message(
+    crash: int | None, message: str, tasks: FakeTasks
+) -> None:
+    tasks.crash = crash
+    with pytest.raises(RunError, match=r"(?s)" + message):
+        list(run_tasks(square, [3, 0]))
+    assert tasks.cancelled == [0]
+
+
+def test_pieces_that_nobody_waits_for_are_given_up(tasks: FakeTasks) -> None:
+    results = run_tasks(square, [1, 2, 3])
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert tasks.cancelled == [0, 1]
+
+
+def test_a_piece_is_done_in_the_drivers_folder_with_one_thread(
+    tasks: FakeTasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.chdir(tmp_path)
+    results = run_tasks(lambda piece: {"folder": os.getcwd()}, [1, 2])
+    first = next(results)
+    os.chdir("/")  # as a worker begins somewhere else
+    assert [first, next(results)] == [(1, {"folder": str(tmp_path)}), (0, {"folder": str(tmp_path)})]
+    assert threads == [1, 1]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with RaySession(None, tmp_path_factory.mktemp("logs")) as opened:
+        opened.start()
+        yield
+
+
+def dies_once(trace: str) -> dict[str, Any]:
+    """Kills its own process when it is called first."""
+    if not os.path.exists(trace):
+        Path(trace).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"again": True}
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_piece_whose_worker_died_is_done_again(cluster: None, tmp_path: Path) -> None:
+    assert list(run_tasks(dies_once, [str(tmp_path / "trace")])) == [(0, {"again": True})]
