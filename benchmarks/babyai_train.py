@@ -2,8 +2,9 @@
 
 `polyray`: batched environments, whole arrays, skills on every layer. `rllib`: RLlib's own PPO on 16 environments of
 minigrid. `torch-ac`: the shape of torch-ac's loop, in Python over 16 environments of minigrid, 128 frames each and
-minibatches of 256. `bare`: the same loop over the batched environments, with Polyray's frames and minibatches. One
-process and one thread run all in turn and count processor time, so that ratios hold whatever else the machine does.
+minibatches of 256. `bare`: the same loop over the batched environments, with Polyray's frames and minibatches.
+`readable`: with `polyray.rl.network` in place of `polyray.rl.fast`, on an eighth of the environments. One process and
+one thread run all in turn and count processor time, so that ratios hold whatever else the machine does.
 """
 
 import argparse
@@ -175,6 +176,7 @@ def main() -> None:
             "torch-ac": plain_loop(SingleEnvironments(SINGLES), SINGLE_ROLLOUT, SINGLE_BATCH),
             "rllib": rllib(),
             "bare": plain_loop(BatchedEnvironments(ENVS), ROLLOUT, BATCH),
+            "readable": plain_loop(BatchedEnvironments(ENVS // 8), ROLLOUT, BATCH // 8, is_fast=False),
             "polyray, shared dense": polyray(RoutingOptions.model_validate({"kind": "shared"}), "dense"),
             "polyray, 9 sparse skills": polyray(NINE, "sparse"),
             "polyray, 9 dense skills": polyray(NINE, "dense"),

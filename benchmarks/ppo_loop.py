@@ -16,15 +16,16 @@ from polyray.envs.levels import LEVELS
 from polyray.envs.missions import VOCABULARY, encode
 from polyray.envs.starts.resumable import starts_for
 from polyray.rl.fast.network import RowwiseNetwork
+from polyray.rl.frames import Frames, Outputs
 from polyray.rl.network import PolicyNetwork
 from polyray.rl.options import SMALL
 from polyray.rl.player import draw
-from polyray.rl.policy import Frames
 from polyray.rl.ppo import Coefficients, Experience, gae, ppo_loss
 
 LEVEL = LEVELS["GoToLocal"]
 EPOCHS = 4
 COEFFICIENTS = Coefficients(clip=0.2, value=0.5, entropy=0.01)
+Compute = Callable[[Frames], Outputs]
 Iteration = Callable[[], tuple[int, dict[str, float]]]  # one rollout and its updates: frames, seconds by activity
 Observation = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # image [n, 7, 7, 3], mission [n, words]
 
@@ -86,15 +87,16 @@ class SingleEnvironments:
         return rewards, dones
 
 
-def plain_loop(envs: Environments, rollout: int, batch: int) -> Iteration:
+def plain_loop(envs: Environments, rollout: int, batch: int, is_fast: bool = True) -> Iteration:
     """Make a PPO loop over `envs`: act, compute advantages, learn from shuffled minibatches for some epochs.
 
     Args:
         rollout: frames of each environment in an iteration.
         batch: frames of a minibatch.
+        is_fast: compute the network with `polyray.rl.fast`, or layer by layer as it reads.
     """
     network = PolicyNetwork(SMALL, len(VOCABULARY))
-    compute = RowwiseNetwork(network)
+    compute: Compute = RowwiseNetwork(network) if is_fast else network
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, eps=1e-5)
     generator = torch.Generator().manual_seed(0)
 
@@ -116,7 +118,7 @@ def plain_loop(envs: Environments, rollout: int, batch: int) -> Iteration:
 
 @torch.no_grad()
 def play(
-    compute: RowwiseNetwork, envs: Environments, rollout: int, generator: torch.Generator
+    compute: Compute, envs: Environments, rollout: int, generator: torch.Generator
 ) -> tuple[dict[str, Tensor], float]:
     """Play one rollout: its frames [n * rollout, ...] by name, and the seconds spent in the environments."""
     names = ("image", "mission", "actions", "logp", "values", "rewards", "dones")
@@ -158,7 +160,7 @@ def single_frames(image: Tensor, mission: Tensor) -> Frames:
     )  # fmt: skip
 
 
-def _update(compute: RowwiseNetwork, adam: torch.optim.Adam, frames: dict[str, Tensor]) -> None:
+def _update(compute: Compute, adam: torch.optim.Adam, frames: dict[str, Tensor]) -> None:
     """Take one step of Adam on a minibatch."""
     outputs = compute(single_frames(frames["image"], frames["mission"]))
     experience = Experience(

@@ -19,6 +19,7 @@ def test_an_iteration_counts_the_frames_of_all_environments() -> None:
         frames, seconds = plain_loop(envs, rollout=4, batch=8)()
         assert frames == 12
         assert set(seconds) == {"environment", "inference", "learning"} and min(seconds.values()) >= 0.0
+    assert plain_loop(BatchedEnvironments(3), rollout=4, batch=8, is_fast=False)()[0] == 12, "the readable network"
 
 
 def test_frames_of_a_rollout_follow_each_other_within_an_environment() -> None:

@@ -35,7 +35,7 @@ def test_the_acting_policy_equals_the_policy_step_after_step() -> None:
 def test_each_mission_is_read_once_for_each_row_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = policy_of("dense", "private")
     frames = frames_of([0, 0, 1, 1], 1, 0)
-    missions = torch.tensor([[1, 2, 0, 0, 0, 0], [7, 0, 0, 0, 0, 0]]).byte()
+    missions = torch.tensor([[1, 2, 3, 4, 5, 6], [7, 8, 7, 8, 7, 8], [3, 0, 0, 0, 0, 0]]).byte()
     batches: list[Tensor] = []
     modulations = RowwiseNetwork.modulations
 
@@ -45,10 +45,18 @@ def test_each_mission_is_read_once_for_each_row_of_weights(monkeypatch: pytest.M
 
     acting = policy.folded(frames.task)
     monkeypatch.setattr(RowwiseNetwork, "modulations", read)
-    for numbers in ([0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [1, 1, 1, 1]):
-        acting(replace(frames, mission=missions[numbers][:, None]))
+    outputs = {
+        tuple(numbers): acting(replace(frames, mission=missions[numbers][:, None])).logits
+        for numbers in ([0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [2, 1, 1, 1])
+    }
+    one, two, padding, three = [1, 2, 3, 4, 5, 6], [7, 8, 7, 8, 7, 8], [0] * 6, [3]
     # the first mission in both rows; then the second in the first row, later in the second row, beside padding
-    assert [batch.tolist() for batch in batches] == [[[[1, 2]], [[1, 2]]], [[[7]], [[0]]], [[[0]], [[7]]]]
+    assert [batch.tolist() for batch in batches] == [
+        [[one], [one]], [[two], [padding]], [[padding], [two]], [[three], [[0]]],
+    ]  # fmt: skip
+    for numbers, logits in outputs.items():
+        expected = policy(replace(frames, mission=missions[list(numbers)][:, None])).logits
+        assert torch.allclose(logits, expected, rtol=1e-9, atol=1e-9), numbers
 
 
 def test_other_environments_than_those_it_was_merged_for_are_refused() -> None:

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from polyray.rl.fast.missions import distinct_missions, longest
 from polyray.rl.fast.network import RowwiseNetwork
+from polyray.rl.fast.tiles import add_up
 from polyray.rl.frames import Outputs
 from polyray.rl.network import PolicyNetwork
+from polyray.rl.options import SMALL
 
 
 def differences(fast: Outputs, plain: Outputs, parameters: Mapping[str, nn.Parameter]) -> Iterator[str]:
@@ -58,6 +60,17 @@ def test_missions_are_told_apart_by_every_word_within_each_row() -> None:
     assert longest(torch.zeros(1, 3).byte()) == 1
 
 
+def test_sums_of_table_rows_have_the_gradient_of_an_embedding_bag_in_tables_of_any_size() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for entries in (100, 2**15 + 100):  # indices that fit into 16 bits, and those that do not
+        table = torch.randn(entries, 2, generator=generator, dtype=torch.float64).requires_grad_()
+        index = torch.randint(entries, (5000, 9), generator=generator, dtype=torch.int32)
+        weight = torch.randn(5000, 2, generator=generator, dtype=torch.float64)
+        fast, plain = add_up(table, index), table[index.long()].sum(1)
+        (gradient,), (expected,) = (torch.autograd.grad((sums * weight).sum(), table) for sums in (fast, plain))
+        assert torch.allclose(fast, plain) and torch.allclose(gradient, expected)
+
+
 def test_an_episode_that_begins_remembers_nothing_of_the_last() -> None:
     options = NETWORKS["paper"]
     torch.manual_seed(0)
@@ -86,3 +99,5 @@ def test_linear_layers_begin_with_rows_of_length_one_and_no_bias() -> None:
         if bias.any() or not torch.allclose(weight.norm(dim=1), torch.ones(len(weight)))
     ]
     assert len(layers) > 20 and not wrong
+    wide = PolicyNetwork(SMALL, N_WORDS).get_parameter("critic.0.weight")
+    assert (wide * wide.shape[1] ** 0.5).abs().max() > 2.5, "normal draws have tails, which uniform ones have not"
