@@ -11,10 +11,13 @@ import pytest
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from training_cases import Alone
 
 from polyray.backbones import Backbone
 from polyray.backbones.text import padded
+from polyray.cli import main
 from polyray.config import NoOptions, Section, load_config
+from polyray.jobs.table import JOBS
 from polyray.metrics import METRICS, AnswerMetric
 from polyray.modules.changes import Change
 from polyray.modules.kinds import MODULES
@@ -24,8 +27,13 @@ from polyray.modules.site import Mixed, StackOptions, no_changes, slices
 from polyray.objectives import OBJECTIVES, EvaluationOptions, Network, TextOptions
 from polyray.objectives.choices import mean_embedding
 from polyray.objectives.objective import in_batches, on_device
+from polyray.reports.page import Prose
+from polyray.reports.page import Section as ReportSection
+from polyray.reports.sections import SECTIONS
 from polyray.routing import ROUTERS, Allocation, NewRow, Router
 from polyray.routing.names import TaskNames, distinct
+from polyray.runs.job import Job, Result
+from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
@@ -34,6 +42,7 @@ from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
+from polyray.tune_spaces import SPACES, Space
 
 TINY = (
     "training.steps=4", "training.batch=4", "training.report_every=2", "training.save_every=2",
@@ -43,24 +52,6 @@ PLANTED = (
     "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_subsets=1",
     "tasks.planted.train_examples=8", "tasks.planted.n_skills=2", "tasks.planted.subset_sizes=[1,2]",
 )  # fmt: skip
-
-
-class Alone:
-    """The only worker, outside Ray."""
-
-    rank, world, device = 0, 1, torch.device("cpu")
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        return model
-
-    def mean(self, value: float) -> float:
-        return value
-
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        pass
-
-    def gather(self, value: Any) -> list[Any]:
-        return [value]
 
 
 def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> dict[str, Any]:
@@ -388,3 +379,58 @@ def test_an_objective_with_a_head_from_outside_is_trained_adapted_saved_and_load
     }  # fmt: skip
     model = load_model(load_inventory(tmp_path / "skills"))
     assert torch.equal(model.heads["counting:words"].get_parameter("weight"), skill.heads["counting:words/weight"])
+
+
+# A job, a space over it, and a section of its report: a walk of so many steps.
+
+
+class WalkConfig(Section):
+    """A walk."""
+
+    steps: int = Field(3, ge=1)
+    """How many steps."""
+    stride: float = Field(1.0, gt=0)
+    """Length of a step."""
+
+
+def walk(config: WalkConfig, run: Run) -> Result:
+    run = run.phase("walk")
+    for step in range(1, config.steps + 1):
+        run.report(step, {"distance": step * config.stride})
+    return Result(metrics={"mean": config.steps * config.stride})
+
+
+def steps_taken(run: Path) -> ReportSection | None:
+    lines = read_metrics(run, "walk")
+    return ReportSection(heading="Walk", blocks=[Prose(text=f"{len(lines)} steps were taken.")]) if lines else None
+
+
+class Strides:
+    """A distribution as Ray Tune has them."""
+
+    def sample(self) -> float:
+        return 0.5
+
+
+def test_a_job_a_space_and_a_section_from_outside_are_run_drawn_from_and_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(JOBS, "walk", Job(about="Walks.", Config=WalkConfig, run=walk))
+    monkeypatch.setitem(SECTIONS, "walk", steps_taken)
+    space = Space(about="strides", job="walk", goal="mean", mode="max", fields=lambda: {"stride": Strides()})
+    monkeypatch.setitem(SPACES, "strides", space)
+    draw = {name: domain.sample() for name, domain in SPACES["strides"].fields().items()}
+    overrides = [f"{name}={value}" for name, value in space.trial(draw).items()]
+    for arguments in (("run", "walk", "--out", str(tmp_path / "run"), "steps=4", *overrides), ("list", "spaces")):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert not end.value.code
+    assert "strides" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == {"mean": 2.0}
+    page = tmp_path / "run" / "report.html"
+    assert "4 steps were taken." in page.read_text()
+    written = page.read_bytes()
+    page.unlink()
+    with pytest.raises(SystemExit) as end:
+        main(["report", str(tmp_path / "run")])
+    assert not end.value.code and page.read_bytes() == written

@@ -13,9 +13,9 @@ from training_cases import KNOWN, SUITE, spec, tiny_model
 
 from polyray.cli.app import main
 from polyray.rl.policy_folder import save_policy
-from polyray.skills.blending import parents_of
+from polyray.skills.blending import parents_of, recompute, same_tensors
 from polyray.skills.inventory import Provenance, new_skill, save_inventory
-from polyray.skills.skill import save_skill
+from polyray.skills.skill import load_skill, save_skill
 from polyray.training.multitask import backbone_card
 
 
@@ -108,3 +108,20 @@ def test_an_inventory_of_another_backbone_is_noticed(tmp_path: Path, capsys: pyt
     card.write_text(json.dumps(content))
     assert code("skills", "verify", str(folder)) == 2
     assert "trained on different backbones" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["language", "agent"])
+def test_a_task_s_skill_is_lifted_once(kind: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    if kind == "language":
+        task = KNOWN[0]
+        language_skills(tmp_path / "skills")
+    else:
+        task = LEVELS[0]
+        save_policy(tmp_path / "skills", policy_of("dense", "polytropon"), WORDS)
+    lifting = ("skills", "lift", str(tmp_path / "skills"), task, str(tmp_path / "lifted"))
+    assert code(*lifting) == 0
+    assert "a weighted sum of skill-0, skill-1" in capsys.readouterr().out
+    assert load_skill(tmp_path / "lifted").card.tasks == (task,)
+    assert same_tensors(recompute(tmp_path / "lifted").tensors, load_skill(tmp_path / "lifted").tensors)
+    assert code(*lifting) == 2
+    assert "is there already" in capsys.readouterr().err

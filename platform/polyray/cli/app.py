@@ -5,7 +5,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -146,7 +145,5 @@ def _about(entry: Any) -> str:
     """One line on an entry of any table: its own text, or the first line of its documentation."""
     if isinstance(entry, str):
         return entry
-    if isinstance(entry, partial):  # "this class, with that function": the function tells the entries apart
-        return _about(entry.args[0] if entry.args else entry.func)
     about = vars(entry).get("about") if not inspect.isroutine(entry) and not inspect.isclass(entry) else None
     return about if isinstance(about, str) else (inspect.getdoc(entry) or "").partition("\n")[0]

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 import yaml
 
+from polyray.errors import InputError
+
 app = typer.Typer(help="Look into folders of skills.", no_args_is_help=True)
 
 Library = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of skill folders, such as RUN/skills.")]
@@ -47,6 +49,22 @@ def verify(folder: Library) -> None:
     cards = _library().verify(folder)
     (backbone, *_) = (card.backbone.name for card in cards.values())
     typer.echo(f"{len(cards)} skills in {folder} are whole, all for the backbone {backbone!r}.")
+
+
+@app.command()
+def lift(
+    folder: Library,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="A task that the skills were trained on.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the skill; it must not be there yet.")],
+) -> None:
+    """Write the one skill that a trained task uses: the weighted sum of an inventory's skills."""
+    if out.exists():
+        raise InputError(f"{out} is there already. Choose another folder.")
+    # torch, which both bring along, takes seconds, and a mistyped command should not wait for it
+    inventory = import_module("polyray.skills.inventory").load_inventory(folder)
+    skill = import_module("polyray.skills.lifting").lift(inventory, task, out)
+    parents = ", ".join(f"{parent.name}" for parent in skill.card.parents)
+    typer.echo(f"The skill of {task!r} is in {out}: a weighted sum of {parents}.")
 
 
 def _library() -> ModuleType:
