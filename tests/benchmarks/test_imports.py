@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.imports import WORKER, library_rows, process
 
-SLOW = ("datasets", "matplotlib", "peft", "scipy", "sklearn", "transformers")
+SLOW = ("datasets", "matplotlib", "peft", "scipy", "sklearn", "torch._dynamo", "torch.distributed.fsdp", "transformers")
 
 
 def test_a_workers_imports_load_no_slow_library_that_few_workers_need() -> None:

@@ -87,13 +87,19 @@ class PrefixStack(nn.Module):
         keys, values = (torch.bmm(weights, part[:, 0].flatten(2)) for part in (self.keys, self.values))
         return [(key.unflatten(-1, shape), value.unflatten(-1, shape)) for key, value in zip(keys, values, strict=True)]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # Dynamo loses torch function modes: wrong numbers
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of the attention module `layer` with the rows' prefixes.
 
         Raises:
             InputError: it does not compute attention by `scaled_dot_product_attention`.
         """
+        # Dynamo loses torch function modes, which gives wrong numbers. `disable` as a decorator would load Dynamo with
+        # this module, a quarter of the CPU time of a worker's imports.
+        uncompiled: Callable[..., Any] = torch.compiler.disable(self._run)
+        return uncompiled(layer, mixed, rows, inputs, named)
+
+    def _run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """As `run`, for the interpreter only."""
         with _Prefixed(mixed[0], mixed[1], rows) as prefixed:
             output = layer(*inputs, **named)
         if not prefixed.seen:
