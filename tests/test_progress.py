@@ -20,8 +20,8 @@ def test_the_last_whole_line_counts_and_one_that_is_being_written_does_not(tmp_p
 
 def test_a_line_at_the_end_of_a_long_file_is_read_whole(tmp_path: Path) -> None:
     file = tmp_path / PROGRESS
-    line = {f"figure-{number}": float(number) for number in range(100)}
-    file.write_text("x" * 10_000 + "\n" + json.dumps(line) + "\n")
+    line = {f"figure-{number}": float(number) for number in range(1000)}
+    file.write_text("x" * 100_000 + "\n" + json.dumps(line) + "\n")
     assert last_line(file) == line
 
 
@@ -31,17 +31,17 @@ def test_a_line_that_is_no_json_is_left_out(tmp_path: Path) -> None:
 
 
 def test_runs_are_followed_until_none_is_left_and_their_last_lines_are_shown(tmp_path: Path) -> None:
-    steps = iter([(1, True), (2, True), (3, False)])
+    losses = iter([(1, 4.0), (2, None), (3, 1.25)])  # a loss that is not finite is written as null
 
     def running() -> bool:
-        step, alive = next(steps)
-        line = {"step": step, "loss": 4 / step, "tokens_per_second": 1000.0}
+        step, loss = next(losses)
+        line = {"step": step, "loss": loss, "tokens_per_second": 1000.0}
         (tmp_path / PROGRESS).write_text(json.dumps(line) + "\n")
-        return alive
+        return step < 3
 
     output = StringIO()
     console = Console(file=output, width=120, force_terminal=True, color_system=None)
     follow({"shared": (tmp_path, 3), "private": (tmp_path / "none", 3)}, running, console)
-    assert next(steps, None) is None
+    assert next(losses, None) is None
     shown = output.getvalue()
-    assert "3/3" in shown and "loss 1.333  1,000 tokens/s" in shown
+    assert "3/3" in shown and "loss 1.250  1,000 tokens/s" in shown

@@ -4,11 +4,13 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PROGRESS = "progress.jsonl"
+TAIL = 1 << 16  # bytes at the end of a file among which its last line is looked for
 
 
 def bars(console: Console) -> Progress:
@@ -30,24 +32,25 @@ def follow(runs: Mapping[str, tuple[Path, int]], running: Callable[[], bool], co
             for name, (folder, _) in runs.items():
                 last = last_line(folder / PROGRESS)
                 if last is not None:
-                    note = f"loss {last['loss']:.3f}  {last['tokens_per_second']:,.0f} tokens/s"
+                    loss = "not finite" if last["loss"] is None else f"{last['loss']:.3f}"
+                    note = f"loss {loss}  {last['tokens_per_second']:,.0f} tokens/s"
                     display.update(lines[name], completed=last["step"], note=note)
             time.sleep(0.2 if alive else 0)
 
 
-def last_line(file: Path) -> dict[str, float] | None:
+def last_line(file: Path) -> dict[str, Any] | None:
     """Last whole line of a JSON-lines file, None where there is none or it is no JSON."""
     try:
         with file.open("rb") as stream:
             stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - 4096))
+            stream.seek(max(0, stream.tell() - TAIL))
             lines = stream.read().split(b"\n")[:-1]
     except OSError:
         return None
     if not lines:
         return None
     try:
-        line: dict[str, float] = json.loads(lines[-1])
+        line: dict[str, Any] = json.loads(lines[-1])
     except ValueError:
         return None
     return line
