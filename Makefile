@@ -64,8 +64,8 @@ types: .venv/.checkers build/typed
 
 # The pages and, from the docstrings, the reference: build/docs/README.html. Nothing is downloaded, warnings are errors.
 docs: .venv/.documentation build/typed
-	@rm -rf build/site build/docs && mkdir -p build/site
-	@cp -Rp README.md CHANGELOG.md CONTRIBUTING.md docs build/site/
+	@rm -rf build/site build/docs build/doctrees && mkdir -p build/site
+	@cp -Rp README.md CHANGELOG.md CONTRIBUTING.md docs examples build/site/
 	@SPHINX_APIDOC_OPTIONS=members,show-inheritance .venv/bin/sphinx-apidoc -q --separate --module-first \
 		--follow-links --no-toc --output-dir build/site/api build/typed/polyray
 	PYTHONPATH=build/typed .venv/bin/sphinx-build --quiet --fail-on-warning --conf-dir docs --doctree-dir build/doctrees \

@@ -54,8 +54,11 @@ def entry(field: str, text: str) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` without markup but for `code`."""
-    pieces = re.split(r"`+([^`]+)`+", text)
-    plain = [re.sub(r"([*|\\]|_(?=_*\b))", r"\\\1", piece) for piece in pieces[::2]]
-    code = [f"``{piece}``" for piece in pieces[1::2]]
-    return "".join(piece for pair in zip(plain, [*code, ""], strict=True) for piece in pair)
+    """`text` without markup but for `code`; a backtick that has no second one in the line is shown as it is."""
+    pieces = re.split(r"``?([^`]+)``?", text)
+    plain = [re.sub(r"([*|\\`]|_(?=_*\b))", r"\\\1", piece) for piece in pieces[::2]]
+    line = plain[0]
+    for code, after in zip(pieces[1::2], plain[1:], strict=True):
+        apart = "\\ " if re.match(r"[\w(\[{]", after) else ""  # what follows code at once is set apart
+        line += f"``{code}``{apart}{after}"
+    return line

@@ -16,6 +16,15 @@ def test_what_looks_like_markup_is_shown_as_it_is_written() -> None:
     ]
 
 
+def test_code_may_be_followed_by_anything() -> None:
+    assert converted("`a` and `b`") == ["``a`` and ``b``", ""]
+    assert converted("gamma = `weight`(code), `n`th `x`.") == [r"gamma = ``weight``\ (code), ``n``\ th ``x``.", ""]
+
+
+def test_a_lone_backtick_is_shown_as_it_is() -> None:
+    assert converted("`a` and `b\nc`") == [r"``a`` and \`b", r"c\`", ""]
+
+
 def test_names_with_underscores_are_left_alone() -> None:
     assert converted("n_skills of __init__") == [r"n_skills of __init\_\_", ""]
 
