@@ -79,7 +79,7 @@ format: .venv/.checkers
 
 # Those that take minutes. benchmarks.crossfit and benchmarks.babyai_episodes train for an hour or more: run them by name.
 bench: .venv/.benchmarks
-	@set -e; for name in imports routing babyai_env babyai_train; do .venv/bin/python -m benchmarks.$$name; done
+	@set -e; for name in imports routing layers babyai_env babyai_train; do .venv/bin/python -m benchmarks.$$name; done
 
 clean:
 	rm -rf .venv build dist *.egg-info platform/*.egg-info

@@ -25,7 +25,7 @@ from polyray.memory import KEEP_FREED
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
 from polyray.modules.lora import LoraOptions
-from polyray.modules.presets import SHARED_INPUTS, site_patterns
+from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
 from polyray.routing.options import LearnedOptions
 from polyray.routing.polytropon import PolytroponRouter
@@ -133,8 +133,8 @@ class Case:
         router = PolytroponRouter(
             names, Layout.of(model, patterns), LearnedOptions(n_skills=shape.skills), generator
         ).to(self._device)
-        options, shared = LoraOptions(rank=shape.rank), SHARED_INPUTS[model.config.model_type]
-        inventory = attach(model, patterns, "lora", shape.skills, options, generator, shared).to(self._device)
+        options = LoraOptions(rank=shape.rank)
+        inventory = attach(model, patterns, "lora", shape.skills, options, generator).to(self._device)
         adam = torch.optim.AdamW([*inventory.parameters(), *router.parameters()], lr=1e-3, fused=True)
         noise = torch.Generator(self._device).manual_seed(0)
         tasks = [names[task] for task in self._tasks]

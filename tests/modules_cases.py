@@ -120,13 +120,12 @@ def slowly(net: Net, inventory: Inventory, mix: Mix, x: Tensor) -> Tensor:
         name = inventory.sites[place]
         own = [{key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills]
         layer = site.layer if isinstance(site, Site) else site
+        alone = _Stepwise(layer) if isinstance(layer, nn.GRU | nn.LSTM) else layer
+        weights = mix.weights[place][:, [row for row in mix.rows.row_of_example for _ in range(times)]]
         rows = [
-            SLOW[inventory.kind](
-                _Stepwise(layer) if isinstance(layer, nn.GRU | nn.LSTM) else layer,
-                own, mix.weights[place, :, mix.rows.of[index // times]], x[index : index + 1], inventory.options,
-            )
+            SLOW[inventory.kind](alone, own, weights[:, index], x[index : index + 1], inventory.options)
             for index in range(len(x))
-        ]  # fmt: skip
+        ]
         outputs.append(torch.cat(rows))
     return torch.stack(outputs)
 

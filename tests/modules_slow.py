@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from polyray.modules.lora import LoraOptions
 from polyray.modules.prefix import PrefixOptions
-from polyray.modules.site import StackOptions
+from polyray.modules.stack import StackOptions
 
 Skills = list[dict[str, Tensor]]  # of one site: each skill's tensors [heads, ...] by name
 
@@ -70,9 +70,9 @@ def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackO
     changes = {}
     for name in [key.removeprefix("down.") for key in skills[0] if key.startswith("down.")]:
         heads = range(w.shape[0])
-        down = torch.cat([_sum(w[h, s] * skill[f"down.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 0)
+        down = torch.cat([_sum(w[h, s] * skill[f"down.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
         up = torch.cat([_sum(w[h, s] * skill[f"up.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
-        change = options.alpha / options.rank * down @ up  # [in, out]
+        change = options.alpha / options.rank * down.T @ up  # [in, out]
         changes[name] = change if isinstance(layer, nn.Embedding) else change.T.contiguous()
     return _change(layer, changes, x)
 

@@ -58,24 +58,23 @@ def test_logits_and_gradients_equal_those_of_peft_poly(n_splits: int, tasks: lis
     for skill in range(SKILLS):
         factors = {}
         for site, layer in layers.items():
-            factors[f"{site}/down.weight"] = layer.poly_lora_A["default"][:, skill]
+            factors[f"{site}/down.weight"] = layer.poly_lora_A["default"][:, skill].mT
             factors[f"{site}/up.weight"] = layer.poly_lora_B["default"][:, skill]
         inventory.load_skill(skill, factors)
     logits = torch.stack([layer.poly_router["default"].module_logits for layer in layers.values()])
     cells = logits.view(len(layers), TASKS, n_splits, SKILLS).transpose(1, 2).sigmoid().detach()
-    kept = sorted(set(tasks))
-    weights = (cells / cells.sum(-1, keepdim=True))[:, :, kept]
-    mix = Mix(weights, Rows([kept.index(task) for task in tasks], len(kept), weights.device))
+    rows = sorted(set(tasks))
+    weights = (cells / cells.sum(-1, keepdim=True))[:, :, rows]
+    mix = Mix(weights, Rows([rows.index(task) for task in tasks], len(rows), weights.device))
     with mixing(inventory, mix):
         ours = backbone(**_batch())
         ours.loss.backward()
 
     torch.testing.assert_close(ours.logits, theirs.logits, rtol=1e-5, atol=1e-5)
     for site, layer in layers.items():
-        stack, place = inventory.home[site]
-        down, up = (getattr(inventory.stacks[stack], name)["weight"].grad[place] for name in ("down", "up"))
-        down_there, up_there = layer.poly_lora_A["default"].grad, layer.poly_lora_B["default"].grad
-        found = down.unflatten(2, (down_there.shape[-1], -1)).mT, up.view(up_there.shape)
-        for own, wanted in zip(found, (down_there, up_there), strict=True):
-            assert (own - wanted).norm() <= 1e-5 * wanted.norm()
-            assert wanted.norm() > 0
+        stack, index = inventory.positions[site]
+        down, up = (getattr(inventory.stacks[stack], name)["weight"].grad[index] for name in ("down", "up"))
+        pairs = (down.mT, layer.poly_lora_A["default"].grad), (up, layer.poly_lora_B["default"].grad)
+        for gradient, of_poly in pairs:
+            assert (gradient - of_poly).norm() <= 1e-5 * of_poly.norm()
+            assert of_poly.norm() > 0

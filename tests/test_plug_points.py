@@ -19,11 +19,10 @@ from polyray.cli import main
 from polyray.config import NoOptions, Section, load_config
 from polyray.jobs.table import JOBS
 from polyray.metrics import METRICS, AnswerMetric
-from polyray.modules.changes import Change
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
-from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+from polyray.modules.stack import Mixed, StackOptions
 from polyray.objectives import OBJECTIVES, EvaluationOptions, Network, TextOptions
 from polyray.objectives.choices import mean_embedding
 from polyray.objectives.objective import in_batches, on_device
@@ -156,25 +155,8 @@ class BiasStack(nn.Module):
         width = layers[0].get_parameter("weight").shape[0]
         self.bias = nn.Parameter(torch.zeros(len(layers), 1, n_skills, width))
 
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        return prepared
-
-    def parts(self, site: int) -> dict[str, Tensor]:
-        return slices(self, site)
-
     def prepare(self, weights: Tensor) -> list[Mixed]:
         return list(torch.bmm(weights[:, 0], self.bias[:, 0]))
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        raise no_changes("bias")
-
-    @staticmethod
-    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        raise no_changes("bias")
-
-    def additions(self) -> None:
-        return None
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         y: Tensor = layer(*inputs, **named)

@@ -77,7 +77,7 @@ def test_padded_examples_together_equal_each_alone_without_padding(family: str) 
     with torch.no_grad(), mixing(inventory, MIX):
         together = backbone(**_inputs(family, ids, mask)).logits
     for row, length in enumerate(lengths):
-        alone = Mix(MIX.weights[:, :, [MIX.rows.of[row]]], Rows([0], 1, torch.device("cpu")))
+        alone = Mix(MIX.weights[:, :, [MIX.rows.row_of_example[row]]], Rows([0], 1, torch.device("cpu")))
         own, kept = ids[row : row + 1], slice(0, min(length, together.shape[1]))
         with torch.no_grad(), mixing(inventory, alone):
             wanted = backbone(**_inputs(family, own[:, :length], torch.ones(1, length, dtype=torch.long))).logits

@@ -1,7 +1,7 @@
 """Putting an inventory of skills on a backbone, and taking skills off again."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from polyray.lookup import lookup
 from polyray.modules.kinds import MODULES
 from polyray.modules.matching import match
 from polyray.modules.mix import Mix, TokenMix
-from polyray.modules.site import Site, Slot, Stack, StackOptions, alike, find
+from polyray.modules.site import Site, Slot
+from polyray.modules.stack import Stack, StackOptions
 
 SkillTensors = dict[str, Tensor]
 
@@ -20,10 +21,14 @@ class Inventory(nn.Module):
     """All skills on all sites of one backbone.
 
     Attributes:
-        kind: key of MODULES. options: what its modules look like. n_skills: how many.
-        sites: the names of the backbone's layers that carry them, in the backbone's order; a router's weights
+        kind: key of MODULES.
+        options: of its modules.
+        n_skills: number of skills, S.
+        sites: the names of the backbone's layers that carry skills, in the backbone's order; a router's weights
             [sites, heads, rows, skills] follow it.
-        shared: groups of linear sites that read one input (q, k, v of an attention), computed together where it pays.
+        stacks: the modules, one stack for each group of alike layers.
+        stack_sites: for each stack the indices of its sites.
+        positions: for each site its stack and its index there.
     """
 
     def __init__(
@@ -33,7 +38,6 @@ class Inventory(nn.Module):
         n_skills: int,
         options: StackOptions,
         generator: torch.Generator,
-        shared: Sequence[Sequence[str]] = (),
     ) -> None:
         super().__init__()
         if n_skills < 1:
@@ -41,26 +45,24 @@ class Inventory(nn.Module):
         self.kind, self.options, self.n_skills = kind, options, n_skills
         self.entry = lookup(MODULES, kind, "module kind")
         self.sites = tuple(layers)
-        self.shared = tuple(tuple(group) for group in shared)
         self.slot = Slot()
         modules = list(layers.values())
-        self.places = list(alike(modules).values())
+        self.stack_sites = alike(modules)
         self.stacks = nn.ModuleList(
-            cast(nn.Module, self.entry([modules[place] for place in places], n_skills, options, generator))
-            for places in self.places
+            cast(nn.Module, self.entry([modules[site] for site in sites], n_skills, options, generator))
+            for sites in self.stack_sites
         )
-        self.home = {
-            self.sites[place]: (stack, index)
-            for stack, places in enumerate(self.places)
-            for index, place in enumerate(places)
+        self.positions = {
+            self.sites[site]: (stack, index)
+            for stack, sites in enumerate(self.stack_sites)
+            for index, site in enumerate(sites)
         }
         self._layers = (dict(layers),)  # in a tuple: the backbone owns its layers
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Features of each site's input, 0 where the layer is not linear."""
-        layers = self._layers[0].values()
-        return tuple(layer.in_features if isinstance(layer, nn.Linear) else 0 for layer in layers)
+    def layers(self) -> dict[str, nn.Module]:
+        """The backbone's own layer at each site."""
+        return self._layers[0]
 
     @property
     def n_heads(self) -> int:
@@ -71,10 +73,14 @@ class Inventory(nn.Module):
         """Let the sites use `mix` until the block of `mixing` ends.
 
         Raises:
-            InputError: the mix has another number of sites, heads or skills.
+            InputError: the mix has another number of sites, heads or skills, or is one of tokens, which modules of
+                this kind cannot mix.
         """
         self.slot.clear()
         if isinstance(mix, TokenMix):
+            if not self.entry.by_token:
+                able = ", ".join(name for name, entry in MODULES.items() if entry.by_token)
+                raise InputError(f"routing.kind=token_moe needs modules.kind={able}; found {self.kind}.")
             self.slot.tokens = mix
             return
         mix = Mix.of(mix) if isinstance(mix, Tensor) else mix
@@ -84,23 +90,20 @@ class Inventory(nn.Module):
                 f"A mix for {sites} sites, {heads} heads, {skills} skills does not fit an inventory of "
                 f"{len(self.sites)} sites, {self.n_heads} heads, {self.n_skills} skills."
             )
-        weights = mix.weights.expand(len(self.sites), self.n_heads, -1, -1)
-        for stack, places in zip(self.stacks, self.places, strict=True):
-            own = weights if len(places) == len(self.sites) else weights[places]
-            for place, mixed in zip(places, cast(Stack, stack).prepare(own), strict=True):
-                self.slot.mixed[self.sites[place]] = mixed
-        for group in self.shared:
-            layers, prepared = [self._layers[0][site] for site in group], [self.slot.mixed[site] for site in group]
-            self.slot.mixed.update(zip(group, self.entry.share(layers, prepared), strict=True))
+        with torch.autocast(mix.weights.device.type, enabled=False):  # skills are mixed in their own precision
+            self._prepare(mix.weights.expand(len(self.sites), self.n_heads, -1, -1))
         self.slot.rows = mix.rows
+
+    def _prepare(self, weights: Tensor) -> None:
+        """Fill the slot with the modules mixed with weights [sites, heads, rows, skills]."""
+        for stack, sites in zip(self.stacks, self.stack_sites, strict=True):
+            of_stack = weights if len(sites) == len(self.sites) else weights[sites]
+            for site, mixed in zip(sites, cast(Stack, stack).prepare(of_stack), strict=True):
+                self.slot.mixed[self.sites[site]] = mixed
 
     def skill(self, index: int) -> SkillTensors:
         """A copy of one skill's tensors, named SITE/PARAMETER, each [heads, *shape]."""
-        tensors = {}
-        for site, (stack, place) in self.home.items():
-            for name, tensor in self._stack(stack).parts(place).items():
-                tensors[f"{site}/{name}"] = tensor[:, index].detach().clone().contiguous()
-        return tensors
+        return {name: tensor[:, index].clone().contiguous() for name, tensor in self._tensors().items()}
 
     def blend(self, weights: Tensor) -> SkillTensors:
         """The one skill that a mix amounts to: weights [sites or 1, heads, skills] -> tensors as `skill` gives them.
@@ -120,38 +123,44 @@ class Inventory(nn.Module):
         Raises:
             InputError: a tensor is missing, left over or of another shape.
         """
-        expected = self.skill(index)
-        if set(expected) != set(tensors):
-            odd = sorted(set(expected) ^ set(tensors))
+        all_skills = self._tensors()
+        if set(all_skills) != set(tensors):
+            odd = sorted(set(all_skills) ^ set(tensors))
             raise InputError(f"The skill does not fit this inventory: {len(odd)} tensors differ, first {odd[0]!r}.")
-        for site, (stack, place) in self.home.items():
-            for name, tensor in self._stack(stack).parts(place).items():
-                given, own = tensors[f"{site}/{name}"], tensor.detach()[:, index]
-                if given.shape != own.shape:
-                    raise InputError(
-                        f"{site}/{name} has the shape {list(given.shape)}; this inventory's is {list(own.shape)}."
-                    )
-                own.copy_(given)
+        targets = {name: tensor[:, index] for name, tensor in all_skills.items()}
+        for name, target in targets.items():
+            if tensors[name].shape != target.shape:
+                raise InputError(
+                    f"{name} has the shape {list(tensors[name].shape)}; this inventory's is {list(target.shape)}."
+                )
+        for name, target in targets.items():
+            target.copy_(tensors[name].detach())
 
-    def _stack(self, stack: int) -> Stack:
-        return cast(Stack, self.stacks[stack])
+    def _tensors(self) -> SkillTensors:
+        """All skills' tensors [heads, skills, *shape] by SITE/PARAMETER; writing into them changes the skills."""
+        states: list[dict[str, Any]] = [stack.state_dict() for stack in self.stacks]
+        return {
+            f"{site}/{name}": tensor[index]
+            for site, (stack, index) in self.positions.items()
+            for name, tensor in states[stack].items()
+        }
 
     def fresh(self, n_skills: int, generator: torch.Generator) -> "Inventory":
         """An inventory of the same form on the same sites with newly drawn skills, not yet on the backbone."""
-        return Inventory(self._layers[0], self.kind, n_skills, self.options, generator, self.shared)
+        return Inventory(self.layers, self.kind, n_skills, self.options, generator)
 
     def install(self, backbone: nn.Module) -> None:
         """Let the sites of `backbone` use this inventory in place of the one that they had, if any."""
-        for name, layer in self._layers[0].items():
-            stack, place = self.home[name]
-            parent, last = find(backbone, name)
-            parent.register_module(last, Site(layer, name, self.slot, (self._stack(stack), place)))
+        for name, layer in self.layers.items():
+            stack, index = self.positions[name]
+            parent, last = parent_of(backbone, name)
+            parent.register_module(last, Site(layer, name, self.slot, (cast(Stack, self.stacks[stack]), index)))
 
 
 def weighted_sum(skills: Sequence[Mapping[str, Tensor]], sites: Sequence[str], weights: Tensor) -> SkillTensors:
     """The sum of skills, tensor by tensor: weights [sites or 1, heads, skills] -> tensors as `Inventory.skill` gives.
 
-    The one place that computes it, so that a skill blended from others can be computed again bit for bit.
+    The one function that computes it, so that a skill blended from others can be computed again bit for bit.
     """
     weights = weights.expand(len(sites), -1, -1)
     names: dict[str, list[str]] = {site: [] for site in sites}
@@ -174,12 +183,11 @@ def attach(
     n_skills: int,
     options: StackOptions,
     generator: torch.Generator,
-    shared_inputs: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> Inventory:
     """Put an inventory of fresh skills on the layers of `backbone` that `sites` names, and freeze nothing.
 
-    sites: patterns of layer names; a pattern matches a whole name or the end of one after a dot, `*` is anything.
-    shared_inputs: (parent, children): sites of these names under a parent of that name read the same tensor.
+    Args:
+        sites: patterns of layer names; a pattern matches a whole name or the end of one after a dot, `*` is anything.
 
     Raises:
         InputError: a pattern matches nothing, a matched layer cannot carry skills, or skills sit there already.
@@ -188,26 +196,28 @@ def attach(
     taken = [name for name, layer in layers.items() if isinstance(layer, Site)]
     if taken:
         raise InputError(f"Site {taken[0]!r} carries skills already: detach them first.")
-    shared = _shared(layers, shared_inputs)
-    inventory = Inventory(layers, kind, n_skills, options, generator, shared)
+    inventory = Inventory(layers, kind, n_skills, options, generator)
     inventory.install(backbone)
     return inventory
 
 
-def _shared(layers: Mapping[str, nn.Module], known: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:
-    groups = []
-    for parent in dict.fromkeys(name.rpartition(".")[0] for name in layers):
-        for last, children in known:
-            members = [
-                f"{parent}.{child}" for child in children if isinstance(layers.get(f"{parent}.{child}"), nn.Linear)
-            ]
-            if parent.rpartition(".")[2] == last and len(members) > 1:
-                groups.append(members)
-    return groups
-
-
 def detach(backbone: nn.Module, inventory: Inventory) -> None:
     """Put the layers back where they stood; the inventory keeps its skills."""
-    for name, layer in inventory._layers[0].items():
-        parent, last = find(backbone, name)
+    for name, layer in inventory.layers.items():
+        parent, last = parent_of(backbone, name)
         parent.register_module(last, layer)
+
+
+def parent_of(backbone: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """The parent of the submodule `name`, and its name there."""
+    parent, _, last = name.rpartition(".")
+    return backbone.get_submodule(parent), last
+
+
+def alike(layers: Sequence[nn.Module]) -> list[list[int]]:
+    """Indices of layers in groups that one stack can serve: same type, same parameter names and shapes."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for index, layer in enumerate(layers):
+        shapes = tuple((name, tuple(p.shape)) for name, p in layer.named_parameters())
+        groups.setdefault((type(layer), shapes), []).append(index)
+    return list(groups.values())

@@ -1,16 +1,15 @@
 """Bottleneck adapters: a small network after a layer."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
-from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+from polyray.modules.stack import Mixed, StackOptions
 
 
 class BottleneckOptions(StackOptions):
@@ -18,6 +17,17 @@ class BottleneckOptions(StackOptions):
 
     rank: int = Field(16, ge=1)
     """Width of the hidden layer."""
+
+
+class Adapters(NamedTuple):
+    """Adapters of some skills side by side, n = skills * rank; each row may have some of its own.
+
+    down [features, n] or [rows, features, n], down_bias [n] or [rows, 1, n], up [n, features] or [rows, n, features].
+    """
+
+    down: Tensor
+    down_bias: Tensor
+    up: Tensor
 
 
 class BottleneckStack(nn.Module):
@@ -47,79 +57,46 @@ class BottleneckStack(nn.Module):
         self.up = nn.Parameter(torch.zeros(*shape, options.rank, features))
         self.up_bias = nn.Parameter(torch.zeros(*shape, features))
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [1, skills, ...]."""
-        return slices(self, site)
+    def prepare(self, weights: Tensor) -> list[tuple[Tensor, Tensor, Adapters]]:
+        """For each site the rows' weights [rows, some skills] and biases [rows, features], and the skills' adapters.
 
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        """The entries as they are: nothing is gained by running sites together."""
-        return prepared
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        """Not of parameters.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("bottleneck")
-
-    @staticmethod
-    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        """No parameters change.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("bottleneck")
-
-    def additions(self) -> None:
-        """None: outputs change, not parameters."""
-
-    def prepare(self, weights: Tensor) -> list[Mixed]:
-        """For each site: weights, down, down_bias, up and up_bias for `_compose`.
-
-        The adapters of all skills lie side by side, [features, skills * rank], and every row uses all of them; where
-        the rows are sparse and nobody learns their weights (private, expert), each row gets its own few instead,
-        [rows, features, few * rank].
+        Every row uses the adapters of all skills; where the rows are sparse and nobody learns their weights (private,
+        expert), each row gets its few adapters instead.
         """
         weights = weights[:, 0].to(self.down.dtype)  # [sites, rows, skills]
         up_bias = torch.bmm(weights, self.up_bias[:, 0])
-        few = weights.shape[-1] if weights.requires_grad else max(1, int((weights != 0).sum(-1).max()))
-        if 2 * few > weights.shape[-1]:
-            return [(weights[site], *self._beside(site), up_bias[site]) for site in range(len(weights))]
-        own = weights.abs().topk(few, -1).indices  # [sites, rows, few]
-        kept = weights.gather(-1, own)
-        return [(kept[site], *self._picked(site, own[site]), up_bias[site]) for site in range(len(weights))]
+        n_used = weights.shape[-1] if weights.requires_grad else max(1, int((weights != 0).sum(-1).max()))
+        sites = range(len(weights))
+        if 2 * n_used > weights.shape[-1]:
+            return [(weights[site], up_bias[site], self._all(site)) for site in sites]
+        skills = weights.abs().topk(n_used, -1).indices  # [sites, rows, n_used]
+        weights = weights.gather(-1, skills)
+        return [(weights[site], up_bias[site], self._of_rows(site, skills[site])) for site in sites]
 
-    def _beside(self, site: int) -> tuple[Tensor, Tensor, Tensor]:
-        """[features, skills * rank], [skills * rank], [skills * rank, features]"""
+    def _all(self, site: int) -> Adapters:
+        """The adapters of all skills, for all rows."""
         down, bias, up = self.down[site, 0], self.down_bias[site, 0], self.up[site, 0]
-        return down.transpose(0, 1).flatten(1), bias.flatten(), up.flatten(0, 1)
+        return Adapters(down.transpose(0, 1).flatten(1), bias.flatten(), up.flatten(0, 1))
 
-    def _picked(self, site: int, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """[rows, features, few * rank], [rows, 1, few * rank], [rows, few * rank, features] for own [rows, few]."""
-        down, bias, up = self.down[site, 0][own], self.down_bias[site, 0][own], self.up[site, 0][own]
-        return down.transpose(1, 2).flatten(2), bias.flatten(1).unsqueeze(1), up.flatten(1, 2)
+    def _of_rows(self, site: int, skills: Tensor) -> Adapters:
+        """The adapters of each row's skills [rows, n_used]."""
+        down, bias, up = self.down[site, 0][skills], self.down_bias[site, 0][skills], self.up[site, 0][skills]
+        return Adapters(down.transpose(1, 2).flatten(2), bias.flatten(1).unsqueeze(1), up.flatten(1, 2))
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` and what the rows' adapters add to it."""
         y: Tensor = layer(*inputs, **named)
-        rows = rows.widen(y.shape[0])
-        weights, down, down_bias, up, up_bias = mixed
-        if down.dim() == 3:
-            together = rows.gather(y)  # [rows, most, *length, features]
-            flat = together.reshape(rows.n_rows, -1, y.shape[-1])
-            change = _compose(flat, weights.unsqueeze(1), (down, down_bias, up), up_bias.unsqueeze(1))
-            return y + rows.scatter(change.view(together.shape))
-        flat = y.reshape(y.shape[0], -1, y.shape[-1])
-        weights, up_bias = weights.index_select(0, rows.index), up_bias.index_select(0, rows.index)
-        return y + _compose(flat, weights.unsqueeze(1), (down, down_bias, up), up_bias.unsqueeze(1)).view(y.shape)
+        rows = rows.widen(len(y))
+        weights, up_bias, adapters = mixed
+        if adapters.down.dim() == 3:
+            grouped = rows.gather(y)  # [rows, most, *length, features]
+            return y + rows.scatter(_change(grouped, weights, adapters, up_bias))
+        return y + _change(y, weights.index_select(0, rows.index), adapters, up_bias.index_select(0, rows.index))
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of adapters: x [*batch, in], weights [*batch, skills]."""
         y: Tensor = layer(x)
-        return y + _compose(y, weights, self._beside(site), weights @ self.up_bias[site, 0].to(weights.dtype))
+        return y + _compose(y, weights, self._all(site), weights @ self.up_bias[site, 0].to(weights.dtype))
 
 
 def output_features(layer: nn.Module, kind: str) -> int:
@@ -133,9 +110,18 @@ def output_features(layer: nn.Module, kind: str) -> int:
     return layer.out_features
 
 
-def _compose(y: Tensor, weights: Tensor, adapters: tuple[Tensor, Tensor, Tensor], up_bias: Tensor) -> Tensor:
-    """y [*batch, features], weights [*batch or 1, skills], up_bias [*batch or 1, features] -> [*batch, features]."""
-    down, down_bias, up = (part.to(y.dtype) for part in adapters)
+def _change(y: Tensor, weights: Tensor, adapters: Adapters, up_bias: Tensor) -> Tensor:
+    """Change of y [n, *length, features], weights [n, skills] and up_bias [n, features] the same at all positions."""
+    flat = y.reshape(len(y), -1, y.shape[-1])
+    return _compose(flat, weights.unsqueeze(1), adapters, up_bias.unsqueeze(1)).view(y.shape)
+
+
+def _compose(y: Tensor, weights: Tensor, adapters: Adapters, up_bias: Tensor) -> Tensor:
+    """Weighted sum of the adapters' outputs: y [*batch, features] -> [*batch, features].
+
+    weights [*batch or 1, skills], up_bias [*batch or 1, features].
+    """
+    down, down_bias, up = (tensor.to(y.dtype) for tensor in adapters)
     hidden = (y @ down + down_bias).relu()
     by_skill = hidden.view(*hidden.shape[:-1], weights.shape[-1], -1)  # [*batch, skills, rank]
     scaled = (by_skill * weights.to(y.dtype).unsqueeze(-1)).flatten(-2)

@@ -12,7 +12,7 @@ from polyray.errors import InputError
 from polyray.modules.changes import Change, DenseChange
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.site import Mixed, StackOptions, slices
+from polyray.modules.stack import Mixed, StackOptions, by_site
 
 
 class DenseOptions(StackOptions):
@@ -26,8 +26,8 @@ class DenseOptions(StackOptions):
 class DenseStack(nn.Module):
     """A change of every parameter, biases included, for alike sites and all skills (Ponti et al. 2023, section 3.2).
 
-    change [sites, 1, skills, *shape of the parameter], when fresh `fresh_entries`. Mixed once per row of the mix, never
-    per example.
+    change [sites, 1, skills, *shape of the parameter], when fresh `fresh_entries`. Changes are averaged once for each
+    row of the mix, not for each example.
     """
 
     Options: ClassVar[type[StackOptions]] = DenseOptions
@@ -47,40 +47,26 @@ class DenseStack(nn.Module):
             }
         )
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [1, skills, ...]."""
-        return slices(self, site)
-
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        """The entries as they are: nothing is gained by running sites together."""
-        return prepared
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        """For each site and parameter name the mixed change [rows, *shape]."""
-        return [dict(zip(self.change, site, strict=True)) for site in self.prepare(weights)]
-
-    def prepare(self, weights: Tensor) -> list[Mixed]:
-        """For each site and parameter: [rows, *shape]."""
-        parts: list[list[Tensor]] = [[] for _ in range(weights.shape[0])]
-        for change in self.change.values():
-            flat = torch.bmm(weights[:, 0].to(change.dtype), change.flatten(3)[:, 0])  # [sites, rows, numel]
-            for site, rows in enumerate(flat.unbind(0)):
-                parts[site].append(rows.unflatten(-1, change.shape[3:]))
-        return [tuple(part) for part in parts]
+    def prepare(self, weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and parameter name the rows' change [rows, *shape]: weights [sites, 1, rows, skills]."""
+        mixed = {
+            name: torch.bmm(weights[:, 0].to(change.dtype), change[:, 0].flatten(2)).unflatten(-1, change.shape[3:])
+            for name, change in self.change.items()
+        }  # [sites, rows, *shape]
+        return by_site({name: changes.unbind(0) for name, changes in mixed.items()})
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its parameters."""
-        return run_layer(layer, dict(zip(self.change, mixed, strict=True)), rows, inputs, named)
+        return run_layer(layer, mixed, rows, inputs, named)
+
+    def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and parameter name the change [rows, *shape] under weights [sites, 1, rows, skills]."""
+        return self.prepare(weights)
 
     @staticmethod
     def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
         """Dense changes of all parameters."""
         return {name.removeprefix("change."): DenseChange(change=x[0]) for name, x in tensors.items()}
-
-    def additions(self) -> dict[str, Tensor]:
-        """What the skills add to each parameter, flattened: name -> [sites, skills, numel]."""
-        return {name: change.squeeze(1).flatten(2) for name, change in self.change.items()}
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of outputs: x [*batch, in], weights [*batch, skills].

@@ -1,15 +1,14 @@
 """(IA)3: learned rescaling of a layer's outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from polyray.modules.bottleneck import output_features
-from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
-from polyray.modules.site import Mixed, StackOptions, no_changes, slices
+from polyray.modules.stack import Mixed, StackOptions
 
 
 class Ia3Options(StackOptions):
@@ -35,45 +34,15 @@ class Ia3Stack(nn.Module):
         super().__init__()
         self.delta = nn.Parameter(torch.zeros(len(layers), 1, n_skills, output_features(layers[0], "ia3")))
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [1, skills, ...]."""
-        return slices(self, site)
-
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        """The entries as they are: nothing is gained by running sites together."""
-        return prepared
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        """Not of parameters.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("ia3")
-
-    @staticmethod
-    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        """No parameters change.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("ia3")
-
-    def additions(self) -> None:
-        """None: outputs change, not parameters."""
-
     def prepare(self, weights: Tensor) -> list[Mixed]:
-        """For each site: [rows, features]."""
-        delta = torch.bmm(weights[:, 0].to(self.delta.dtype), self.delta[:, 0])
-        return [(rows,) for rows in delta.unbind(0)]
+        """For each site the rows' deltas [rows, features]."""
+        return list(torch.bmm(weights[:, 0].to(self.delta.dtype), self.delta[:, 0]).unbind(0))
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer`, rescaled by row."""
         y: Tensor = layer(*inputs, **named)
-        own = mixed[0].index_select(0, rows.widen(y.shape[0]).index).to(y.dtype)
-        return y * (1 + own.view(y.shape[0], *[1] * (y.dim() - 2), -1))
+        delta = mixed.index_select(0, rows.widen(len(y)).index).to(y.dtype)  # [batch, features]
+        return y * (1 + delta.view(len(y), *[1] * (y.dim() - 2), -1))
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of scales: x [*batch, in], weights [*batch, skills]."""

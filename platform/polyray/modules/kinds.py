@@ -5,8 +5,8 @@ from polyray.modules.dense import DenseStack
 from polyray.modules.ia3 import Ia3Stack
 from polyray.modules.lora import LoraStack
 from polyray.modules.prefix import PrefixStack
-from polyray.modules.site import Stack
 from polyray.modules.sparse import SparseStack
+from polyray.modules.stack import Stack
 
 MODULES: dict[str, type[Stack]] = {
     "lora": LoraStack,

@@ -1,9 +1,8 @@
-"""Low-rank modules: the mean of the skills' factors, applied to whole rows of a batch at once."""
+"""Low-rank modules (LoRA): the skills' factors are averaged, then applied to all examples of a row at once."""
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import repeat
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -12,23 +11,23 @@ from torch.nn import functional
 
 from polyray.errors import InputError
 from polyray.modules.changes import Change, LowRankChange
-from polyray.modules.fast.gathered import apart
-from polyray.modules.fast.lowrank import Factors, FusedLinears, LazyFactors, Member, low_rank_linear
-from polyray.modules.fast.means import mean
-from polyray.modules.layers import Updates, matrices, run_layer
+from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.site import StackOptions
+from polyray.modules.stack import StackOptions, by_site
+
+Factors = Mapping[str, tuple[Tensor, Tensor]]
+"""Name of a weight [out, in] -> down [rows, rank, in] and up [rows, rank, out], which holds the factors of each row."""
 
 
 class LoraOptions(StackOptions):
     """The choices of LoRA."""
 
     rank: int = Field(16, ge=1)
-    """Columns of `down`."""
+    """Rows of `down` and `up`."""
     alpha: float = Field(1.0, gt=0)
     """An update is scaled by alpha / rank."""
     n_splits: int = Field(1, ge=1)
-    """Heads of multi-head routing (MHR, Caccia et al. 2023): parts of inputs and outputs with mixes of their own."""
+    """Heads of multi-head routing (MHR, Caccia et al. 2023): blocks of inputs and outputs with mixes of their own."""
 
     @property
     def n_heads(self) -> int:
@@ -39,9 +38,8 @@ class LoraOptions(StackOptions):
 class LoraStack(nn.Module):
     """LoRA for alike sites and all skills (Hu et al. 2021; mixed as Ponti et al. 2023, Eq. 6).
 
-    For each weight [out, in] of the layer: down [sites, heads, skills, rank * in/heads] and
-    up [sites, heads, skills, rank * out/heads], flat for `mean`. The factors are mixed apart, as every reference does:
-    W + (alpha / rank) (sum_s w_s down_s^T) (sum_s w_s up_s). `parts`, and so files, hold down^T, as references do.
+    For each weight [out, in] of the layer: down [sites, heads, skills, rank, in/heads] and up [sites, heads, skills,
+    rank, out/heads]. The factors are averaged apart: W + (alpha / rank) (sum_s w_s up_s)^T (sum_s w_s down_s).
     """
 
     Options: ClassVar[type[StackOptions]] = LoraOptions
@@ -54,54 +52,38 @@ class LoraStack(nn.Module):
     ) -> None:
         super().__init__()
         self.options = options
-        self.matrices = matrices(layers[0])
-        self.linear = isinstance(layers[0], nn.Linear)
-        heads = options.n_splits
+        heads, rank = options.n_splits, options.rank
         self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
-        for name, (wide_out, wide_in) in self.matrices.items():
-            if wide_in % heads or wide_out % heads:
+        for name, (width_out, width_in) in matrices(layers[0]).items():
+            if width_in % heads or width_out % heads:
                 raise InputError(
-                    f"modules.n_splits={heads} does not divide a layer of {wide_in} to {wide_out} features."
+                    f"modules.n_splits={heads} does not divide a layer of {width_in} to {width_out} features."
                 )
-            drawn = torch.empty(len(layers), heads, n_skills, wide_in // heads, options.rank)
-            bound = 1 / math.sqrt(3 * wide_in)  # gain(leaky_relu, sqrt 5) / sqrt(in), as McGill-NLP/polytropon draws it
-            drawn.uniform_(-bound, bound, generator=generator)
-            self.down[name] = nn.Parameter(drawn.mT.flatten(3))
-            self.up[name] = nn.Parameter(torch.zeros(len(layers), heads, n_skills, options.rank * wide_out // heads))
+            shape = (len(layers), heads, n_skills)
+            bound = 1 / math.sqrt(3 * width_in)  # gain(leaky_relu, sqrt 5) / sqrt(in), as McGill-NLP/polytropon draws
+            drawn = torch.empty(*shape, width_in // heads, rank).uniform_(-bound, bound, generator=generator)
+            self.down[name] = nn.Parameter(drawn.mT.contiguous())
+            self.up[name] = nn.Parameter(torch.zeros(*shape, rank, width_out // heads))
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [heads, skills, ...]: `down.NAME` and `up.NAME` for each weight."""
-        found = {}
-        for name in self.matrices:
-            found[f"down.{name}"] = self._factor(self.down, name, site).mT
-            found[f"up.{name}"] = self._factor(self.up, name, site)
-        return found
+    def prepare(self, weights: Tensor) -> list[dict[str, tuple[Tensor, Tensor]]]:
+        """For each site the factors of its weights, averaged with weights [sites, heads, rows, skills]."""
+        scaled = weights * (self.options.alpha / self.options.rank)
+        return by_site(
+            {
+                name: zip(average(scaled, self.down[name]), average(weights, self.up[name]), strict=True)
+                for name in self.down
+            }
+        )
 
-    def _factor(self, factors: nn.ParameterDict, name: str, site: int) -> Tensor:
-        """[heads, skills, rank, in or out/heads]."""
-        flat: Tensor = factors[name][site]
-        return flat.view(*flat.shape[:2], self.options.rank, -1)
+    def run(self, layer: nn.Module, mixed: Factors, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The output of `layer` with the rows' low-rank updates."""
+        if isinstance(layer, nn.Linear):
+            return low_rank_linear(layer, *mixed["weight"], rows.widen(len(inputs[0])), inputs[0])
+        return run_layer(layer, updates(layer, mixed), rows, inputs, named)
 
-    def prepare(self, weights: Tensor) -> list[LazyFactors] | list[list[Factors]]:
-        """For each site its factors: weights [sites, heads, rows, skills]. Linear layers mix them when they run."""
-        if not self.linear:
-            return self.factors(weights)
-        (downs, of_downs), (ups, of_ups) = apart(self.down["weight"]), apart(self.up["weight"])
-        tensors = zip(*self._weights(weights), downs, ups, strict=True)
-        return [
-            LazyFactors(self.options.rank, (of_down, down, of_up, up), (of_downs, of_ups), site)
-            for site, (of_down, of_up, down, up) in enumerate(tensors)
-        ]
-
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Any]) -> list[Member]:
-        """The entries of linear sites that read one input, told of each other."""
-        fused = FusedLinears(cast(Sequence[nn.Linear], layers), prepared)
-        return [Member(fused, index) for index in range(len(layers))]
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+    def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and weight the rows' low-rank update [rows, *shape of the matrix]."""
-        return [dict(self.updates(layer, site)) for layer, site in zip(layers, self.factors(weights), strict=True)]
+        return [updates(layer, factors) for layer, factors in zip(layers, self.prepare(weights), strict=True)]
 
     @staticmethod
     def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
@@ -109,59 +91,15 @@ class LoraStack(nn.Module):
         scale = options.alpha / options.rank
         changes: dict[str, Change] = {}
         for name in matrices(layer):
-            down, up = (
+            factors = (
                 tensors[f"down.{name}"],
                 tensors[f"up.{name}"],
-            )  # [heads, in/heads, rank], [heads, rank, out/heads]
-            into, out = down.flatten(0, 1).T, up.transpose(1, 2).flatten(0, 1)  # [rank, in], [out, rank]
-            left, right = (into.T, out.T) if isinstance(layer, nn.Embedding) else (out, into)
+            )  # [heads, rank, in/heads], [heads, rank, out/heads]
+            down, up = (factor.transpose(0, 1).flatten(1) for factor in factors)  # [rank, in], [rank, out]
+            left, right = (down.T, up) if isinstance(layer, nn.Embedding) else (up.T, down)
             shape = tuple(layer.get_parameter(name).shape)
             changes[name] = LowRankChange(left=left, right=right, scale=scale, shape=shape)
         return changes
-
-    def additions(self) -> None:
-        """None: the factors are mixed apart, so the update is no weighted sum of updates."""
-
-    def factors(self, weights: Tensor) -> list[list[Factors]]:
-        """For each site and weight of the layer its mixed factors."""
-        rank, (of_down, of_up) = self.options.rank, self._weights(weights)
-        columns = []
-        for name in self.matrices:
-            downs = map(mean, of_down, self.down[name].unbind(0), repeat(rank))
-            ups = map(mean, of_up, self.up[name].unbind(0), repeat(rank))
-            columns.append([Factors(down, up) for down, up in zip(downs, ups, strict=True)])
-        return [list(site) for site in zip(*columns, strict=True)]
-
-    def _weights(self, weights: Tensor) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Each site's weights of `down`, which carry the update's scale, and of `up`."""
-        dtype = next(self.parameters()).dtype
-        scaled = weights * (self.options.alpha / self.options.rank)
-        return scaled.to(dtype).unbind(0), weights.to(dtype).unbind(0)
-
-    def run(
-        self,
-        layer: nn.Module,
-        mixed: "LazyFactors | Member | list[Factors]",
-        rows: Rows,
-        inputs: tuple[Any, ...],
-        named: dict[str, Any],
-    ) -> Any:
-        """The output of `layer` with the rows' low-rank updates."""
-        if isinstance(mixed, list):
-            return run_layer(layer, self.updates(layer, mixed), rows, inputs, named)
-        if isinstance(mixed, Member):
-            return mixed.together.output(mixed.place, inputs[0], rows)
-        return low_rank_linear([cast(nn.Linear, layer)], inputs[0], [mixed], rows)[0]
-
-    def updates(self, layer: nn.Module, factors: list[Factors]) -> Updates:
-        """What the rows add to the weights of `layer`."""
-        products = {}
-        for name, pair in zip(self.matrices, factors, strict=True):
-            if isinstance(layer, nn.Embedding):
-                products[name] = torch.bmm(pair.down.mT, pair.up)  # [rows, in, out]: an embedding's own layout
-            else:
-                products[name] = torch.bmm(pair.up.mT, pair.down)
-        return products
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of outputs: x [*batch, in], weights [*batch, skills].
@@ -171,9 +109,45 @@ class LoraStack(nn.Module):
         """
         if not isinstance(layer, nn.Linear) or self.options.n_splits != 1:
             raise InputError("routing.kind=token_moe needs linear layers and modules.n_splits=1.")
-        down, up = self._factor(self.down, "weight", site)[0], self._factor(self.up, "weight", site)[0]
-        skills, rank, _ = down.shape
-        hidden = functional.linear(x, down.flatten(0, 1))
-        scaled = hidden.unflatten(-1, (skills, rank)) * (weights * (self.options.alpha / rank)).unsqueeze(-1)
-        y: Tensor = functional.linear(x, layer.weight, layer.bias) + scaled.flatten(-2) @ up.reshape(skills * rank, -1)
+        down, up = self.down["weight"][site, 0], self.up["weight"][site, 0]  # [S, rank, in], [S, rank, out]
+        hidden = functional.linear(x, down.flatten(0, 1)).unflatten(-1, down.shape[:2])  # [*batch, S, rank]
+        scaled = hidden * (weights * (self.options.alpha / self.options.rank)).unsqueeze(-1)
+        y: Tensor = layer(x) + scaled.flatten(-2) @ up.flatten(0, 1)
         return y
+
+
+def average(weights: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
+    """For each site the factors of all skills, averaged by row, the heads side by side.
+
+    weights [sites, heads, rows, skills], factors [sites, heads, skills, rank, width] -> [rows, rank, heads * width].
+    """
+    mixed = torch.einsum("thrs,thskw->trkhw", weights.to(factors.dtype), factors)
+    return mixed.flatten(3).unbind(0)
+
+
+def low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, rows: Rows, x: Tensor) -> Tensor:
+    """layer(x) + (x down_r^T) up_r with the factors of the row r of each example.
+
+    down [R, rank, in], up [R, rank, out], x [B, *length, in] -> [B, *length, out]. Examples of one row stand together
+    where that is a view, or where moving them costs less than copying the factors for each of them (length <= rank).
+    """
+    if rows.in_blocks or x.shape[1:-1].numel() <= down.shape[1]:
+        grouped = rows.gather(x)  # [R, most, *length, in]
+        return rows.scatter(_low_rank_linear(layer, down, up, grouped))
+    return _low_rank_linear(layer, down[rows.index], up[rows.index], x)
+
+
+def _low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, x: Tensor) -> Tensor:
+    """layer(x) + (x down^T) up, factors [R, rank, in or out] and x [R, *, in] row by row -> [R, *, out]."""
+    flat = x.reshape(len(x), -1, x.shape[-1])  # [R, n, in]
+    hidden = torch.bmm(flat, down.to(x.dtype).mT)  # [R, n, rank]
+    y: Tensor = layer(flat)
+    y.baddbmm_(hidden, up.to(y.dtype))  # in place: one pass over the outputs less
+    return y.view(*x.shape[:-1], -1)
+
+
+def updates(layer: nn.Module, factors: Factors) -> dict[str, Tensor]:
+    """Updates of the weights of `layer` by row: name -> [rows, out, in], of an embedding [rows, in, out]."""
+    if isinstance(layer, nn.Embedding):
+        return {name: torch.bmm(down.mT, up) for name, (down, up) in factors.items()}
+    return {name: torch.bmm(up.mT, down) for name, (down, up) in factors.items()}

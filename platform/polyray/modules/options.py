@@ -4,7 +4,7 @@ from typing import ClassVar, cast
 
 from polyray.config import Choice
 from polyray.modules.kinds import MODULES
-from polyray.modules.site import StackOptions
+from polyray.modules.stack import StackOptions
 
 
 class ModuleOptions(Choice):

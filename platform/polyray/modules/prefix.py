@@ -1,6 +1,6 @@
 """Prefixes: learned keys and values that every query of an attention layer sees before the tokens'."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -10,9 +10,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from polyray.errors import InputError
-from polyray.modules.changes import Change
 from polyray.modules.mix import Rows
-from polyray.modules.site import Mixed, Site, StackOptions, no_changes, slices
+from polyray.modules.site import Site
+from polyray.modules.stack import Mixed, StackOptions
 
 KEY_LAYERS = ("k", "k_proj", "key", "k_lin")
 """What attention modules call the layer that projects keys."""
@@ -51,35 +51,6 @@ class PrefixStack(nn.Module):
         self.keys = nn.Parameter(torch.empty(shape).normal_(std=0.02, generator=generator))
         self.values = nn.Parameter(torch.empty(shape).normal_(std=0.02, generator=generator))
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [1, skills, ...]."""
-        return slices(self, site)
-
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        """The entries as they are: nothing is gained by running sites together."""
-        return prepared
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        """Not of parameters.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("prefix")
-
-    @staticmethod
-    def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
-        """No parameters change.
-
-        Raises:
-            InputError: always.
-        """
-        raise no_changes("prefix")
-
-    def additions(self) -> None:
-        """None: outputs change, not parameters."""
-
     def prepare(self, weights: Tensor) -> list[Mixed]:
         """For each site: keys and values, [rows, heads, length, head width] each."""
         shape = self.keys.shape[3:]
@@ -109,14 +80,6 @@ class PrefixStack(nn.Module):
                 "output_attentions."
             )
         return output
-
-    def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
-        """Not for tokens: all queries of an example share its prefix.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("routing.kind=token_moe needs linear layers; modules.kind=prefix sits on attention modules.")
 
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from polyray.errors import InputError
 
 Parts = Mapping[str, tuple[str, ...]]
-Inputs = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 def _parts(
@@ -92,26 +91,6 @@ attention: queries, keys, values and outputs of self- and cross-attention. ffn: 
 houlsby: the last layer of every sublayer, pfeiffer: of the feed-forward sublayer only, for bottlenecks. ia3: keys,
 values and the feed-forward network's hidden layer. prefix: the attention modules themselves. Empty: not possible.
 """
-
-_ENCODER: Inputs = (("self", ("query", "key", "value")),)
-_DECODER: Inputs = (("self_attn", ("q_proj", "k_proj", "v_proj")), ("mlp", ("gate_proj", "up_proj")))
-
-SHARED_INPUTS: Mapping[str, Inputs] = {
-    **dict.fromkeys(
-        ("t5", "mt5", "umt5"),
-        (("SelfAttention", ("q", "k", "v")), ("EncDecAttention", ("k", "v")), ("DenseReluDense", ("wi_0", "wi_1"))),
-    ),
-    **dict.fromkeys(
-        ("bart", "mbart", "plbart"),
-        (("self_attn", ("q_proj", "k_proj", "v_proj")), ("encoder_attn", ("k_proj", "v_proj"))),
-    ),
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), _ENCODER),
-    "distilbert": (("attention", ("q_lin", "k_lin", "v_lin")),),
-    "mpnet": (("attn", ("q", "k", "v")),),
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma"), _DECODER),
-    "phi3": (),
-}
-"""Family -> (name of a parent, those of its children that read one tensor); a backbone may lack some of them."""
 
 
 def site_patterns(family: str, sites: Sequence[str]) -> tuple[str, ...]:

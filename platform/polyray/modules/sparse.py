@@ -12,7 +12,7 @@ from polyray.modules.changes import Change, SparseChange
 from polyray.modules.dense import fresh_entries
 from polyray.modules.layers import matrices, run_layer
 from polyray.modules.mix import Rows
-from polyray.modules.site import Mixed, StackOptions, slices
+from polyray.modules.stack import Mixed, StackOptions, by_site
 
 
 class SparseOptions(StackOptions):
@@ -28,8 +28,8 @@ class SparseStack(nn.Module):
     """A change of a fixed set of entries, for alike sites and all skills (Ponti et al. 2023, Eq. 5).
 
     For each matrix: values [sites, 1, skills, k], when fresh `fresh_entries`, and support [sites, 1, skills, k], their
-    places in the flattened matrix; k is the density times the number of entries. A fresh support is drawn at random
-    from the generator; `set_support` puts a chosen one.
+    indices in the flattened matrix; k is the density times the number of entries. A fresh support is drawn at random
+    from the generator; `set_support` replaces it.
     """
 
     Options: ClassVar[type[StackOptions]] = SparseOptions
@@ -42,60 +42,54 @@ class SparseStack(nn.Module):
     ) -> None:
         super().__init__()
         matrices(layers[0])
-        matrix = {name: p for name, p in layers[0].named_parameters() if p.dim() > 1}
-        self.shapes = {name: tuple(p.shape) for name, p in matrix.items()}
+        parameters = {name: p for name, p in layers[0].named_parameters() if p.dim() > 1}
+        self.shapes = {name: tuple(p.shape) for name, p in parameters.items()}
         self.values = nn.ParameterDict()
-        for name, p in matrix.items():
-            numel = p.numel()
+        for name, matrix in parameters.items():
+            numel = matrix.numel()
             k = max(1, round(options.density * numel))
+            shape = (len(layers), 1, n_skills, k)
             draws = [torch.randperm(numel, generator=generator)[:k] for _ in range(len(layers) * n_skills)]
-            support = torch.stack(draws).sort(-1).values.view(len(layers), 1, n_skills, k)
-            self.values[name] = nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, k), options.init, generator))
-            self.register_buffer(f"support_{name}", support)
+            self.register_buffer(f"support_{name}", torch.stack(draws).sort(-1).values.view(shape))
+            self.values[name] = nn.Parameter(fresh_entries(matrix, shape, options.init, generator))
 
-    def set_support(self, site: int, skill: int, name: str, places: Tensor) -> None:
-        """Let `skill` change the entries `places` [k] of the flattened parameter `name` at `site`; values become zero.
+    def set_support(self, site: int, skill: int, name: str, entries: Tensor) -> None:
+        """Let `skill` change the `entries` [k] of the flattened parameter `name` at `site`; values become zero.
 
         Raises:
-            InputError: not k distinct places inside the parameter.
+            InputError: not k distinct indices inside the parameter.
         """
         support = self.get_buffer(f"support_{name}")
         k, numel = support.shape[-1], torch.Size(self.shapes[name]).numel()
-        chosen = places.unique()
-        if len(chosen) != k or len(places) != k or not (0 <= int(chosen[0]) and int(chosen[-1]) < numel):
-            raise InputError(f"A support of {name!r} is {k} distinct places in 0 to {numel - 1}.")
-        support[site, 0, skill] = chosen
+        distinct = entries.unique()
+        if len(distinct) != k or len(entries) != k or not (0 <= int(distinct[0]) and int(distinct[-1]) < numel):
+            raise InputError(f"A support of {name!r} is {k} distinct indices in 0 to {numel - 1}.")
+        support[site, 0, skill] = distinct
         with torch.no_grad():
             self.values[name][site, 0, skill] = 0
 
-    def parts(self, site: int) -> dict[str, Tensor]:
-        """The tensors of one site, each [1, skills, ...]."""
-        return slices(self, site)
+    def prepare(self, weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and matrix the rows' change [rows, *shape]: weights [sites, 1, rows, skills]."""
+        return by_site({name: self._changes(name, weights[:, 0]) for name in self.shapes})
 
-    @staticmethod
-    def share(layers: Sequence[nn.Module], prepared: Sequence[Mixed]) -> Sequence[Mixed]:
-        """The entries as they are: nothing is gained by running sites together."""
-        return prepared
-
-    def changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
-        """For each site and parameter name the mixed change [rows, *shape]."""
-        return [dict(zip(self.shapes, site, strict=True)) for site in self.prepare(weights)]
-
-    def prepare(self, weights: Tensor) -> list[Mixed]:
-        """For each site and matrix: [rows, *shape]."""
-        parts: list[list[Tensor]] = [[] for _ in range(weights.shape[0])]
-        for name, shape in self.shapes.items():
-            support = self.get_buffer(f"support_{name}")
-            scaled = weights[:, 0].unsqueeze(-1) * self.values[name].transpose(1, 2)[:, None, :, 0]
-            for site in range(weights.shape[0]):
-                blank = scaled.new_zeros(scaled.shape[1], torch.Size(shape).numel())
-                change = blank.index_add(1, support[site].flatten(), scaled[site].flatten(1))
-                parts[site].append(change.view(-1, *shape))
-        return [tuple(part) for part in parts]
+    def _changes(self, name: str, weights: Tensor) -> list[Tensor]:
+        """For each site the change [rows, *shape] of the matrix `name`: weights [sites, rows, skills]."""
+        shape, support = self.shapes[name], self.get_buffer(f"support_{name}")[:, 0].flatten(1)  # [sites, skills * k]
+        values = self.values[name].transpose(1, 2)[:, None, :, 0]  # [sites, 1, skills, k]
+        scaled = (weights.unsqueeze(-1) * values).flatten(2)  # [sites, rows, skills * k]
+        blank = scaled.new_zeros(scaled.shape[1], torch.Size(shape).numel())
+        return [
+            blank.index_add(1, entries, summands).view(-1, *shape)
+            for entries, summands in zip(support, scaled.unbind(0), strict=True)
+        ]
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its weights."""
-        return run_layer(layer, dict(zip(self.shapes, mixed, strict=True)), rows, inputs, named)
+        return run_layer(layer, mixed, rows, inputs, named)
+
+    def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
+        """For each site and matrix the change [rows, *shape] under weights [sites, 1, rows, skills]."""
+        return self.prepare(weights)
 
     @staticmethod
     def parameter_changes(layer: nn.Module, options: Any, tensors: Mapping[str, Tensor]) -> dict[str, Change]:
@@ -107,20 +101,3 @@ class SparseStack(nn.Module):
             for name, matrix in layer.named_parameters()
             if f"values.{name}" in tensors
         }
-
-    def additions(self) -> dict[str, Tensor]:
-        """What the skills add to each matrix, flattened and zero off the support: name -> [sites, skills, numel]."""
-        found = {}
-        for name, shape in self.shapes.items():
-            values = self.values[name].squeeze(1)
-            blank = values.new_zeros(*values.shape[:2], torch.Size(shape).numel())
-            found[name] = blank.scatter(-1, self.get_buffer(f"support_{name}").squeeze(1), values)
-        return found
-
-    def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
-        """Not for tokens: a support per token has no cheap form.
-
-        Raises:
-            InputError: always.
-        """
-        raise InputError("routing.kind=token_moe needs modules that act token by token, sparse ones do not: take lora.")

@@ -41,13 +41,13 @@ def to_sparse(
     for skill in range(old.n_skills):
         now = old.skill(skill)
         first = {name: torch.zeros_like(tensor) for name, tensor in now.items()} if before is None else before[skill]
-        for site, (number, place) in new.home.items():
+        for site, (number, index) in new.positions.items():
             stack = cast(SparseStack, new.stacks[number])
             for name in stack.shapes:
                 k, own = stack.values[name].shape[-1], f"{site}/change.{name}"
                 places = largest(now[own] - first[own], k)
-                stack.set_support(place, skill, name, places)
-                stack.values[name][place, 0, skill] = first[own].flatten()[places]
+                stack.set_support(index, skill, name, places)
+                stack.values[name][index, 0, skill] = first[own].flatten()[places]
     new.install(copy.network)
     copy.set_inventory(new)
     modules = SkillOptions(kind="sparse", options=options, sites=copy.spec.modules.sites)

@@ -1,10 +1,13 @@
 """A skill as changes of the backbone's named parameters, and a backbone with a skill folded in."""
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from polyray.modules.changes import Change, Delta
 from polyray.modules.kinds import MODULES
+from polyray.modules.stack import WeightStack, no_changes
 from polyray.skills.skill import Skill
 
 
@@ -15,6 +18,9 @@ def delta(skill: Skill, backbone: nn.Module) -> Delta:
         InputError: modules of this kind change outputs, not parameters.
     """
     card, entry = skill.card, MODULES[skill.card.kind]
+    if not entry.changes_weights:
+        raise no_changes(card.kind)
+    weight_stack = cast(type[WeightStack], entry)
     options = entry.Options.model_validate(card.options)
     changes: dict[str, Change] = {}
     for site in card.sites:
@@ -22,7 +28,7 @@ def delta(skill: Skill, backbone: nn.Module) -> Delta:
         tensors = {name.removeprefix(prefix): x for name, x in skill.modules.items() if name.startswith(prefix)}
         layer = backbone.get_submodule(site)
         changes |= {
-            f"{site}.{name}": change for name, change in entry.parameter_changes(layer, options, tensors).items()
+            f"{site}.{name}": change for name, change in weight_stack.parameter_changes(layer, options, tensors).items()
         }
     return changes
 

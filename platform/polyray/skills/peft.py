@@ -77,7 +77,7 @@ def export_peft(skill: Skill, folder: Path, *, task_type: str | None = None) -> 
     factors = {}
     for site in card.sites:
         down, up = skill.tensors[f"{site}/down.weight"], skill.tensors[f"{site}/up.weight"]
-        factors[f"base_model.model.{site}.lora_A.weight"] = down.flatten(0, 1).T.contiguous()  # [rank, in]
+        factors[f"base_model.model.{site}.lora_A.weight"] = down.transpose(0, 1).flatten(1).contiguous()  # [rank, in]
         factors[f"base_model.model.{site}.lora_B.weight"] = up.transpose(1, 2).flatten(0, 1).contiguous()  # [out, rank]
     with writing(folder) as temporary:
         save_file(factors, temporary / WEIGHTS, metadata={"format": "pt"})
@@ -107,7 +107,7 @@ def import_peft(
     tensors = {}
     for site in sites:
         down, up = (_factor(folder, factors, site, which, rank) for which in ("A", "B"))
-        tensors[f"{site}/down.weight"] = down.T.contiguous()[None]  # [1, in, rank]
+        tensors[f"{site}/down.weight"] = down.contiguous()[None]  # [1, rank, in]
         tensors[f"{site}/up.weight"] = up.T.contiguous()[None]  # [1, rank, out]
     options = LoraOptions(rank=rank, alpha=alpha * math.sqrt(rank) if config["use_rslora"] else alpha)
     card = Card(

@@ -11,7 +11,7 @@ from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
-from polyray.modules.presets import SHARED_INPUTS, site_patterns
+from polyray.modules.presets import site_patterns
 from polyray.objectives import OBJECTIVES, Batch, head_of, heads_for
 from polyray.routing import ROUTERS, Router
 from polyray.skills.inventory import InventoryFolder, restore_parameters
@@ -127,10 +127,8 @@ def load_model(folder: InventoryFolder) -> Modular:
 def _on_backbone(
     backbone: Backbone, spec: InventorySpec, patterns: Sequence[str], router: Router, generator: torch.Generator
 ) -> Modular:
-    shared, modules = SHARED_INPUTS.get(backbone.family, ()), spec.modules
-    inventory = attach(
-        backbone.network, patterns, modules.kind, router.n_skills, modules.stack_options, generator, shared
-    )
+    modules = spec.modules
+    inventory = attach(backbone.network, patterns, modules.kind, router.n_skills, modules.stack_options, generator)
     return Modular(backbone, inventory, router)
 
 

@@ -75,7 +75,8 @@ class MissionMemory:
         if len(changed):
             tokens = mission[changed]
             lines = [line.tobytes() for line in tokens.cpu().numpy()]
-            keys = [(self._rows.of[number], line) for number, line in zip(changed.tolist(), lines, strict=True)]
+            rows = self._rows.row_of_example
+            keys = [(rows[number], line) for number, line in zip(changed.tolist(), lines, strict=True)]
             self._read({key: line for key, line in zip(keys, tokens, strict=True) if key not in self._index_of})
             self._latest_indices[changed] = torch.tensor([self._index_of[key] for key in keys], device=mission.device)
             self._latest = mission.clone()

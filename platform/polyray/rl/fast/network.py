@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.modules.attach import Inventory
-from polyray.modules.fast.merged import Merger
-from polyray.modules.layers import affine, gru_step, lstm_step
+from polyray.modules.fast.rowwise import affine, gru_step, lstm_step
+from polyray.modules.merged import Merger
 from polyray.modules.mix import Mix, Rows
 from polyray.rl.fast.missions import distinct_missions
 from polyray.rl.fast.tiles import TILES, add_up, distinct_pairs, tap_index, tap_table, tile_numbers, tile_vectors
