@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizer_cases import byte_pairs, word_pieces
 from training_cases import answer_task, no_examples, rows_of, suite_of, tiny_model
-from transformers import PreTrainedTokenizerFast
 
 from polyray.backbones import load_backbone
-from polyray.backbones.text import ByteText, PretrainedText, Text
+from polyray.backbones.text import ByteText, Text
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import EvaluationOptions, TextOptions, head_of, objective_for
@@ -35,31 +34,6 @@ def sentence(words: str, tags: str, task: str = "eng") -> TaggedWords:
 
 NEW_YORK = sentence("in New York", "O B-LOC I-LOC")
 SUITE = suite_of(tag_task("eng"), tag_task("hau"), tag_task("pos", ("N", "V"), "Tag-ACC"))
-
-
-def word_pieces() -> PretrainedText:
-    """A tokenizer as BERT's: New and York are two and three pieces, [CLS] and [SEP] stand around a sentence."""
-    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "in", "Ne", "##w", "Y", "##or", "##k"]
-    tokenizer = Tokenizer(models.WordPiece({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    special = {f"{name.strip('[]').lower()}_token": name for name in names[:5]}
-    return PretrainedText(PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special), "encoder")
-
-
-def byte_pairs() -> PretrainedText:
-    """A tokenizer as RoBERTa's: bytes with spaces before words, <s> and </s> around a sentence."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    names = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *alphabet, "Ġi", "Ġin"]
-    tokenizer = Tokenizer(models.BPE({name: i for i, name in enumerate(names)}, [("Ġ", "i"), ("Ġi", "n")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    special = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
-    special |= {"bos_token": "<s>", "eos_token": "</s>", "mask_token": "<mask>"}
-    return PretrainedText(PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special), "encoder")
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,14 @@ def test_parts_of_speech_of_a_treebank_are_learned(data: Path, tmp_path: Path) -
     path = data / "ud" / "UD_Wolof-WTB"
     losses, result = outcome(tmp_path, "suite=conll", f"tasks.path={path}")
     assert losses[-1] < 0.95 * losses[0] and result["tasks"]["UD_Wolof-WTB"]["Tag-ACC"] > 0.1
+
+
+def test_raw_text_of_two_languages_is_learned_with_one_head(data: Path, tmp_path: Path) -> None:
+    tasks = suite("text", data / "text").tasks
+    assert len(tasks) == 27 and {task.objective for task in tasks.values()} == {"masked_lm"}
+    lines = (data / "text" / "wol.txt").read_text(encoding="utf-8").splitlines()
+    assert [example.text for example in tasks["wol"].examples("test")] == lines[-(len(lines) // 10) :]
+    losses, result = outcome(tmp_path, "suite=text", f"tasks.path={data / 'text'}", "tasks.include=[wol,hau]")
+    assert losses[-1] < 0.85 * losses[0] and result["too_long"] == 0
+    assert all(set(scores) == {"Masked-ACC", "loss", "perplexity"} for scores in result["tasks"].values())
+    assert all(scores["loss"] < 5.0 for scores in result["tasks"].values())  # log 259 = 5.56 knows nothing

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ class Backbone:
 
     kind: seq2seq and causal write answers, an encoder chooses among given ones. family: the architecture
     (transformers' model_type), which names its sites. reach: tokens that it can read at most, 0 for no limit.
+    pretrained: whether `name` is that of a checkpoint.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Backbone:
     text: Text
     fingerprint: str
     reach: int = 0
+    pretrained: bool = False
     anchors: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -44,6 +46,11 @@ class Backbone:
         """Features of its output at a token."""
         width: int = self.model.config.hidden_size
         return width
+
+    @property
+    def embeddings(self) -> Tensor:
+        """Its input embeddings [V, E], which a masked language model's head shares."""
+        return cast(Tensor, self.model.get_input_embeddings().weight)
 
     @property
     def dropout(self) -> float:

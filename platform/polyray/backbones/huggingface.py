@@ -29,7 +29,7 @@ def load_backbone(name: str, revision: str = "") -> Backbone:
     """
     if name in TINY:
         kind, model = build_tiny(name)
-        return _backbone(name, "", kind, model, ByteText())
+        return _backbone(name, "", kind, model, ByteText(), pretrained=False)
     if name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     if Path(name).is_dir():
@@ -40,7 +40,7 @@ def load_backbone(name: str, revision: str = "") -> Backbone:
         source = "folder" if Path(name).exists() else "name"
         message = str(error).splitlines()[0]
         raise InputError(f"No backbone can be loaded from the {source} {name!r}: {message}") from None
-    return _backbone(name, revision, kind, model.eval(), text)
+    return _backbone(name, revision, kind, model.eval(), text, pretrained=True)
 
 
 def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel, PretrainedText]":
@@ -74,11 +74,11 @@ def _kind(config: "PretrainedConfig") -> Kind:
 
 
 def _backbone(
-    name: str, revision: str, kind: Kind, model: "PreTrainedModel", text: ByteText | PretrainedText
+    name: str, revision: str, kind: Kind, model: "PreTrainedModel", text: ByteText | PretrainedText, *, pretrained: bool
 ) -> Backbone:
     """`model` with its text, its fingerprint and the number of positions that it has."""
     positions = model.config.to_dict().get("max_position_embeddings")
     return Backbone(
         name=name, revision=revision, kind=kind, family=model.config.model_type, model=model, text=text,
-        fingerprint=fingerprint(model.state_dict()), reach=int(positions or 0),
+        fingerprint=fingerprint(model.state_dict()), reach=int(positions or 0), pretrained=pretrained,
     )  # fmt: skip

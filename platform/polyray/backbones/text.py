@@ -37,6 +37,18 @@ class Text(Protocol):
     def suffix(self) -> tuple[int, ...]:
         """Token numbers that `encode` puts behind those of a text."""
 
+    @property
+    def mask(self) -> int | None:
+        """The token that stands for a masked one; None where there is no such token."""
+
+    @property
+    def special(self) -> frozenset[int]:
+        """Token numbers that stand for no piece of a text."""
+
+    @property
+    def ordinary(self) -> Tensor:
+        """All other token numbers."""
+
     def pieces(self, words: Sequence[str]) -> list[list[int]]:
         """Token numbers of each word, at least one, as if the words stood in a text; nothing is put around them."""
 
@@ -57,6 +69,9 @@ class ByteText:
     """UTF-8 bytes as tokens: 0 padding, 1 end, 2 start, byte b is 3 + b (as ByT5 counts them)."""
 
     pad, eos, n_tokens = PAD, EOS, FIRST_BYTE + 256
+    mask: int | None = FIRST_BYTE + 0xFF  # a byte that UTF-8 never has
+    special = frozenset({PAD, EOS, BOS, FIRST_BYTE + 0xFF})
+    ordinary = torch.arange(FIRST_BYTE, FIRST_BYTE + 0xFF)
     prefix: tuple[int, ...] = ()
     suffix: tuple[int, ...] = (EOS,)
 
@@ -90,6 +105,14 @@ class PretrainedText:
         eos = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
         self.eos = int(eos)
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos)
+
+        self.mask: int | None = tokenizer.mask_token_id
+        self.special = frozenset(tokenizer.all_special_ids)
+
+    @cached_property
+    def ordinary(self) -> Tensor:
+        """All token numbers but those of special tokens."""
+        return torch.tensor([number for number in range(len(self.tokenizer)) if number not in self.special])
 
     @cached_property
     def _around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

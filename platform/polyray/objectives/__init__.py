@@ -14,12 +14,18 @@ from polyray.lookup import lookup
 from polyray.metrics import METRICS
 from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices
+from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.objectives.tagging import Tagging
 from polyray.tasks import Task
 
-OBJECTIVES: dict[str, Objective] = {"answers": Answers(), "choices": Choices(), "tagging": Tagging()}
+OBJECTIVES: dict[str, Objective] = {
+    "answers": Answers(),
+    "choices": Choices(),
+    "tagging": Tagging(),
+    "masked_lm": MaskedLM(),
+}
 
 
 def objective_for(backbone: Backbone, tasks: Sequence[Task]) -> Objective:
@@ -36,7 +42,7 @@ def objective_for(backbone: Backbone, tasks: Sequence[Task]) -> Objective:
         fitting = ", ".join(name for name, entry in OBJECTIVES.items() if entry.fits(backbone))
         raise InputError(
             f"Task {tasks[0].name!r} has the objective {objective.name!r}, which needs {objective.needs}; the backbone "
-            f"{backbone.name} is {backbone.kind}. Choose another backbone, or tasks with one of: {fitting}."
+            f"{backbone.name} is of the kind {backbone.kind!r}. Choose another one, or tasks with one of: {fitting}."
         )
     for task in tasks:
         if METRICS[task.metric].scores != objective.predicts:

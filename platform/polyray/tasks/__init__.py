@@ -11,7 +11,7 @@ from typing import Any
 from polyray.config import Choice, Section
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.examples import Example, TaggedWords, TextAnswers
+from polyray.tasks.examples import Example, RawText, TaggedWords, TextAnswers
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import (
     ColumnOptions,
@@ -19,10 +19,12 @@ from polyray.tasks.options import (
     HubDataset,
     HubOptions,
     PlantedSuiteOptions,
+    RawTextOptions,
     SelectionOptions,
 )
 from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Suite, Task, read_all
+from polyray.tasks.text import text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ TASKS: dict[str, SuiteKind] = {
         about="seeded synthetic tasks, each a composition of a few known latent skills", Options=PlantedSuiteOptions,
         load=_planted,
     ),
+    "text": SuiteKind(about="texts without labels, for masked language modelling", Options=RawTextOptions, load=text),
 }  # fmt: skip
 
 
@@ -88,6 +91,8 @@ __all__ = [
     "HubDataset",
     "HubOptions",
     "PlantedSuiteOptions",
+    "RawText",
+    "RawTextOptions",
     "SelectionOptions",
     "Suite",
     "SuiteKind",

@@ -39,6 +39,23 @@ class TextAnswers:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RawText:
+    """A line of text without labels, or a piece of several lines."""
+
+    task: str
+    text: str
+
+    @property
+    def line(self) -> str:
+        """The text."""
+        return self.text
+
+    def record(self) -> dict[str, Any]:
+        """The text."""
+        return {"text": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaggedWords:
     """A sentence in words, with one tag for each."""
 

@@ -79,6 +79,13 @@ class ColumnOptions(SelectionOptions):
     Tasks with equal tags share a head."""
 
 
+class RawTextOptions(SelectionOptions):
+    """A suite of texts without labels."""
+
+    path: str = ""
+    """A text file, or a folder with text files and folders of them; each is a task."""
+
+
 class PlantedSuiteOptions(Section):
     """The suite of planted tasks."""
 
