@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_cases import Alone
+from training_cases import train_alone
 
 from polyray.config import load_config
 from polyray.tasks import load_suite
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.loop import Report, fit
-from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
 
 TINY = (
@@ -71,7 +70,7 @@ def text(folder: Path) -> tuple[str, ...]:
 def trained(out: Path, *overrides: str) -> list[float]:
     """The losses of a training of ten steps."""
     recipe = load_config(TrainingRecipe, overrides=[*TINY, *overrides])
-    train({"recipe": recipe.model_dump(mode="json"), "out": str(out)}, Alone())
+    train_alone(out, recipe)
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
