@@ -71,6 +71,10 @@ class State(NamedTuple):
         """A copy of these rows."""
         return State(grid=self.grid[rows], rows=self.rows[rows])
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The grid and every field of the rows, by name; they are views, so that what is written into them stays."""
+        return {"grid": self.grid, **{name: self.rows[name] for name in self.rows.dtype.names or ()}}
+
     @property
     def x(self) -> NDArray[np.uint8]:
         """Column of each agent, [N]."""

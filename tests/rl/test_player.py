@@ -18,6 +18,10 @@ PERIODS = np.array([2, 3, 5, 100])  # steps of every episode of each environment
 class State(NamedTuple):
     age: NDArray[np.int64]
 
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        """The arrays by name, as they are."""
+        return self._asdict()
+
     def __call__(self) -> dict[str, Any]:
         """State of a source of start states."""
         return {}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from rich.console import Console
 
 from polyray.config import Section
 from polyray.envs.engine.engine import Engine
@@ -18,11 +19,14 @@ from polyray.envs.minigrid.single import BabyAIEnv
 from polyray.envs.minigrid.video import episode_frames, record
 from polyray.envs.missions import encode
 from polyray.envs.starts.evaluation import evaluation_starts
+from polyray.envs.starts.fingerprints import fingerprints
+from polyray.progress import bars
 from polyray.rl.player import draw
 from polyray.rl.policy import ActingPolicy, Frames, ModularPolicy
 from polyray.runs.run import FILMS
 
 FILM_SEED = 3_000_000_000  # of the first film of a level
+HELD_OUT = 1_000_000_007  # added to a run's seed: the seed of its start states for evaluation
 
 
 class AgentEvaluationOptions(Section):
@@ -55,21 +59,42 @@ class _ReadyStarts:
         copy_rows(self._state, rows, state, rows)
 
 
-def score(policy: ModularPolicy, levels: Sequence[Level], episodes: int, seed: int, sample: bool) -> dict[str, Any]:
-    """Mean success, return and length of `episodes` unseen episodes of each level.
+def held_out_fingerprints(levels: Sequence[Level], episodes: int, seed: int) -> NDArray[np.uint64]:
+    """Fingerprints, in order, of the start states that a run with this seed is scored on; training passes over them."""
+    states = [evaluation_starts([level], episodes, seed + HELD_OUT) for level in levels]
+    return np.unique(np.concatenate([fingerprints(state) for state in states]))
 
-    The likeliest action is taken, or with `sample` one that is drawn; the routing draws nothing.
+
+def evaluate(
+    policy: ModularPolicy, levels: Sequence[Level], options: AgentEvaluationOptions, seed: int, out: Path,
+    console: Console,
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Mean success, return and length of episodes from held-out start states, by level; films go to `out`/videos.
+
+    Args:
+        seed: of the run; its training has not seen these start states.
+        out: a run folder.
     """
     scores = {}
-    for level in levels:
-        states = evaluation_starts([level], episodes, seed)
-        played = play(policy, level, states, torch.Generator().manual_seed(seed) if sample else None)
-        scores[level.name] = {
-            "success": float(played.success.mean()),
-            "return": float(played.reward.mean()),
-            "length": float(played.length.mean()),
-        }
+    with bars(console) as display:
+        bar = display.add_task("evaluation", total=len(levels), note="")
+        for level in levels:
+            scores[level.name] = score(policy, level, options, seed)
+            for number in range(options.videos):
+                film(policy, level, number, out)
+            display.update(bar, advance=1, note=f"{level.name}: {scores[level.name]['success']:.3f}")
     return scores
+
+
+def score(policy: ModularPolicy, level: Level, options: AgentEvaluationOptions, seed: int) -> dict[str, float]:
+    """Mean success, return and length of episodes from the level's held-out start states; the routing draws nothing."""
+    states = evaluation_starts([level], options.episodes, seed + HELD_OUT)
+    generator = torch.Generator().manual_seed(seed + HELD_OUT) if options.sample else None
+    played = play(policy, level, states, generator)
+    return {
+        "success": float(played.success.mean()), "return": float(played.reward.mean()),
+        "length": float(played.length.mean()),
+    }  # fmt: skip
 
 
 @torch.no_grad()

@@ -117,8 +117,8 @@ class Player:
     def state(self) -> dict[str, Any]:
         """All that `load` needs to go on exactly."""
         return {
-            "state": {name: array.copy() for name, array in self.engine.state._asdict().items()},
-            "observation": [array.copy() for array in _observation(self.engine)],
+            "environments": {name: array.copy() for name, array in self.engine.state.arrays().items()},
+            "image": self.engine.image.copy(),
             "memory": _array(self.memory).copy(),
             "fresh": self.fresh.copy(),
             "reward": self.reward.copy(),
@@ -129,10 +129,9 @@ class Player:
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned, in the same environments."""
-        for name, array in self.engine.state._asdict().items():
-            array[:] = state["state"][name]
-        for array, saved in zip(_observation(self.engine), state["observation"], strict=True):
-            array[:] = saved
+        for name, array in self.engine.state.arrays().items():
+            array[:] = state["environments"][name]
+        self.engine.image[:] = state["image"]
         self.memory = torch.from_numpy(state["memory"].copy()).to(self.device)
         self.fresh = state["fresh"].copy()
         self.reward[:], self.length[:] = state["reward"], state["length"]
@@ -182,10 +181,6 @@ def _empty_arrays(engine: Engine, frames: int) -> Arrays:
 def _store(arrays: Arrays, step: int, **columns: NDArray[Any]) -> None:
     for name, column in columns.items():
         arrays[name][:, step] = column
-
-
-def _observation(engine: Engine) -> list[NDArray[np.uint8]]:
-    return [engine.image, engine.direction, engine.mission]
 
 
 def _array(tensor: Tensor) -> NDArray[Any]:

@@ -1,7 +1,7 @@
-"""One training of an agent: PPO's options, the policy, levels, start states, and the processes that work."""
+"""One training of an agent: PPO's options, the policy, levels, held-out start states, and the processes that work."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from polyray.config import Section
 from polyray.envs.levels import Level
-from polyray.envs.starts.resumable import ResumableStarts
+from polyray.envs.missions import VOCABULARY
+from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.lookup import lookup
 from polyray.rl.blueprint import Blueprint
 
@@ -73,10 +74,6 @@ class PPOOptions(Section):
             )
         return self
 
-    def entropy_schedule(self, frames: int) -> Any:
-        """The entropy's coefficient over a training of `frames` as RLlib takes it: pairs [frames, number]."""
-        return [[0, self.entropy], [frames, self.entropy_end]]
-
 
 class AgentTrainingOptions(PPOOptions):
     """Length, goal and checkpoints of a training by PPO."""
@@ -91,6 +88,24 @@ class AgentTrainingOptions(PPOOptions):
     """Seed of everything that is drawn."""
     save_every: int = Field(20, ge=1)
     """Iterations between two checkpoints; one more at the end."""
+
+    def entropy_after(self, frames: int) -> float:
+        """The entropy's coefficient after so many frames."""
+        return self.entropy + min(1.0, frames / self.frames) * (self.entropy_end - self.entropy)
+
+    def reached(self, tasks: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether success is at the goal: in every level, or on average over them.
+
+        A level counts once `window` of its episodes have ended.
+
+        Args:
+            tasks: "episodes" that have ended so far and "success" over the last `window` of them, by level.
+        """
+        if not self.goal or not tasks or any(level["episodes"] < self.window for level in tasks.values()):
+            return False
+        rates = [level["success"] for level in tasks.values()]
+        success: float = min(rates) if self.goal_of == "every" else sum(rates) / len(rates)
+        return success >= self.goal
 
 
 class ActorOptions(Section):
@@ -108,26 +123,23 @@ class ActorOptions(Section):
     """Device on which the job's own process plays."""
 
 
-def environments_per_runner(environments: int, n_levels: int, workers: ActorOptions) -> int:
-    """Environments of one runner: the same number of every level, at least `environments` on all runners together."""
-    share = n_levels * max(1, workers.runners)
-    return -(-environments // share) * n_levels
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Agent:
-    """One training: a policy on some levels, by these options, in these processes."""
+    """One training: a policy on some levels, by these options, in these processes.
 
-    options: PPOOptions
+    Attributes:
+        levels: some or all of the policy's tasks.
+        held_out: fingerprints of start states that training passes over.
+    """
+
+    options: AgentTrainingOptions
     policy: Blueprint
-    levels: tuple[Level, ...]  # some or all of the policy's tasks
-    starts: Callable[[Sequence[Level], int], ResumableStarts]  # levels and a seed -> a source of start states
-    seed: int
-    workers: ActorOptions
-    frames: int  # over which the entropy's coefficient moves
+    levels: tuple[Level, ...]
+    held_out: NDArray[np.uint64] = field(default_factory=lambda: NO_FINGERPRINTS)
+    workers: ActorOptions = ActorOptions()
 
     @property
-    def tasks(self) -> NDArray[np.int64]:
+    def rows(self) -> NDArray[np.int64]:
         """The policy's row for each level, [levels].
 
         Raises:
@@ -135,3 +147,18 @@ class Agent:
         """
         rows = {name: row for row, name in enumerate(self.policy.tasks)}
         return np.array([lookup(rows, level.name, "task of the policy") for level in self.levels], np.int64)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Levels, words and policy, which a checkpoint must agree with, as JSON has them."""
+        return {
+            "levels": [level.name for level in self.levels], "vocabulary": list(VOCABULARY),
+            "tasks": list(self.policy.tasks), "network": self.policy.options.model_dump(mode="json"),
+            "skills": self.policy.spec.model_dump(mode="json"),
+        }  # fmt: skip
+
+    @property
+    def environments_per_runner(self) -> int:
+        """Environments of one runner: equally many of every level, at least `environments` on all runners together."""
+        n_levels = len(self.levels)
+        return -(-self.options.environments // (n_levels * max(1, self.workers.runners))) * n_levels

@@ -1,4 +1,4 @@
-"""The policy that reinforcement learning starts from: fresh, trained before, or with lottery tickets."""
+"""The policy that reinforcement learning starts from: fresh, or trained before."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,6 @@ from polyray.modules.options import ModuleOptions, SkillOptions
 from polyray.rl.options import PolicyOptions
 from polyray.rl.policy import ModularPolicy, build_policy
 from polyray.rl.policy_folder import load_policy
-from polyray.rl.ticket import to_sparse
 from polyray.routing import NewRow, RoutingOptions
 from polyray.skills.spec import InventorySpec
 
@@ -50,19 +49,6 @@ def continued_policy(
         if name not in policy.router.tasks.names:
             policy.add_level(name, generator, NewRow(skills=tuple(rows.get(name, ()))))
     return policy
-
-
-def rewound(start: Path, trained: ModularPolicy, density: float) -> ModularPolicy:
-    """The policy in `start` with sparse skills whose supports are the entries that `trained` changed most (LT-SFT).
-
-    The first, dense training only chooses: backbone, routing and values are those from before it.
-    """
-    policy = load_policy(start, VOCABULARY)
-    skills = range(policy.inventory.n_skills)
-    before = [policy.inventory.skill(index) for index in skills]
-    for index in skills:
-        policy.inventory.load_skill(index, trained.inventory.skill(index))
-    return to_sparse(policy, density, before)
 
 
 def parameter_counts(policy: ModularPolicy) -> Mapping[str, int]:

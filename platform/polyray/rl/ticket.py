@@ -1,6 +1,6 @@
 """Lottery tickets: from densely trained skills to sparse ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 
 import torch
@@ -18,41 +18,35 @@ DENSE, VALUES, SUPPORT = "/change.", "/values.", "/support_"  # between site and
 
 
 @torch.no_grad()
-def to_sparse(
-    policy: ModularPolicy, density: float, before: Sequence[Mapping[str, Tensor]] | None = None
-) -> ModularPolicy:
-    """A copy of `policy` whose skills are sparse, each on the entries that its dense form changed most.
+def rewound(start: ModularPolicy, trained: ModularPolicy, density: float) -> ModularPolicy:
+    """The policy `start` with sparse skills, each on the entries that training changed most (lottery tickets).
 
-    A skill's support is, in every weight of every layer, the share `density` of entries with the largest |change| in
-    training. Values are rewound to those before training, and biases carry no change (lottery tickets: Ansell et al.
-    2022, section 3.1; Ponti et al. 2023, section 3.2). Backbone and routing are copied as they stand.
+    A skill's support is, in every weight of every layer, the share `density` of entries with the largest |change| from
+    `start` to `trained`. Values, backbone and routing are those from before the training, which only chooses; biases
+    carry no change (Ansell et al. 2022, section 3.1; Ponti et al. 2023, section 3.2).
 
     Args:
+        start, trained: the same policy, with dense skills, before and after training; neither is changed.
         density: share of entries that a sparse skill may change, above 0 and at most 1.
-        before: the tensors of each skill before training; None: they were zero.
 
     Raises:
         InputError: the skills are not dense.
     """
-    if policy.inventory.kind != "dense":
-        raise InputError(f"A lottery ticket is drawn from dense skills; these are {policy.inventory.kind}.")
-    copy, options = deepcopy(policy), SparseOptions(density=density)
-    dense = copy.inventory
-    layers = {site: copy.network.get_submodule(f"{site}.layer") for site in dense.sites}
+    if start.inventory.kind != "dense":
+        raise InputError(f"A lottery ticket is drawn from dense skills; these are {start.inventory.kind}.")
+    policy, options = deepcopy(start), SparseOptions(density=density)
+    dense = policy.inventory
+    layers = {site: policy.network.get_submodule(f"{site}.layer") for site in dense.sites}
     sparse = Inventory(layers, "sparse", dense.n_skills, options, torch.Generator().manual_seed(0))
     parameter = next(dense.parameters())
     sparse = sparse.to(device=parameter.device, dtype=parameter.dtype)
     for index in range(dense.n_skills):
-        trained = dense.skill(index)
-        start = (
-            {name: torch.zeros_like(tensor) for name, tensor in trained.items()} if before is None else before[index]
-        )
-        sparse.load_skill(index, ticket(sparse.skill(index), start, trained))
-    sparse.install(copy.network)
-    copy.set_inventory(sparse)
-    modules = SkillOptions(kind="sparse", options=options, sites=copy.spec.modules.sites)
-    copy.spec = InventorySpec(modules=modules, routing=copy.spec.routing)
-    return copy
+        sparse.load_skill(index, ticket(sparse.skill(index), dense.skill(index), trained.inventory.skill(index)))
+    sparse.install(policy.network)
+    policy.set_inventory(sparse)
+    modules = SkillOptions(kind="sparse", options=options, sites=policy.spec.modules.sites)
+    policy.spec = InventorySpec(modules=modules, routing=policy.spec.routing)
+    return policy
 
 
 def ticket(

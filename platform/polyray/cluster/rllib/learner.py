@@ -2,10 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import torch
 from ray.rllib.algorithms.ppo.torch.ppo_torch_learner import PPOTorchLearner
 from ray.rllib.core import DEFAULT_MODULE_ID
@@ -16,13 +14,13 @@ from torch import Tensor
 
 from polyray.cluster.rllib.module import NO_NOISE, noise_seed
 from polyray.errors import RunError
+from polyray.rl.experience import epochs, minibatch_losses
 from polyray.rl.policy import ModularPolicy, parameter_groups
-from polyray.rl.ppo import Coefficients, Experience, ppo_loss
-from polyray.rl.rollout import blocks_of, minibatches, n_minibatches
-from polyray.rl.settings import ADAM_EPS
+from polyray.rl.settings import ADAM_EPS, Agent
+from polyray.training.optimizers import adam_tensors, load_adam
 
 LOSSES = ("total", "policy", "value", "entropy", "kl", "clipped", "explained", "grad_norm", "log_prior")
-ITERATION = "iteration"  # among the timesteps of an update: which iteration's noise and order it uses
+ITERATION = "iteration"  # among the timesteps of an update: the iteration whose noise and order it uses
 
 
 class ModularLearner(PPOTorchLearner):
@@ -34,66 +32,53 @@ class ModularLearner(PPOTorchLearner):
 
     config: Any
     module: Any
+    _device: Any
 
     def build(self) -> None:
         """Build module and optimiser, with as many threads as the options say."""
-        self.options = self.config.agent.options
-        torch.set_num_threads(self.config.agent.workers.threads)
+        agent: Agent = self.config.agent
+        self.options = agent.options
+        torch.set_num_threads(agent.workers.threads)
         self._logged: defaultdict[str, list[Tensor]] = defaultdict(list)
         super().build()
 
     @property
     def policy(self) -> ModularPolicy:
         """The policy that learns."""
-        found: ModularPolicy = self.module[DEFAULT_MODULE_ID].unwrapped().policy
-        return found
+        policy: ModularPolicy = self.module[DEFAULT_MODULE_ID].unwrapped().policy
+        return policy
 
     def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
         """One Adam, whose groups (skills, routing, backbone) have rates of their own: one norm clips them all."""
-        groups = parameter_groups(self.policy, self.options)
-        adam = torch.optim.Adam(groups, eps=ADAM_EPS, fused=True)
-        trained = [parameter for group in adam.param_groups for parameter in group["params"]]
-        self.register_optimizer(module_id=module_id, optimizer=adam, params=trained)
+        self.adam = torch.optim.Adam(parameter_groups(self.policy, self.options), eps=ADAM_EPS, fused=True)
+        parameters = [parameter for group in self.adam.param_groups for parameter in group["params"]]
+        self.register_optimizer(module_id=module_id, optimizer=self.adam, params=parameters)
 
     def before_gradient_based_update(self, *, timesteps: dict[str, Any]) -> None:
         """Set what follows from how far the training is: noise, order of rows, coefficient of the entropy."""
         super().before_gradient_based_update(timesteps=timesteps)
-        shared = self.options.routing_noise == "shared"
-        seed = noise_seed(self.config.agent.seed, timesteps[ITERATION])
-        self._noise = seed if shared else NO_NOISE
+        seed = noise_seed(self.options.seed, timesteps[ITERATION])
+        self._noise = seed if self.options.routing_noise == "shared" else NO_NOISE
         self._order = torch.Generator().manual_seed(seed)
-        frames = timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME]
-        self.entropy_coeff_schedulers_per_module[DEFAULT_MODULE_ID].update(timestep=frames)
+        self._entropy = self.options.entropy_after(timesteps[NUM_ENV_STEPS_SAMPLED_LIFETIME])
         self._logged.clear()
 
     def _create_iterator_if_necessary(self, *, training_data: Any, **kwargs: Any) -> Iterable[MultiAgentBatch]:
         return self._minibatches(training_data.batch.policy_batches[DEFAULT_MODULE_ID])
 
     def _minibatches(self, rows: Mapping[str, Any]) -> Iterator[MultiAgentBatch]:
-        """Every epoch's minibatches: all rows once, equally many of every task in each."""
-        blocks = blocks_of(torch.tensor(rows["task"]))
-        owned = {name: np.require(array, requirements=["C", "W"]) for name, array in rows.items()}  # not Ray's
-        tensors = {name: torch.from_numpy(array).to(self._device) for name, array in owned.items()}
-        recurrence = tensors["actions"].shape[1]
-        n = n_minibatches(blocks, recurrence, self.options.batch)
-        for _ in range(self.options.epochs):
-            for chosen in minibatches(blocks, n, self._order):
-                places = chosen.to(self._device)
-                batch = {name: tensor.index_select(0, places) for name, tensor in tensors.items()}
-                batch["noise"] = torch.full((len(chosen),), self._noise)
-                yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(batch)}, len(chosen) * recurrence)
+        for batch in epochs(rows, self.options, self._order, self._device):
+            n_rows, recurrence = batch["actions"].shape
+            batch["noise"] = torch.full((n_rows,), self._noise)
+            yield MultiAgentBatch({DEFAULT_MODULE_ID: SampleBatch(batch)}, n_rows * recurrence)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
     ) -> Tensor:
         """PPO's clipped loss, minus the allocation's log prior where it has a coefficient."""
-        options = self.options
-        entropy = self.entropy_coeff_schedulers_per_module[module_id].get_current_value()
-        losses = ppo_loss(
-            fwd_out[Columns.ACTION_DIST_INPUTS], fwd_out[Columns.VF_PREDS],
-            Experience(**{field.name: batch[field.name] for field in fields(Experience)}),
-            Coefficients(clip=options.clip, value=options.value_coefficient, entropy=float(entropy)),
-        )  # fmt: skip
+        losses = minibatch_losses(
+            fwd_out[Columns.ACTION_DIST_INPUTS], fwd_out[Columns.VF_PREDS], batch, self.options, self._entropy
+        )
         total: Tensor = losses.total
         prior = self.policy.router.log_prior()
         if prior is not None:
@@ -119,6 +104,16 @@ class ModularLearner(PPOTorchLearner):
         super().after_gradient_based_update(timesteps=timesteps)
         for name, values in self._logged.items():
             self.metrics.log_value((DEFAULT_MODULE_ID, name), torch.stack(values).mean().item(), window=1)
+
+    def learning_state(self) -> dict[str, Any]:
+        """Tensors of the policy and of Adam: all that an update depends on beside its data."""
+        policy = {name: tensor.detach().cpu().clone() for name, tensor in self.policy.state_dict().items()}
+        return {"policy": policy, "adam": adam_tensors(self.adam)}
+
+    def load_learning_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `learning_state` returned."""
+        self.policy.load_state_dict(state["policy"])
+        load_adam(self.adam, state["adam"])
 
     def _note(self, **values: Tensor) -> None:
         for name, value in values.items():

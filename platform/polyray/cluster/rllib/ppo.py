@@ -1,26 +1,30 @@
 """PPO on RLlib in which whole arrays flow: runners, generalised advantages, learners, figures."""
 
+import json
 import tempfile
 import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from ray.air.constants import TRAINING_ITERATION
 from ray.rllib.algorithms.ppo import PPO, PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
 from ray.rllib.policy.sample_batch import MultiAgentBatch, SampleBatch
 from ray.rllib.utils.metrics import ENV_RUNNER_RESULTS, LEARNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME
 
 from polyray.cluster.rllib.learner import ITERATION, LOSSES
-from polyray.errors import RunError
-from polyray.rl.ppo import ValueNorm, explained_variance, gae, standardise
-from polyray.rl.rollout import Arrays, Rollout, join, sequences, shares
+from polyray.errors import InputError, RunError
+from polyray.rl.experience import sequences_of
+from polyray.rl.ppo import ValueNorm
+from polyray.rl.rollout import Arrays, Rollout, join, shares
 from polyray.rl.settings import Agent
 from polyray.rl.tally import Tally
+from polyray.runs.state import load_state, save_state
 
-OWN = "polyray"  # the part of an algorithm's state that RLlib knows nothing of
+T = TypeVar("T")
+
+STATE = "training"  # in a checkpoint's folder
 PATIENCE = 3  # iterations in which no runner returns anything, until the run has failed
 
 
@@ -82,7 +86,7 @@ class ModularPPO(PPO):
         played = time.perf_counter()
         if rollout is None:
             return
-        rows, explained = self._rows(rollout)
+        rows, explained = sequences_of(rollout, self.agent.options, self.returns)
         learning = time.perf_counter()
         self._learn(rows)
         learned = time.perf_counter()
@@ -128,12 +132,9 @@ class ModularPPO(PPO):
             RunError: none came back, for the `PATIENCE`-th time in a row.
         """
         group, iteration = self.env_runner_group, self.iteration
-        if not group.num_remote_env_runners():
-            rollouts = [group.local_env_runner.sample(iteration)]
-        else:
-            healthy = group.num_healthy_remote_env_runners()
-            rollouts = group.foreach_env_runner(lambda runner: runner.sample(iteration), local_env_runner=False)
-            self.lost += healthy - group.num_healthy_remote_env_runners()
+        healthy = group.num_healthy_remote_env_runners()
+        rollouts = self._ask(lambda runner: runner.sample(iteration))
+        self.lost += healthy - group.num_healthy_remote_env_runners()
         self.silent = 0 if rollouts else self.silent + 1
         if self.silent >= PATIENCE:
             raise RunError(f"No environment runner answered in {PATIENCE} iterations; Ray's log says why.")
@@ -145,26 +146,6 @@ class ModularPPO(PPO):
             (ENV_RUNNER_RESULTS, NUM_ENV_STEPS_SAMPLED_LIFETIME), rollout.n_frames, reduce="lifetime_sum"
         )
         return rollout
-
-    def _rows(self, rollout: Rollout) -> tuple[Arrays, float]:
-        """Sequences with advantages and returns, and how much of the returns' variance the critic explained."""
-        options = self.agent.options
-        values, last = _tensor(rollout.frames["values"]), _tensor(rollout.last_values)
-        if options.normalise_values:
-            values, last = self.returns.denormalise(values), self.returns.denormalise(last)
-        rewards = _tensor(rollout.frames["rewards"]) * options.reward_scale
-        advantages, returns = gae(
-            rewards, values, _tensor(rollout.frames["dones"]), last, options.discount, options.lam
-        )
-        explained = float(explained_variance(values, returns))
-        if options.normalise_values:
-            self.returns.update(returns)
-            values, returns = self.returns.normalise(values), self.returns.normalise(returns)
-        if options.normalise_advantages:
-            advantages = standardise(advantages)
-        more = {"values": values.numpy(), "advantages": advantages.numpy(), "returns": returns.numpy()}
-        rows = sequences(rollout, more)
-        return {name: array for name, array in rows.items() if name not in ("rewards", "dones")}, explained
 
     def _learn(self, rows: Arrays) -> None:
         learners = max(1, self.config.num_learners)
@@ -179,51 +160,73 @@ class ModularPPO(PPO):
         self.metrics.aggregate(results, key=LEARNER_RESULTS)
 
     def _send_weights(self) -> None:
+        """Send the learners' weights to all runners.
+
+        RLlib has one such request under way for each runner and drops another silently; without a limit of time it
+        first waits for the last one to end.
+        """
         self.env_runner_group.sync_weights(
-            from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True
-        )
+            from_worker_or_learner_group=self.learner_group, policies=[DEFAULT_MODULE_ID], inference_only=True,
+            timeout_seconds=None,
+        )  # fmt: skip
 
-    def get_state(
-        self,
-        components: str | Collection[str] | None = None,
-        *,
-        not_components: str | Collection[str] | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
-        """RLlib's state; where all of it is asked for also the counts, and where every remote runner stands."""
-        state: dict[str, Any] = super().get_state(components, not_components=not_components, **kwargs)
-        if components is None:
-            state[OWN] = {
-                "frames": self.frames,
-                "lost": self.lost,
-                "tally": self.tally.state(),
-                "returns": self.returns.state_dict(),
-                "runners": self._runner_states(),
-            }
-        return state
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Write all that the rest of the training depends on into the folder, without pickle."""
+        learners = self.learner_group.foreach_learner(lambda learner: learner.learning_state())
+        state = {
+            "agent": self.agent.card, "iteration": self.iteration, "frames": self.frames, "lost": self.lost,
+            "tally": self.tally.state(), "returns": dict(self.returns.state_dict()),
+            "learner": next(iter(learners)).get(), "runners": self._ask(lambda runner: runner.playing_state()),
+        }  # fmt: skip
+        save_state(Path(checkpoint_dir) / STATE, state)
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `get_state` gave; remote runners go on exactly if there are as many as there were."""
-        super().set_state(state)
-        if OWN not in state:
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Go on from the folder that `save_checkpoint` filled, exactly if there are as many runners as there were.
+
+        Raises:
+            InputError: the checkpoint has other levels, words or another policy.
+        """
+        state = load_state(Path(checkpoint) / STATE)
+        self._check_card(state["agent"], checkpoint)
+        self.set_state({TRAINING_ITERATION: state["iteration"]})
+        self.frames, self.lost = state["frames"], state["lost"]
+        self.tally.load(state["tally"])
+        self.returns.load_state_dict(state["returns"])
+        learner = state["learner"]
+        for result in self.learner_group.foreach_learner(lambda each: each.load_learning_state(learner)):
+            result.get()  # raises where one failed
+        self._send_weights()
+        self._load_runners(sorted(state["runners"], key=lambda runner: int(runner["index"])))
+
+    def _load_runners(self, states: Sequence[Mapping[str, Any]]) -> None:
+        group = self.env_runner_group
+        remote = group.num_remote_env_runners()
+        if len(states) != max(1, remote):
             return
-        own = state[OWN]
-        self.frames, self.lost = own["frames"], own["lost"]
-        self.tally.load(own["tally"])
-        self.returns.load_state_dict(own["returns"])
-        group, states = self.env_runner_group, own["runners"]
-        if states and len(states) == group.num_remote_env_runners():
-            group.foreach_env_runner("set_state", kwargs=[{"state": s} for s in states], local_env_runner=False)
+        if remote:
+            group.foreach_env_runner(
+                "load_playing_state", kwargs=[{"state": state} for state in states], local_env_runner=False
+            )
+        else:
+            group.local_env_runner.load_playing_state(states[0])
 
-    def _runner_states(self) -> list[dict[str, Any]]:
+    def _check_card(self, card: Mapping[str, Any], folder: Any) -> None:
+        for name, value in self.agent.card.items():
+            if card.get(name) != value:
+                raise InputError(
+                    f"The checkpoint {folder} does not fit: its {name} is {_short(card.get(name))}, this run's is "
+                    f"{_short(value)}. Start a new run, or set the options that the checkpoint was made with."
+                )
+
+    def _ask(self, question: Callable[[Any], T]) -> list[T]:
+        """The answers of all runners that play: the remote ones, or the only one, in this process."""
         group = self.env_runner_group
         if not group.num_remote_env_runners():
-            return []
-        found: list[dict[str, Any]] = group.foreach_env_runner(
-            lambda runner: runner.get_state(not_components="rl_module"), local_env_runner=False
-        )
-        return sorted(found, key=lambda state: int(state["index"]))
+            return [question(group.local_env_runner)]
+        answers: list[T] = group.foreach_env_runner(question, local_env_runner=False)
+        return answers
 
 
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # Ray's arrays are read-only
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

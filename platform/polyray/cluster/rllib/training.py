@@ -1,58 +1,81 @@
-"""Reinforcement learning as a job runs it: metrics, checkpoints, resuming, progress."""
+"""Reinforcement learning as a run: metrics, checkpoints, resuming, progress."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
 
 from polyray.analysis.allocation import analyse
-from polyray.cluster.rllib.algorithm import algorithm, restore, save
+from polyray.cluster.rllib.algorithm import algorithm
 from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.errors import Interrupted
 from polyray.progress import bars
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.settings import Agent
-from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 
-ALGORITHM = "algorithm"  # in a checkpoint: RLlib's files
+LINE = "line.json"  # in a checkpoint: the line of metrics that it was saved at
+FIGURES = ("frames_now", "episodes_now", "success", "success_now", "return_mean", "length_mean", "tasks", "losses")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Frames and episodes that were played, and how often a runner was lost and started again."""
+
+    frames: int = 0
+    episodes: int = 0
+    lost: int = 0
+    restarted: int = 0
+
+    @classmethod
+    def of(cls, line: Mapping[str, Any]) -> Self:
+        """The counts in a line of metrics."""
+        lost, restarted = line["runners"]["lost"], line["runners"]["restarted"]
+        return cls(frames=line["step"], episodes=line["episodes"], lost=lost, restarted=restarted)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One stretch of reinforcement learning: the dense search for a lottery ticket, or the training itself."""
+    """One stretch of reinforcement learning: the dense search for a lottery ticket, or the training itself.
+
+    Attributes:
+        frames: that it plays, at most.
+        has_goal: whether reaching the goal of the agent's options ends it earlier.
+        before: counts of the phases before it, which go on in its metrics.
+    """
 
     name: str
-    agent: Agent
-    frames: int  # that it ends after, its own
-    save_every: int  # iterations
-    goal: float = 0.0  # success that ends it earlier; 0: none does
-    goal_of: Literal["every", "mean"] = "every"  # level
-    before: Mapping[str, Any] = field(default_factory=dict)  # frames, episodes, lost, restarted of the phases before it
+    frames: int
+    has_goal: bool = True
+    before: Counts = Counts()
+
+    def is_over(self, agent: Agent, frames: int, line: Mapping[str, Any]) -> bool:
+        """Whether it ends after so many frames, with this last line of metrics, empty at the beginning."""
+        return frames >= self.frames or (self.has_goal and agent.options.reached(line.get("tasks", {})))
 
 
-def train(phase: Phase, whole: Run) -> tuple[ModularPolicy, dict[str, Any]]:
+def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str, Any]]:
     """Train until the phase ends, going on from its newest checkpoint: the policy and the last line of metrics.
 
+    A line's step is the number of frames that the whole run has played.
+
     Raises:
+        InputError: the checkpoint is of another agent.
         Interrupted: the user asked the run to stop; a checkpoint is saved.
         RunError: no environment runner answers any more, or a gradient is not finite.
     """
-    run, trained = whole.phase(phase.name), algorithm(phase.agent)
+    stretch, trained = run.phase(phase.name), algorithm(agent)
     try:
-        line = _resume(phase, trained, run)
+        line = _restore(trained, stretch)
         with bars(run.console) as display:
-            shown = display.add_task(phase.name, total=phase.frames, note="", completed=trained.frames)
-            while line is None or not _over(phase, trained, line):
+            bar = display.add_task(phase.name, total=phase.frames, note="", completed=trained.frames)
+            while not phase.is_over(agent, trained.frames, line):
                 result = trained.train()
-                line = _line(phase, trained, result)
-                speed = {name: result[name] for name in ("frames_now", "seconds") if name in result}
-                run.report(trained.iteration, line, **speed)
-                stop = run.stop_requested
-                if trained.iteration % phase.save_every == 0 or stop or _over(phase, trained, line):
-                    run.checkpoint(trained.iteration, lambda folder: save(trained, folder / ALGORITHM))
-                display.update(shown, completed=min(trained.frames, phase.frames), note=_note(line, speed))
-                if stop and not _over(phase, trained, line):
-                    raise Interrupted(f"Stopped after {trained.frames} of {phase.frames} frames, as asked.")
+                if "tasks" in result:
+                    line = _report(phase, trained, result, stretch)
+                    _save_if_due(phase, trained, line, stretch)
+                display.update(bar, completed=min(trained.frames, phase.frames), note=_note(result))
         return policy_of(trained), line
     finally:
         trained.stop()
@@ -65,48 +88,51 @@ def policy_of(trained: ModularPPO) -> ModularPolicy:
     return policy
 
 
-def _over(phase: Phase, trained: ModularPPO, line: Mapping[str, Any]) -> bool:
-    if trained.frames >= phase.frames:
-        return True
-    tasks = line.get("tasks", {}).values()  # none where no runner came back
-    if not phase.goal or not tasks or any(task["episodes"] < phase.agent.options.window for task in tasks):
-        return False
-    reached = [task["success"] for task in tasks]
-    success: float = min(reached) if phase.goal_of == "every" else sum(reached) / len(reached)
-    return success >= phase.goal
-
-
-def _line(phase: Phase, trained: ModularPPO, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of an iteration: figures of the whole run so far, the same for the same seed."""
-    figures = {
-        name: result[name]
-        for name in ("frames_now", "episodes_now", "success", "success_now", "return_mean", "length_mean", "tasks",
-                     "losses")
-        if name in result
-    }  # fmt: skip
-    runners = {name: result["runners"][name] + phase.before.get(name, 0) for name in ("lost", "restarted")}
-    allocation = policy_of(trained).router.allocation()
-    assert allocation is not None  # routers of agents are `by_task`
-    analysis = analyse(allocation.probabilities.cpu().double().numpy()).metrics()
-    return {
-        "frames": trained.frames + phase.before.get("frames", 0),
-        "episodes": int(trained.tally.episodes.sum()) + phase.before.get("episodes", 0),
-        **figures, "runners": {**result["runners"], **runners}, "allocation": analysis,
-    }  # fmt: skip
-
-
-def _note(line: Mapping[str, Any], speed: Mapping[str, Any]) -> str:
-    if not speed.get("seconds"):
-        return "waiting for runners"
-    success = line["success"]
-    frames_per_second = speed["frames_now"] / speed["seconds"]["iteration"]
-    return f"success {'-' if success is None else f'{success:.2f}'}  {frames_per_second:,.0f} frames/s"
-
-
-def _resume(phase: Phase, trained: ModularPPO, run: Run) -> dict[str, Any] | None:
-    """Restore the newest whole checkpoint, if any: the line of metrics that was reported just before it."""
+def _restore(trained: ModularPPO, run: Run) -> dict[str, Any]:
+    """Go on from the newest checkpoint, if any: its line of metrics, empty at the beginning."""
     checkpoint = run.restored()
     if checkpoint is None:
-        return None
-    restore(trained, checkpoint / ALGORITHM)
-    return read_metrics(run.out, phase.name)[-1]
+        return {}
+    trained.load_checkpoint(str(checkpoint))
+    line: dict[str, Any] = json.loads((checkpoint / LINE).read_text(encoding="utf-8"))
+    return line
+
+
+def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Report an iteration, with figures of the whole run so far: its line of metrics."""
+    before, runners = phase.before, result["runners"]
+    step = trained.frames + before.frames
+    allocation = policy_of(trained).router.allocation()
+    assert allocation is not None  # routers of agents are `by_task`
+    metrics = {
+        "iteration": trained.iteration,
+        "episodes": int(trained.tally.episodes.sum()) + before.episodes,
+        **{name: result[name] for name in FIGURES},
+        "runners": {
+            **runners, "lost": runners["lost"] + before.lost, "restarted": runners["restarted"] + before.restarted
+        },
+        "allocation": analyse(allocation.probabilities.cpu().double().numpy()).metrics(),
+    }  # fmt: skip
+    run.report(step, metrics, frames_now=result["frames_now"], seconds=result["seconds"])
+    return {"step": step, **metrics}
+
+
+def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run: Run) -> None:
+    """Save a checkpoint every `save_every` iterations, at the end, and when the user asks the run to stop."""
+    is_over, stop = phase.is_over(trained.agent, trained.frames, line), run.stop_requested
+
+    def write(folder: Path) -> None:
+        trained.save_checkpoint(str(folder))
+        (folder / LINE).write_text(json.dumps(line), encoding="utf-8")
+
+    if is_over or stop or trained.iteration % trained.agent.options.save_every == 0:
+        run.checkpoint(line["step"], write)
+    if stop and not is_over:
+        raise Interrupted(f"Stopped after {trained.frames} of {phase.frames} frames, as asked.")
+
+
+def _note(result: Mapping[str, Any]) -> str:
+    if "seconds" not in result:
+        return "waiting for runners"
+    success, speed = result["success"], result["frames_now"] / result["seconds"]["iteration"]
+    return f"success {'-' if success is None else f'{success:.2f}'}  {speed:,.0f} frames/s"

@@ -1,53 +1,15 @@
-"""Agents turned sparse, saved and loaded."""
+"""Agents saved and loaded."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from policy_cases import NETWORKS, WORDS, frames_of, noise, plain_outputs, policy_of
+from policy_cases import NETWORKS, WORDS, frames_of, policy_of
 
 from polyray.errors import InputError
 from polyray.rl.policy_folder import load_policy, save_policy
-from polyray.rl.ticket import to_sparse
 from polyray.routing import NewRow
-
-
-def test_a_ticket_keeps_the_largest_changes_and_rewinds_them() -> None:
-    dense = policy_of("dense", "polytropon")
-    frames = frames_of([0, 1, 2], 2, 0)
-    before = dense(frames, noise()).logits
-    sparse = to_sparse(dense, 0.1)
-    for index in range(2):
-        old, new = dense.inventory.skill(index), sparse.inventory.skill(index)
-        for name, support in ((name, tensor[0]) for name, tensor in new.items() if "support_" in name):
-            change = old[name.replace("support_", "change.")].flatten().abs()
-            rest = torch.ones_like(change, dtype=torch.bool)
-            rest[support] = False
-            assert len(support) == max(1, round(0.1 * len(change)))
-            assert change[support].min() >= change[rest].max()
-            assert not new[name.replace("support_", "values.")].any()
-    assert sparse.spec.modules.kind == "sparse" and torch.equal(dense(frames, noise()).logits, before)
-    assert torch.allclose(sparse(frames, noise()).logits, plain_outputs(sparse, frames).logits, rtol=1e-9, atol=1e-9)
-
-
-def test_a_ticket_rewinds_to_the_skills_before_training() -> None:
-    fresh, trained = policy_of("dense", "polytropon", fresh=True, init=1.0), policy_of("dense", "polytropon")
-    before = [fresh.inventory.skill(index) for index in range(2)]
-    sparse = to_sparse(trained, 0.1, before)
-    for index in range(2):
-        now, new = trained.inventory.skill(index), sparse.inventory.skill(index)
-        for name, support in ((name, tensor[0]) for name, tensor in new.items() if "support_" in name):
-            first = before[index][name.replace("support_", "change.")].flatten()
-            change = (now[name.replace("support_", "change.")].flatten() - first).abs()
-            assert set(support.tolist()) == set(change.topk(len(support)).indices.tolist())
-            assert torch.equal(new[name.replace("support_", "values.")][0], first[support])
-            assert first.any()
-
-
-def test_only_dense_skills_make_a_ticket() -> None:
-    with pytest.raises(InputError, match="these are lora"):
-        to_sparse(policy_of("lora", "shared"), 0.1)
 
 
 @pytest.mark.parametrize(("kind", "routing"), [("sparse", "polytropon"), ("dense", "private"), ("lora", "expert")])

@@ -1,0 +1,78 @@
+"""From a rollout to what PPO learns from: advantages and returns, minibatches of sequences, and their loss."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from polyray.rl.ppo import (
+    Coefficients,
+    Experience,
+    Losses,
+    ValueNorm,
+    explained_variance,
+    gae,
+    ppo_loss,
+    standardise,
+)
+from polyray.rl.rollout import Arrays, Rollout, blocks_of, minibatches, n_minibatches, sequences
+from polyray.rl.settings import PPOOptions
+
+
+def sequences_of(rollout: Rollout, options: PPOOptions, returns: ValueNorm) -> tuple[Arrays, float]:
+    """Sequences of `recurrence` frames, each frame with its advantage and return: arrays [rows, recurrence, ...].
+
+    Also the share of the returns' variance that the critic explained while playing.
+
+    Args:
+        returns: mean and deviation of the returns so far; with `normalise_values` it takes in those of the rollout.
+    """
+    values, last_values = _tensor(rollout.frames["values"]), _tensor(rollout.last_values)
+    if options.normalise_values:
+        values, last_values = returns.denormalise(values), returns.denormalise(last_values)
+    rewards, dones = _tensor(rollout.frames["rewards"]) * options.reward_scale, _tensor(rollout.frames["dones"])
+    advantages, targets = gae(rewards, values, dones, last_values, options.discount, options.lam)
+    explained = float(explained_variance(values, targets))
+    if options.normalise_values:
+        returns.update(targets)
+        values, targets = returns.normalise(values), returns.normalise(targets)
+    if options.normalise_advantages:
+        advantages = standardise(advantages)
+    learned = {"values": values.numpy(), "advantages": advantages.numpy(), "returns": targets.numpy()}
+    rows = sequences(rollout, learned)
+    return {name: array for name, array in rows.items() if name not in ("rewards", "dones")}, explained
+
+
+def epochs(
+    rows: Mapping[str, Any], options: PPOOptions, order: torch.Generator, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    """Every epoch's minibatches: all rows once, equally many of every task in each.
+
+    Args:
+        rows: arrays [rows, recurrence, ...] sorted by "task" [rows].
+        order: draws the order of the rows.
+    """
+    blocks = blocks_of(torch.tensor(rows["task"]))
+    tensors = {name: _tensor(array).to(device) for name, array in rows.items()}
+    n = n_minibatches(blocks, tensors["actions"].shape[1], options.batch)
+    for _ in range(options.epochs):
+        for batch_rows in minibatches(blocks, n, order):
+            index = batch_rows.to(device)
+            yield {name: tensor.index_select(0, index) for name, tensor in tensors.items()}
+
+
+def minibatch_losses(
+    logits: Tensor, values: Tensor, batch: Mapping[str, Tensor], options: PPOOptions, entropy: float
+) -> Losses:
+    """PPO's losses of a minibatch; `entropy` is the coefficient of the entropy as training has it now."""
+    experience = Experience(**{field.name: batch[field.name] for field in fields(Experience)})
+    coefficients = Coefficients(clip=options.clip, value=options.value_coefficient, entropy=entropy)
+    return ppo_loss(logits, values, experience, coefficients)
+
+
+def _tensor(array: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))  # Ray's arrays are read-only
