@@ -93,7 +93,7 @@ def train(runs: Sequence[Run], jobs: int) -> None:
                     line: Any = last_line(run.out / METRICS)
                     if line is not None:
                         note = f"{line['episodes']:,} episodes, success {line['success'] or 0:.3f}"
-                        display.update(shown[run.name], completed=line["frames"], note=note)
+                        display.update(shown[run.name], completed=line["step"], note=note)
                 running = [run for run in running if not run.ended()]
     finally:
         for run in running:
@@ -111,7 +111,7 @@ def rows(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
         }
         yield {
             "way": run.way, "seed": run.seed, **{f"{mark:.0%}": episodes for mark, episodes in episodes_until.items()},
-            "frames": f"{lines[-1]['frames']:,}", "episodes": f"{lines[-1]['episodes']:,}",
+            "frames": f"{lines[-1]['step']:,}", "episodes": f"{lines[-1]['episodes']:,}",
             **{name: 100 * task["success"] for name, task in result["tasks"].items()}, "unseen": 100 * result["mean"],
             "paper": PAPER[run.way],
         }  # fmt: skip

@@ -42,14 +42,13 @@ from benchmarks.table import show
 from polyray.cluster.rllib.algorithm import algorithm
 from polyray.cluster.session import RaySession
 from polyray.envs.missions import LENGTH, VOCABULARY, encode
-from polyray.envs.starts.resumable import starts_for
 from polyray.modules.options import SkillOptions
 from polyray.rl.blueprint import Blueprint
 from polyray.rl.fast.network import RowwiseNetwork
 from polyray.rl.network import PolicyNetwork
 from polyray.rl.options import SMALL
 from polyray.rl.policy import build_policy
-from polyray.rl.settings import ActorOptions, Agent, PPOOptions
+from polyray.rl.settings import Agent, AgentTrainingOptions
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.skills.spec import InventorySpec
@@ -64,15 +63,10 @@ def polyray(routing: RoutingOptions, kind: str) -> Iteration:
     """Make Polyray's algorithm, in this process, with skills of the module kind `kind`."""
     spec = InventorySpec(modules=SkillOptions.model_validate({"kind": kind}), routing=routing)
     policy = build_policy(SMALL, (LEVEL.name,), spec, len(VOCABULARY), seed=0)
-    options = PPOOptions(
+    options = AgentTrainingOptions(
         environments=ENVS, rollout=ROLLOUT, recurrence=20, batch=BATCH, epochs=EPOCHS, lr=1e-3, backbone_lr=1e-3
     )
-    trained = algorithm(
-        Agent(
-            options=options, policy=Blueprint.of(policy), levels=(LEVEL,), seed=0, workers=ActorOptions(),
-            starts=lambda levels, seed: starts_for(levels, seed=seed), frames=1,
-        )
-    )  # fmt: skip
+    trained = algorithm(Agent(options=options, policy=Blueprint.of(policy), levels=(LEVEL,)))
 
     def iterate() -> tuple[int, dict[str, float]]:
         """Take one iteration of the algorithm."""

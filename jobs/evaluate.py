@@ -1,64 +1,139 @@
-"""Scoring trained skills on the tasks that they know."""
+"""Scoring trained skills on the tasks that they know: those of a language model, or an agent's."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.table import Table
 
+from polyray.backbones.backbone import Kind
 from polyray.cluster.tasks import run_tasks
+from polyray.envs.levels import levels_of
+from polyray.envs.missions import VOCABULARY
 from polyray.errors import InputError
+from polyray.lookup import lookup
 from polyray.progress import bars
 from polyray.reports.labels import own_metric
+from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
+from polyray.rl.policy_folder import AGENT, load_policy
 from polyray.runs.job import Result
 from polyray.runs.run import Run
-from polyray.skills.inventory import load_inventory
+from polyray.skills.inventory import InventoryFolder, load_inventory
+from polyray.skills.skill import load_card
 from polyray.tasks import load_suite, read_all
 from polyray.training.data import mean_score
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
-Config = ScoringRecipe
+Scores = dict[str, dict[str, float]]  # of each task {metric: value}, its own metric first
 
 
-def run(config: ScoringRecipe, run: Run) -> Result:
-    """Score on Ray, several tasks at a time; every prediction is kept in predictions/TASK.jsonl."""
-    names = _task_names(config)
+class Config(ScoringRecipe):
+    """Score the skills of a run on the tasks that they were trained on."""
+
+    agent: AgentEvaluationOptions = AgentEvaluationOptions()
+    """How an agent is scored, where the skills are an agent's; its tasks are levels."""
+
+    def unread(self) -> Mapping[str, str]:
+        """Fields that the kind of backbone under the skills leaves unread."""
+        try:
+            kind = load_inventory(Path(self.skills)).card.backbone.kind if self.skills else ""
+        except InputError:  # the job says what is wrong with the folder
+            kind = ""
+        scorer = SCORERS.get(kind)
+        return {} if scorer is None else dict.fromkeys(scorer.unread, f"{self.skills} holds skills of {scorer.owner}")
+
+
+def run(config: Config, run: Run) -> Result:
+    """Score with the scorer for the kind of backbone that the skills belong to; see `Config`."""
+    if not config.skills:
+        raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run.")
+    folder = load_inventory(Path(config.skills))
+    scores = lookup(SCORERS, folder.card.backbone.kind, "kind of backbone").score(config, folder, run)
+    metrics = {"mean": mean_score(scores), "tasks": scores}
+    _show(metrics, run.console)
+    return Result(metrics=metrics)
+
+
+def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scores:
+    """Scores of a language model on Ray, several tasks at a time; predictions are written to predictions/TASK.jsonl."""
+    names = _task_names(config, folder)
+    recipe = ScoringRecipe.model_validate(config.model_dump(include=set(ScoringRecipe.model_fields)))
     size = config.score.mixed
     shares = [
-        Share(recipe=config, out=run.out, tasks=tuple(names[start : start + size]))
+        Share(recipe=recipe, out=run.out, tasks=tuple(names[start : start + size]))
         for start in range(0, len(names), size)
     ]
-    scores: dict[str, dict[str, float]] = {}
+    scores: Scores = {}
     run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(names), note="")
         for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus):
             scores |= outcome["scores"]
             display.update(line, advance=len(shares[index].tasks))
-    scores = {name: scores[name] for name in names}
-    metrics = {"mean": mean_score(scores), "tasks": scores}
-    _show(metrics, run.console)
-    return Result(metrics=metrics)
+    return {name: scores[name] for name in names}
 
 
-def _task_names(config: ScoringRecipe) -> list[str]:
+def _task_names(config: Config, folder: InventoryFolder) -> list[str]:
     """The tasks to score, their data read and checked.
 
     Raises:
-        InputError: there are no skills, or a task is not one that they were trained on.
+        InputError: a task is not one that the skills were trained on.
     """
-    if not config.skills:
-        raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon run.")
-    folder, suite = load_inventory(Path(config.skills)), load_suite(config.tasks)
+    suite = load_suite(config.tasks)
     trained = [name for name in folder.card.tasks if name in suite.tasks]
-    unknown = [name for name in config.score.tasks if name not in trained]
-    if unknown or not trained:
-        wrong = f"{unknown[0]!r} is not" if unknown else f"None of the suite {suite.name} is"
-        raise InputError(f"{wrong} a task that {config.skills} was trained on: {', '.join(folder.card.tasks)}.")
-    names = list(config.score.tasks or trained)
+    if not trained:
+        raise _untrained(folder, f"None of the suite {suite.name} is")
+    names = _chosen(config, folder, trained)
     read_all(suite, names, (config.score.split,))
     return names
+
+
+def _score_agent(config: Config, folder: InventoryFolder, run: Run) -> Scores:
+    """Scores of an agent on start states that the run which trained it held out; films are written to videos/."""
+    levels = levels_of(None, _chosen(config, folder, folder.card.tasks))
+    seed = load_card(folder.skill_folders[0]).seed
+    return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run.out, run.console)
+
+
+def _chosen(config: Config, folder: InventoryFolder, trained: list[str] | tuple[str, ...]) -> list[str]:
+    """The tasks of `score.tasks`, or all trained ones.
+
+    Raises:
+        InputError: a task is not among the trained ones.
+    """
+    unknown = [name for name in config.score.tasks if name not in trained]
+    if unknown:
+        raise _untrained(folder, f"{unknown[0]!r} is not")
+    return list(config.score.tasks or trained)
+
+
+def _untrained(folder: InventoryFolder, found: str) -> InputError:
+    return InputError(f"{found} a task that {folder.path} was trained on: {', '.join(folder.card.tasks)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """A way to score skills that sit on some kind of backbone.
+
+    Attributes:
+        owner: what such a backbone is.
+        unread: fields of the config that it does not read.
+        score: called as score(config, folder, run).
+    """
+
+    owner: str
+    unread: tuple[str, ...]
+    score: Callable[[Config, InventoryFolder, Run], Scores]
+
+
+LANGUAGE = Scorer(owner="a language model", unread=("agent",), score=_score_language)
+AGENTS = Scorer(
+    owner="an agent", score=_score_agent,
+    unread=("suite", "tasks", "score.split", "score.mixed", "score.gpus", "text", "evaluation"),
+)  # fmt: skip
+SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(get_args(Kind), LANGUAGE), AGENT: AGENTS}  # by the kind on cards
 
 
 def _show(metrics: Mapping[str, Any], console: Console) -> None:

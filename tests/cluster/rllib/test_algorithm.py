@@ -15,6 +15,7 @@ from polyray.errors import InputError
 from polyray.rl.experience import sequences_of
 from polyray.rl.settings import Agent
 
+pytest_plugins = ["rllib_fixtures"]
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("default")]
 Build = Callable[[Agent], ModularPPO]
 

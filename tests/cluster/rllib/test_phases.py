@@ -12,6 +12,7 @@ from polyray.rl.policy import ModularPolicy
 from polyray.runs.metrics import METRICS, read_metrics
 from polyray.runs.run import Run
 
+pytest_plugins = ["rllib_fixtures"]
 pytestmark = [
     pytest.mark.ray, pytest.mark.timeout(600), pytest.mark.filterwarnings("default"), pytest.mark.usefixtures("cluster")
 ]  # fmt: skip

@@ -12,6 +12,7 @@ from agent_cases import ITERATION, agent_of
 from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.rl.settings import ActorOptions, Agent
 
+pytest_plugins = ["rllib_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.filterwarnings("default")]
 Build = Callable[[Agent], ModularPPO]
 
