@@ -39,12 +39,17 @@ LINE = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")  # microseconds w
 
 
 def process(script: str, tree: Path | None, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run `script` in a fresh interpreter that imports polyray from the folder `tree` (None: as this process does)."""
+    """Run `script` in a fresh interpreter that imports polyray from the folder `tree` (None: as this process does).
+
+    Raises:
+        SystemExit: the script failed; the message is its traceback.
+    """
     path = os.environ.get("PYTHONPATH", "") if tree is None else str(tree)
-    return subprocess.run(
-        [sys.executable, "-P", *options, "-c", script],
-        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    command = [sys.executable, "-P", *options, "-c", script]
+    completed = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    if completed.returncode:
+        sys.exit(f"A process that imports what a worker imports failed ({completed.returncode}):\n{completed.stderr}")
+    return completed
 
 
 def measure(scripts: Sequence[tuple[str, Path | None]], runs: int) -> list[tuple[float, float]]:

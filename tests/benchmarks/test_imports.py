@@ -16,3 +16,8 @@ def test_the_shares_of_the_libraries_add_up_to_the_whole() -> None:
     rows = library_rows(("json",))
     assert "json" in [row["library"] for row in rows]
     assert sum(row["share_%"] for row in rows) == pytest.approx(100.0)
+
+
+def test_a_module_that_is_missing_ends_the_benchmark_with_its_traceback() -> None:
+    with pytest.raises(SystemExit, match="No module named 'no_such_module'"):
+        process("import no_such_module", None)
