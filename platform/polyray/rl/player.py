@@ -21,7 +21,7 @@ Act = Callable[[Frames], Outputs]
 
 
 class Player:
-    """Plays in all environments of an engine at once; each call goes on where the last one stopped.
+    """Player of all environments of an engine at once; each rollout goes on where the last one stopped.
 
     Args:
         engine: n environments.

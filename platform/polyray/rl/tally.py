@@ -13,7 +13,7 @@ from polyray.rl.rollout import Episodes
 
 
 class Tally:
-    """Counts the episodes of every level, and remembers of the last `window` of each whether they succeeded."""
+    """Counts of every level's episodes, and of the successes among its last `window`."""
 
     def __init__(self, levels: Sequence[str], window: int = 100) -> None:
         self.levels, self.window = tuple(levels), window

@@ -12,7 +12,7 @@ Key = tuple[int, bytes]  # row and mission
 
 
 class ActingPolicy:
-    """Frames -> outputs of a policy whose parameters stay, without gradients.
+    """Policy for some environments as long as its parameters stay, without gradients: frames -> outputs.
 
     Its outputs equal the policy's. Merging the weights once instead of at every step is most of what it saves;
     remembering missions from step to step saves 28 to 40 % of the small network's time in a rollout.

@@ -47,11 +47,14 @@ class Tables:
 
 
 class RowwiseNetwork:
-    """Computes `network` for a mix of the skills of `inventory`, which sits on it; without one, for the network alone.
+    """Drop-in for `with mixing(inventory, mix): network(frames)`: all rows of a mix in one pass, each with its weights.
 
-    Equals `with mixing(inventory, mix): network(frames)`. Skills are merged into the weights once for each row of the
-    mix, and environments are brought together by row. Batch normalisation is over all rows together; where rows have
-    unequally many environments, some frames count twice in it.
+    Skills are merged into the weights once for each row of the mix, and environments are brought together by row. Batch
+    normalisation is over all rows together; where rows have unequally many environments, some frames count twice in it.
+
+    Args:
+        network: holds the parameters.
+        inventory: skills on its layers; without them the network is computed as it is.
     """
 
     def __init__(self, network: PolicyNetwork, inventory: Inventory | None = None) -> None:
@@ -93,12 +96,12 @@ class RowwiseNetwork:
         """Modulation of each FiLM layer by missions: tokens uint8 [rows, most, words] -> [rows * most, channels]."""
         code, weights = self._read(tokens, tables), tables.weights
 
-        def through(layer: str) -> Tensor:
+        def output(layer: str) -> Tensor:
             return affine(code, weights[f"{layer}.weight"], weights[f"{layer}.bias"]).flatten(0, 1)
 
         names = ["tile_"] if self._options.tile_film else []
         names += [f"film.{block}." for block in range(self._options.blocks)]
-        return {name: Modulation(through(f"{name}weight"), through(f"{name}bias")) for name in names}
+        return {name: Modulation(output(f"{name}weight"), output(f"{name}bias")) for name in names}
 
     def _read(self, tokens: Tensor, tables: Tables) -> Tensor:
         """Codes of missions: tokens uint8 [rows, most, words] -> [rows, most, mission]."""
