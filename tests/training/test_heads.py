@@ -10,7 +10,7 @@ import torch
 from training_cases import train_alone
 
 from polyray.config import load_config
-from polyray.errors import InputError
+from polyray.errors import InputError, Interrupted
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
 from polyray.training.adaptation import METHODS
@@ -92,6 +92,22 @@ def test_the_head_is_trained_at_the_skills_rate_and_saved_in_every_skill(trained
     assert len(heads) == 2 and {name.partition("/")[0] for name in heads[0]} == {case.key}
     assert all(torch.equal(heads[1][name], tensor) for name, tensor in heads[0].items())
     assert any(bool(tensor.any()) for tensor in heads[0].values())
+
+
+def test_a_training_that_is_stopped_goes_on_with_its_head_and_what_it_would_have_hidden(
+    trained: tuple[Case, Path], tmp_path: Path
+) -> None:
+    case, out = trained
+    recipe = load_config(TrainingRecipe, overrides=[*TINY, *case.suite])
+    (tmp_path / "stop").touch()
+    with pytest.raises(Interrupted, match="after 3 of 6 steps"):
+        train_alone(tmp_path, recipe)
+    (tmp_path / "stop").unlink()
+    train_alone(tmp_path, recipe)
+    names = [path.relative_to(out) for path in sorted(out.rglob("skills/**/*.*")) if "checkpoints" not in path.parts]
+    assert len(names) == 6  # two skills, the router, and a card of each
+    for name in (Path("metrics.jsonl"), *names):
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
 def test_a_loaded_model_scores_as_the_training_did(trained: tuple[Case, Path], tmp_path: Path) -> None:
