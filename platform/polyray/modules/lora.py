@@ -91,10 +91,7 @@ class LoraStack(nn.Module):
         scale = options.alpha / options.rank
         changes: dict[str, Change] = {}
         for name in matrices(layer):
-            factors = (
-                tensors[f"down.{name}"],
-                tensors[f"up.{name}"],
-            )  # [heads, rank, in/heads], [heads, rank, out/heads]
+            factors = (tensors[f"down.{name}"], tensors[f"up.{name}"])  # [heads, rank, in/heads or out/heads]
             down, up = (factor.transpose(0, 1).flatten(1) for factor in factors)  # [rank, in], [rank, out]
             left, right = (down.T, up) if isinstance(layer, nn.Embedding) else (up.T, down)
             shape = tuple(layer.get_parameter(name).shape)
@@ -121,8 +118,9 @@ def average(weights: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
 
     weights [sites, heads, rows, skills], factors [sites, heads, skills, rank, width] -> [rows, rank, heads * width].
     """
-    mixed = torch.einsum("thrs,thskw->trkhw", weights.to(factors.dtype), factors)
-    return mixed.flatten(3).unbind(0)
+    # As one product of flat factors, whose gradient has the parameter's own strides: DDP warns of others.
+    mixed = torch.matmul(weights.to(factors.dtype), factors.flatten(3)).unflatten(-1, factors.shape[3:])
+    return mixed.permute(0, 2, 3, 1, 4).flatten(3).unbind(0)  # [sites, rows, rank, heads * width]
 
 
 def low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, rows: Rows, x: Tensor) -> Tensor:
