@@ -7,15 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from polyray import LoraOptions, RoutingOptions
 from polyray.envs.levels import levels_of
-from polyray.envs.starts.evaluation import evaluation_starts
-from polyray.envs.starts.fingerprints import fingerprints
 from polyray.modules.options import ModuleOptions
-from polyray.rl.evaluation import film, score
+from polyray.rl.evaluation import AgentEvaluationOptions, film, held_out_fingerprints, score
 from polyray.rl.imitation import CloningOptions, imitate
 from polyray.rl.options import SMALL
 from polyray.rl.settings import AgentTrainingOptions
@@ -31,10 +28,11 @@ def main() -> None:
     routing = RoutingOptions.model_validate({"kind": "polytropon", "n_skills": 2, "sample": "task"})
     policy = fresh_policy(SMALL, LEVELS, ModuleOptions(kind="lora", options=LoraOptions(rank=4)), routing, seed=0)
     cloning = CloningOptions(episodes=DEMONSTRATIONS, epochs=8)
-    before = score(policy, levels, EPISODES, seed=1, sample=True)
-    held_out = np.unique([fingerprints(evaluation_starts([level], EPISODES, seed=1)) for level in levels])
+    evaluation = AgentEvaluationOptions(episodes=EPISODES)
+    before = {level.name: score(policy, level, evaluation, seed=1) for level in levels}
+    held_out = held_out_fingerprints(levels, EPISODES, seed=1)
     imitate(policy, levels, cloning, AgentTrainingOptions(), held_out, Console(stderr=True))
-    after = score(policy, levels, EPISODES, seed=1, sample=True)
+    after = {level.name: score(policy, level, evaluation, seed=1) for level in levels}
     for name in LEVELS:
         print(f"{name}: success {before[name]['success']:.2f} before imitation, {after[name]['success']:.2f} after")
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())

@@ -120,7 +120,8 @@ def average(weights: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
     """
     # As one product of flat factors, whose gradient has the parameter's own strides: DDP warns of others.
     mixed = torch.matmul(weights.to(factors.dtype), factors.flatten(3)).unflatten(-1, factors.shape[3:])
-    return mixed.permute(0, 2, 3, 1, 4).flatten(3).unbind(0)  # [sites, rows, rank, heads * width]
+    side_by_side = mixed.permute(0, 2, 3, 1, 4).flatten(3)  # [sites, rows, rank, heads * width]
+    return tuple(side_by_side.unbind(0))
 
 
 def low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, rows: Rows, x: Tensor) -> Tensor:
