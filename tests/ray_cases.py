@@ -2,10 +2,13 @@
 
 import os
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -115,3 +118,36 @@ def actors_of(process: Run, kind: str) -> list[psutil.Process]:
 def gone(processes: Sequence[psutil.Process]) -> bool:
     _, alive = psutil.wait_procs(processes, timeout=30)
     return not alive
+
+
+@contextmanager
+def head(dashboard: int = 0) -> Iterator[str]:
+    """The address of a cluster on this machine, started by `ray start` and ended afterwards.
+
+    dashboard: the port of its dashboard, which takes submitted jobs; 0: it has none.
+    """
+    port = free_port()
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--port={port}"]
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ray-") as home:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        more = ["--include-dashboard=false", f"--num-cpus={os.cpu_count()}", f"--temp-dir={home}"]
+        if dashboard:
+            ports = [f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={free_port()}"]
+            more = ["--include-dashboard=true", *ports, *more[1:]]
+        with (Path(home) / "output.txt").open("w") as output:
+            cluster = subprocess.Popen([*command, *more], stdout=output, stderr=output, start_new_session=True)
+        while "Ray runtime started" not in (text := (Path(home) / "output.txt").read_text()):
+            assert cluster.poll() is None, text
+            time.sleep(0.1)
+        yield f"127.0.0.1:{port}"
+        processes = psutil.Process(cluster.pid).children(recursive=True)
+        cluster.terminate()
+        cluster.wait(60)
+        assert gone(processes)
+
+
+def free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        port: int = opened.getsockname()[1]
+        return port

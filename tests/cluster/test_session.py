@@ -1,5 +1,6 @@
 """A run finds Ray, joins it or starts it, and leaves it as it was."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,18 @@ def test_a_named_address_is_joined_else_that_of_the_environment_and_left_alone(
         assert options["address"] == joined and "_temp_dir" not in options
         assert options["runtime_env"]["env_vars"]["OMP_NUM_THREADS"] == "1"
     assert not fake_ray.running and list(tmp_path.iterdir()) == []
+
+
+def test_what_a_user_set_for_a_submitted_job_is_not_set_again(
+    fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted = {"runtime_env": {"env_vars": {"OMP_NUM_THREADS": "4", "MINE": "x"}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(submitted))
+    monkeypatch.setenv("RAY_ADDRESS", "one:1")
+    with RaySession(None, tmp_path) as opened:
+        opened.start()
+    variables = fake_ray.starts[0]["runtime_env"]["env_vars"]
+    assert "OMP_NUM_THREADS" not in variables and variables["MKL_NUM_THREADS"] == "1"
 
 
 @pytest.mark.parametrize("auth", [None, "token"])

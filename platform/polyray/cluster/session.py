@@ -1,12 +1,13 @@
 """The Ray cluster that a run works on: the one that is there, the one that is named, or one of its own."""
 
+import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -91,8 +92,9 @@ def _joined(address: str) -> ExitStack:
     Raises:
         InputError: none answers there.
     """
+    variables = {name: value for name, value in WORKERS.items() if name not in _submitted_variables()}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": dict(WORKERS)})
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
     except (ConnectionError, ValueError, RuntimeError) as error:
         message = f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
         if "RAY_AUTH_MODE" not in os.environ:  # Ray shows its token to a named address only when asked to
@@ -101,6 +103,13 @@ def _joined(address: str) -> ExitStack:
     session = ExitStack()
     session.callback(ray.shutdown)
     return session
+
+
+def _submitted_variables() -> Mapping[str, str]:
+    """The environment variables that a user set for a job that was submitted to Ray; Ray refuses to set them again."""
+    config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    variables: Mapping[str, str] = config.get("runtime_env", {}).get("env_vars", {})
+    return variables
 
 
 def _started(logs: Path) -> ExitStack:
