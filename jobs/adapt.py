@@ -13,7 +13,7 @@ from polyray.cluster.tasks import run_tasks
 from polyray.errors import InputError, Interrupted
 from polyray.progress import bars
 from polyray.reports.labels import few_shot_cell
-from polyray.runs.job import Result
+from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite
@@ -101,3 +101,6 @@ def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:
     table.add_section()
     table.add_row("mean", *[f"{100 * method['mean']:.1f}" for method in metrics["methods"].values()])
     console.print(table)
+
+
+JOB = Job(about="adapt trained skills to unseen tasks from few examples", Config=Config, run=run)

@@ -32,7 +32,7 @@ from polyray.rl.ticket import rewound
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.runs.allocation import save_allocation
-from polyray.runs.job import Result
+from polyray.runs.job import Job, Result
 from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 
@@ -192,3 +192,6 @@ def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: floa
     table.add_section()
     table.add_row("mean", f"{100 * mean:.1f}", "", "")
     console.print(table)
+
+
+JOB = Job(about="train agents with skills on several BabyAI levels at once", Config=Config, run=run)

@@ -20,7 +20,7 @@ from polyray.reports.report import write_report
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.runs.folder import RunFolder
-from polyray.runs.job import Result
+from polyray.runs.job import Job, Result
 from polyray.runs.result import final_metrics
 from polyray.runs.run import Run
 from polyray.tasks import load_suite
@@ -155,3 +155,6 @@ def show(metrics: Mapping[str, Any], console: Console) -> None:
             f"Planted hierarchy recovered: AMI {recovery['ami']:.2f}, "
             f"task-skill assignment accuracy {recovery['assignment_accuracy']:.2f}"
         )
+
+
+JOB = Job(about="train several routers, adapt each, and compare them", Config=Config, run=run)

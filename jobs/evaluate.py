@@ -18,7 +18,7 @@ from polyray.progress import bars
 from polyray.reports.labels import own_metric
 from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
 from polyray.rl.policy_folder import AGENT, load_policy
-from polyray.runs.job import Result
+from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.skills.inventory import InventoryFolder, load_inventory
 from polyray.skills.skill import load_card
@@ -145,3 +145,6 @@ def _show(metrics: Mapping[str, Any], console: Console) -> None:
     table.add_section()
     table.add_row("mean", "", f"{100 * metrics['mean']:.1f}", "")
     console.print(table)
+
+
+JOB = Job(about="score trained skills on the tasks that they know", Config=Config, run=run)

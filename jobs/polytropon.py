@@ -4,7 +4,7 @@ from polyray.cluster.train import TrainingRun, WorkerOptions
 from polyray.errors import InputError
 from polyray.objectives import one_objective
 from polyray.progress import follow
-from polyray.runs.job import Result
+from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.training.data import partition_tasks
@@ -52,3 +52,6 @@ def start(config: Config, run: Run) -> TrainingRun:
     """Begin, or go on with, the training of `run` in the background; Ray must be there."""
     recipe = config.model_dump(mode="json", include=set(TrainingRecipe.model_fields))
     return TrainingRun(train, recipe, config.workers, run)
+
+
+JOB = Job(about="train an inventory of skills and its routing on many tasks", Config=Config, run=run)
