@@ -36,7 +36,7 @@ Step = Callable[[], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """What a step works on."""
+    """Sizes of the batch, the modules and the inventory of a step."""
 
     batch: int
     read: int
@@ -53,13 +53,14 @@ class Shape:
 
 def shapes() -> list[Shape]:
     """Rank 4 and 16, 8 and 32 skills, 2 and 16 tasks, at three sizes of batch."""
-    found = []
+    every_shape = []
     for batch, read, written in ((16, 64, 64), (16, 16, 4), (2, 16, 4)):
         for rank in (4, 16):
             for skills in (8, 32):
                 for tasks in (2,) if batch == 2 else (2, 16):
-                    found.append(Shape(batch=batch, read=read, written=written, rank=rank, skills=skills, tasks=tasks))
-    return found
+                    shape = Shape(batch=batch, read=read, written=written, rank=rank, skills=skills, tasks=tasks)
+                    every_shape.append(shape)
+    return every_shape
 
 
 def t5() -> PreTrainedModel:
@@ -93,7 +94,7 @@ class Case:
             "attention_mask": torch.ones(shape.batch, shape.read, dtype=torch.long, device=device),
             "labels": torch.randint(4, 1000, (shape.batch, shape.written), generator=draw).to(device),
         }
-        self._tasks = [place % shape.tasks for place in range(shape.batch)]
+        self._tasks = [index % shape.tasks for index in range(shape.batch)]
 
     def variants(self) -> dict[str, Step]:
         """A step of each, by name."""
@@ -201,15 +202,15 @@ def main() -> None:
         cases += [(bart_large, Shape(batch=32, read=512, written=64, rank=16, skills=8, tasks=16))]
     rows = []
     for build, shape in cases:
-        found = measure(Case(build, shape, device).variants(), arguments.rounds, device)
+        times = measure(Case(build, shape, device).variants(), arguments.rounds, device)
         rows.append(
             {
                 "shape": f"{build.__name__}: {shape}",
-                **{f"{name}_ms": value for name, value in found.items()},
-                "over_floor": found["polyray"] / found["floor"],
-                "over_lora": found["polyray"] / found["lora"],
-                "over_peft": found["polyray"] / found["peft"],
-                "over_peft_fused": found["polyray"] / found["peft_fused"],
+                **{f"{name}_ms": value for name, value in times.items()},
+                "over_floor": times["polyray"] / times["floor"],
+                "over_lora": times["polyray"] / times["lora"],
+                "over_peft": times["polyray"] / times["peft"],
+                "over_peft_fused": times["polyray"] / times["peft_fused"],
             }
         )
     show(f"Training step on {device.type}", rows, arguments.json)

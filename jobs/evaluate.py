@@ -109,8 +109,8 @@ def _chosen(config: Config, folder: InventoryFolder, trained: list[str] | tuple[
     return list(config.score.tasks or trained)
 
 
-def _untrained(folder: InventoryFolder, found: str) -> InputError:
-    return InputError(f"{found} a task that {folder.path} was trained on: {', '.join(folder.card.tasks)}.")
+def _untrained(folder: InventoryFolder, beginning: str) -> InputError:
+    return InputError(f"{beginning} a task that {folder.path} was trained on: {', '.join(folder.card.tasks)}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""How fast agents learn with PPO, and how their levels share skills."""
+"""Speed of agents that learn with PPO, and sharing of skills among their levels."""
 
 from typing import Any
 

@@ -45,7 +45,7 @@ class Mutant:
 
 
 class Position(NamedTuple):
-    """How a syntax node runs: the lines of its statement, whether at import, and whether it is a default."""
+    """Place of a syntax node: the lines of its statement, whether it runs at import, whether it is a default."""
 
     lines: tuple[int, int]
     at_import: bool = True

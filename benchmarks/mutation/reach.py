@@ -47,7 +47,7 @@ class Reach:
 
     @classmethod
     def read(cls, file: Path) -> "Reach":
-        """What `write` wrote."""
+        """Contents of the file that `write` wrote."""
         fields = json.loads(file.read_text(encoding="utf-8"))
         lines = {
             path: {int(line): tests for line, tests in by_line.items()} for path, by_line in fields.pop("lines").items()

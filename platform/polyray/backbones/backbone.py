@@ -97,7 +97,7 @@ def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the first parameter of `model` lies."""
+    """Device of the first parameter of `model`."""
     return next(model.parameters()).device
 
 
@@ -125,6 +125,6 @@ def evaluating(model: Switchable) -> Iterator[None]:
 
 
 def longest_first(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Places grouped in runs of `size` by falling length, so that a batch pads little."""
-    order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+    """Indices grouped in runs of `size` by falling length, so that a batch pads little."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     return [order[start : start + size] for start in range(0, len(order), size)]

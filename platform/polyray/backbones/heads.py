@@ -70,4 +70,4 @@ def _of_checkpoint(name: str, revision: str, family: str) -> dict[str, Tensor] |
     }  # fmt: skip
     if set(report["missing_keys"]) & set(sources.values()):
         return None
-    return {own: model.get_parameter(theirs).detach().clone() for own, theirs in sources.items()}
+    return {name: model.get_parameter(theirs).detach().clone() for name, theirs in sources.items()}

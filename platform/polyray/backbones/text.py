@@ -24,7 +24,7 @@ class Tokens:
 
 
 class Text(Protocol):
-    """What a backbone reads and writes text with."""
+    """Tokenizer of a backbone: text to token numbers and back."""
 
     pad: int
     eos: int
@@ -90,8 +90,8 @@ class ByteText:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text up to the first end; bytes that are not UTF-8 become the replacement character."""
-        kept = ids[: ids.index(EOS)] if EOS in ids else ids
-        return bytes(i - FIRST_BYTE for i in kept if i >= FIRST_BYTE).decode(errors="replace")
+        shown = ids[: ids.index(EOS)] if EOS in ids else ids
+        return bytes(i - FIRST_BYTE for i in shown if i >= FIRST_BYTE).decode(errors="replace")
 
     def save(self, folder: Path) -> None:
         """Nothing to write: bytes need no vocabulary."""
@@ -154,11 +154,11 @@ class PretrainedText:
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text up to the first end, special tokens left out."""
-        kept = list(ids)
-        while kept and kept[0] in (self.eos, self.pad):  # BART's decoder starts with </s>
-            kept.pop(0)
-        kept = kept[: kept.index(self.eos)] if self.eos in kept else kept
-        return str(self.tokenizer.decode(kept, skip_special_tokens=True)).strip()
+        shown = list(ids)
+        while shown and shown[0] in (self.eos, self.pad):  # BART's decoder starts with </s>
+            shown.pop(0)
+        shown = shown[: shown.index(self.eos)] if self.eos in shown else shown
+        return str(self.tokenizer.decode(shown, skip_special_tokens=True)).strip()
 
     def save(self, folder: Path) -> None:
         """The tokenizer's files."""
@@ -175,8 +175,8 @@ def padded(rows: Sequence[Sequence[int]], pad: int, left: bool = False) -> Token
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), pad, dtype=torch.long)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         span = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[place, span] = torch.tensor(row, dtype=torch.long)
-        mask[place, span] = 1
+        ids[index, span] = torch.tensor(row, dtype=torch.long)
+        mask[index, span] = 1
     return Tokens(ids, mask)

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 
 class Recovery(TypedDict):
-    """How a network predicted the masked tokens of one text: their number, the right ones, their mean loss in nats."""
+    """Predictions of the masked tokens of one text: their number, the right ones, their mean loss in nats."""
 
     tokens: int
     hits: int

@@ -1,4 +1,4 @@
-"""What a router needs to know of the sites."""
+"""Names and widths of the sites, which routers are built from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -18,11 +18,11 @@ def match(backbone: nn.Module, patterns: Sequence[str]) -> list[str]:
     names = [name for name, module in backbone.named_modules() if name and not name.endswith(".layer")]
     chosen = set()
     for pattern in patterns:
-        found = [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")]
-        if not found:
+        matched = [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")]
+        if not matched:
             kinds = {name.rpartition(".")[2] for name in names if _is_layer(backbone.get_submodule(name))}
             raise InputError(f"No layer matches the site pattern {pattern!r}. {suggestion(pattern, kinds)}")
-        chosen.update(found)
+        chosen.update(matched)
     return [name for name in names if name in chosen]
 
 

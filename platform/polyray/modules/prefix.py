@@ -55,7 +55,7 @@ class PrefixStack(nn.Module):
         """For each site: keys and values, [rows, heads, length, head width] each."""
         shape = self.keys.shape[3:]
         weights = weights[:, 0].to(self.keys.dtype)
-        keys, values = (torch.bmm(weights, part[:, 0].flatten(2)) for part in (self.keys, self.values))
+        keys, values = (torch.bmm(weights, skills[:, 0].flatten(2)) for skills in (self.keys, self.values))
         return [(key.unflatten(-1, shape), value.unflatten(-1, shape)) for key, value in zip(keys, values, strict=True)]
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -83,7 +83,7 @@ class PrefixStack(nn.Module):
 
 
 def heads_of(attention: nn.Module) -> tuple[int, int]:
-    """How many heads the keys of an attention module have, and how wide they are.
+    """Number and width of the heads of an attention module's keys.
 
     Raises:
         InputError: it has no key projection or head width under a known name.
@@ -104,8 +104,8 @@ def heads_of(attention: nn.Module) -> tuple[int, int]:
 
 
 def _first(names: Iterable[str], table: Iterable[str]) -> str:
-    known = set(table)
-    return next((name for name in names if name in known), "")
+    available = set(table)
+    return next((name for name in names if name in available), "")
 
 
 class _Prefixed(TorchFunctionMode):
@@ -137,7 +137,7 @@ class _Prefixed(TorchFunctionMode):
         is_causal: bool = False,
         **rest: Any,
     ) -> Tensor:
-        own = self.rows.widen(key.shape[0])
+        rows = self.rows.widen(key.shape[0])
         heads, length = key.shape[1], self.prefixes[0].shape[2]
         if is_causal:
             attn_mask = key.new_ones(query.shape[-2], key.shape[-2], dtype=torch.bool).tril()
@@ -145,8 +145,8 @@ class _Prefixed(TorchFunctionMode):
             unmasked = attn_mask.expand(*attn_mask.shape[:-1], key.shape[-2])
             attn_mask = functional.pad(unmasked, (length, 0), value=attn_mask.dtype == torch.bool)
         key, value = (
-            torch.cat([_by_example(prefix, own, heads).to(part.dtype), part], -2)
-            for prefix, part in zip(self.prefixes, (key, value), strict=True)
+            torch.cat([_by_example(prefix, rows, heads).to(states.dtype), states], -2)
+            for prefix, states in zip(self.prefixes, (key, value), strict=True)
         )
         return functional.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, **rest)
 

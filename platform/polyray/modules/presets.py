@@ -99,7 +99,7 @@ def site_patterns(family: str, sites: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: a part is named and the family is unknown or has no such sites.
     """
-    parts = dict.fromkeys(part for table in PRESETS.values() for part in table)
+    parts = dict.fromkeys(preset for table in PRESETS.values() for preset in table)
     patterns: list[str] = []
     for site in sites:
         if site not in parts:

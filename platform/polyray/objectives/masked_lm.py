@@ -63,9 +63,10 @@ class MaskedBatch:
 
 
 class MaskedLM:
-    """Of 15 % of the tokens 80 % are masked and 10 % replaced; an encoder predicts them: cross-entropy.
+    """Masked tokens: an encoder predicts 15 % of the tokens, of which 80 % are masked and 10 % replaced.
 
-    Devlin et al. 2019 (arXiv:1810.04805), section 3.1. The head computes logits at these tokens alone.
+    Devlin et al. 2019 (arXiv:1810.04805), section 3.1. The loss is the cross-entropy; the head computes logits
+    at these tokens alone.
     """
 
     name, predicts, otherwise = "masked_lm", "masked tokens", ""
@@ -122,7 +123,7 @@ class MaskedLM:
     def predict(
         self, network: Network, rows: Sequence[TextRow], options: EvaluationOptions, max_output: int
     ) -> list[Recovery]:
-        """How many tokens of each piece were hidden, how many of these are likeliest, and their mean loss."""
+        """Numbers of hidden tokens of each piece, of those that are likeliest, and their mean loss."""
         device = device_of(network.backbone.network)
 
         def recover(chosen: list[TextRow]) -> list[Recovery]:

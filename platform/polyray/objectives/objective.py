@@ -64,7 +64,7 @@ class Batch(Protocol):
 
 
 class Network(Switchable, Protocol):
-    """What an objective computes with."""
+    """Backbone with skills, router and heads: the network that an objective computes with."""
 
     @property
     def backbone(self) -> Backbone:
@@ -84,7 +84,7 @@ class Network(Switchable, Protocol):
 
 
 class Objective(Protocol):
-    """How a task is put to a network; an entry of OBJECTIVES.
+    """Way in which a task is put to a network; an entry of OBJECTIVES.
 
     Rows and batches are of the objective's own classes. `encode` is called before skills are on the backbone, `loss`
     inside `mixing` with the mix of the batch's tasks in force.

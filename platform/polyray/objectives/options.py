@@ -19,7 +19,7 @@ class TextOptions(Section):
 
 
 class EvaluationOptions(Section):
-    """How predictions are made, and of how many examples."""
+    """Decoding of predictions, and the number of examples."""
 
     method: Literal["auto", "generate", "rank"] = "auto"
     """Write the answer, or choose the likeliest of the task's answers; auto: encoders rank, others generate."""

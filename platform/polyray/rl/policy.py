@@ -200,15 +200,15 @@ class LearningRates(Protocol):
 
     @property
     def lr(self) -> float:
-        """Of the skills."""
+        """Learning rate of the skills."""
 
     @property
     def routing_lr(self) -> float:
-        """Of the allocation logits."""
+        """Learning rate of the allocation logits."""
 
     @property
     def backbone_lr(self) -> float:
-        """Of all else; 0: it is frozen."""
+        """Learning rate of all else; 0: it is frozen."""
 
 
 def parameter_groups(policy: ModularPolicy, rates: LearningRates) -> list[dict[str, Any]]:

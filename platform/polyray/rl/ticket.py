@@ -62,7 +62,7 @@ def ticket(
     for name, values in sparse.items():
         if VALUES in name:
             dense = name.replace(VALUES, DENSE)
-            kept = keep_largest(trained[dense] - start[dense], values.shape[-1])
-            tensors[name.replace(VALUES, SUPPORT)] = kept.flatten().nonzero().T  # [1, k], ascending
-            tensors[name] = start[dense][kept][None]  # [1, k], in the same order
+            mask = keep_largest(trained[dense] - start[dense], values.shape[-1])
+            tensors[name.replace(VALUES, SUPPORT)] = mask.flatten().nonzero().T  # [1, k], ascending
+            tensors[name] = start[dense][mask][None]  # [1, k], in the same order
     return tensors

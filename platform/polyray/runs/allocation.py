@@ -18,7 +18,7 @@ TABLES, NAMES = "allocation.safetensors", "allocation.json"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SavedAllocation:
-    """How strongly each task uses each skill.
+    """Table of tasks and skills: how strongly each task uses each skill.
 
     Attributes:
         probabilities: [tables, tasks, skills] in [0, 1].

@@ -84,7 +84,7 @@ def _sha256(file: Path) -> str:
 
 
 def _problem(path: Path) -> str | None:
-    """What is wrong with a checkpoint, None for a whole one."""
+    """Description of the damage of a checkpoint, None for a whole one."""
     try:
         expected = json.loads((path / SUMS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

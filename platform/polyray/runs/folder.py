@@ -72,7 +72,7 @@ class RunFolder:
 
     @property
     def resume_command(self) -> str:
-        """What to type to go on with this run."""
+        """Command that goes on with this run."""
         address = ["--address", self.address] if self.address is not None else []
         return shlex.join(
             ["polyray", "run", self.job, "--config", str(self._config_file), "--out", str(self.path), *address]

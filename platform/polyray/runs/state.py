@@ -51,7 +51,7 @@ def save_state(file: Path, state: Any) -> None:
 
 
 def load_state(file: Path) -> Any:
-    """What `save_state` wrote: the same types, shapes and bits."""
+    """State that `save_state` wrote: the same types, shapes and bits."""
     tensors = load_file(file.with_name(file.name + TENSORS))
     return _decoded(json.loads(file.with_name(file.name + TREE).read_text(encoding="utf-8")), tensors)
 

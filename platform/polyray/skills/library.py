@@ -16,10 +16,10 @@ def cards(folder: Path) -> dict[str, Card]:
     Raises:
         InputError: there is no such folder, it holds no skill, or a card is unreadable.
     """
-    known = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"[!.]*/{CARD}"))}
-    if not known:
+    by_name = {path.parent.name: load_card(path.parent) for path in sorted(folder.glob(f"[!.]*/{CARD}"))}
+    if not by_name:
         raise InputError(f"{folder} holds no skills: expected folders with a {CARD} in each.")
-    return known
+    return by_name
 
 
 def find_skill(folder: Path, name: str) -> Skill:
@@ -28,9 +28,9 @@ def find_skill(folder: Path, name: str) -> Skill:
     Raises:
         InputError: there is none of that name (the message gives the nearest), or it is damaged.
     """
-    known = cards(folder)
-    if name not in known:
-        raise InputError(f"{folder} holds no skill called {name!r}. {suggestion(name, known)}")
+    by_name = cards(folder)
+    if name not in by_name:
+        raise InputError(f"{folder} holds no skill called {name!r}. {suggestion(name, by_name)}")
     return load_skill(folder / name)
 
 
@@ -43,24 +43,24 @@ def verify(folder: Path) -> dict[str, Card]:
     Raises:
         InputError: one of these does not hold.
     """
-    known = cards(folder)
-    for name in known:
+    by_name = cards(folder)
+    for name in by_name:
         load_skill(folder / name)
-    for name, card in known.items():
+    for name, card in by_name.items():
         lost = parents_resolve(folder / name, card)
         if lost:
             raise InputError(
                 f"The skill {name!r} in {folder} cannot be computed again: its parents {', '.join(lost)} are not where "
                 f"its {CARD} says, or have changed."
             )
-    backbones = {card.backbone.fingerprint: name for name, card in known.items()}
+    backbones = {card.backbone.fingerprint: name for name, card in by_name.items()}
     if (folder / FOLDER).exists():
         inventory = load_inventory(folder).card
-        missing = [name for name in inventory.skills if name not in known]
+        missing = [name for name in inventory.skills if name not in by_name]
         if missing:
             raise InputError(f"{folder / FOLDER} names the skill {missing[0]!r}, which is not in {folder}.")
         backbones.setdefault(inventory.backbone.fingerprint, FOLDER)
     if len(backbones) > 1:
         first, second = list(backbones.values())[:2]
         raise InputError(f"The skills {first!r} and {second!r} in {folder} were trained on different backbones.")
-    return known
+    return by_name

@@ -30,7 +30,7 @@ FOLD = 10  # training sentences, of which the ninth is dev and the tenth test wh
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """How a file's lines are read."""
+    """Columns and comments of a file's lines."""
 
     word: int
     tag: int
@@ -38,7 +38,7 @@ class Columns:
 
     @classmethod
     def of(cls, file: Path, options: ColumnOptions) -> "Columns":
-        """Those of `options`, or the usual ones for a file of its kind."""
+        """Columns of `options`, or the usual ones for a file of its kind."""
         universal = file.suffix == UNIVERSAL
         word, tag = (1, 3) if universal else (0, -1)
         return cls(
@@ -77,7 +77,7 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
     for file in sorted(folder.rglob("*")):
         split = next((split for split in SPLITS if f"-{file.stem}".endswith((f"-{split}", f"_{split}"))), None)
         parts = file.relative_to(folder).parts
-        if split is None or file.suffix not in SUFFIXES or any(part.startswith(".") for part in parts):
+        if split is None or file.suffix not in SUFFIXES or any(name.startswith(".") for name in parts):
             continue
         name = "-".join(parts[:-1]) or folder.resolve().name
         splits = tasks.setdefault(name, {})
@@ -88,7 +88,7 @@ def _files(folder: Path) -> dict[str, dict[str, Path]]:
 
 
 def _category(splits: Mapping[str, Path], folder: Path, options: ColumnOptions) -> str:
-    """What the tags are, then the folder above the task's: entities/masakhaner."""
+    """Kind of the tags, then the folder above the task's: entities/masakhaner."""
     file = next(iter(splits.values()))
     above = file.parent.relative_to(folder).parts[:-1]
     return "/".join(("entities" if _scheme(file, options) == "iob" else "tags", *above))
@@ -131,9 +131,11 @@ def _split(
 def _with_missing(examples: Mapping[str, tuple[TaggedWords, ...]]) -> dict[str, tuple[TaggedWords, ...]]:
     """The splits, those that are missing taken from the training sentences."""
     train = examples.get("train", ())
-    missing = {place: split for place, split in ((FOLD - 2, "dev"), (FOLD - 1, "test")) if split not in examples}
+    missing = {
+        remainder: split for remainder, split in ((FOLD - 2, "dev"), (FOLD - 1, "test")) if split not in examples
+    }
     splits = {**examples, "train": tuple(x for number, x in enumerate(train) if number % FOLD not in missing)}
-    splits |= {split: train[place::FOLD] for place, split in missing.items()}
+    splits |= {split: train[remainder::FOLD] for remainder, split in missing.items()}
     return {split: sentences for split, sentences in splits.items() if sentences}
 
 

@@ -67,10 +67,10 @@ def _read_cards(file: Path) -> dict[str, Card]:
     for name, values in read_json(file).items():
         if not isinstance(values, dict):
             raise InputError(f"{file}, {name!r}: expected an object, found {values!r:.80}.")
-        known = {
+        fields = {
             field: value for field, value in values.items() if field in Card.model_fields
         }  # others tell the source
-        cards[name] = parsed_card(known, f"{file}, {name!r}")
+        cards[name] = parsed_card(fields, f"{file}, {name!r}")
     return cards
 
 
@@ -98,32 +98,32 @@ def _tables(folder: Path) -> list[Path]:
 
 def _files(folder: Path) -> _Folder:
     name = folder.name
-    found: dict[tuple[str, int], Path] = {}
+    files: dict[tuple[str, int], Path] = {}
     shots: set[int] = set()
     for file in _tables(folder):
         match = _FILE.fullmatch(file.name.removeprefix(name))
         if match is None:
             raise InputError(f"{file}: expected a name such as {name}_16_100_train.tsv.")
-        found[match["split"], int(match["seed"])] = file
+        files[match["split"], int(match["seed"])] = file
         shots.add(int(match["k"]))
     if len(shots) > 1:
         raise InputError(f"{folder} mixes files of k = {' and '.join(map(str, sorted(shots)))}; keep one k a task.")
-    seeds = tuple(sorted({seed for _, seed in found}, key=str))  # 100, 13, 21, ...: the order of CrossFit
+    seeds = tuple(sorted({seed for _, seed in files}, key=str))  # 100, 13, 21, ...: the order of CrossFit
     k = shots.pop()
     for seed in seeds:
         for split in SPLITS:
-            if (split, seed) not in found:
+            if (split, seed) not in files:
                 raise InputError(f"{folder} lacks {name}_{k}_{seed}_{split}.tsv.")
-    return _Folder(name=name, files=found, seeds=seeds, k=k)
+    return _Folder(name=name, files=files, seeds=seeds, k=k)
 
 
 def _rows(file: Path, card: Card) -> Iterator[Row]:
     for position, line in enumerate(read_lines(file), start=1):
         columns = [column.strip() for column in line.split("\t")]
         if len(columns) < 2 or (len(columns) > 2 and not card.multiple_answers):
-            wanted = "input TAB output" + (" (TAB output ...)" if card.multiple_answers else "")
+            expected = "input TAB output" + (" (TAB output ...)" if card.multiple_answers else "")
             plural = "column" if len(columns) == 1 else "columns"
-            raise InputError(f"{file}:{position}: found {len(columns)} {plural}, expected {wanted}.")
+            raise InputError(f"{file}:{position}: found {len(columns)} {plural}, expected {expected}.")
         yield Row(where=f"{file}:{position}", input=columns[0], outputs=tuple(columns[1:]))
 
 

@@ -61,10 +61,10 @@ def _loaded(source: HubDataset, split: str, name: str) -> datasets.Dataset:
             split=source.splits[split],
         )
     except (DatasetsError, OSError, ValueError, RuntimeError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"Cannot load the {split} split of tasks.hub.{name} (path {source.path!r}, config {source.config!r}, split "
-            f"{source.splits[split]!r}): {told} Without a network, path must be a local folder or a cached dataset."
+            f"{source.splits[split]!r}): {message} Without a network, path must be a local folder or a cached dataset."
         ) from None
     for column in _used(source, name):
         lookup(dict.fromkeys(data.column_names), column, f"column of tasks.hub.{name}")
@@ -94,8 +94,8 @@ def _classes(data: datasets.Dataset, source: HubDataset, name: str) -> dict[str,
     numbers = isinstance(kind, datasets.Value) and kind.dtype.startswith(("int", "uint", "bool"))
     if source.labels and (target in classes or numbers):
         if len(classes.get(target, source.labels)) != len(source.labels):
-            wanted = f"the {len(classes[target])} classes {', '.join(classes[target])}"
-            raise InputError(f"tasks.hub.{name}.labels has {len(source.labels)} words for {wanted}.")
+            expected = f"the {len(classes[target])} classes {', '.join(classes[target])}"
+            raise InputError(f"tasks.hub.{name}.labels has {len(source.labels)} words for {expected}.")
         classes[target] = source.labels
     return classes
 

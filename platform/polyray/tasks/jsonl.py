@@ -39,17 +39,17 @@ def jsonl(options: FolderOptions) -> Suite:
         InputError: a file is missing, empty or malformed; the message names file and line.
     """
     folder = data_folder(options.path, "jsonl")
-    places = _places(folder)
-    if not places:
+    paths = _places(folder)
+    if not paths:
         raise InputError(f"{folder} holds no task; expected TASK/train.jsonl or TASK.jsonl.")
-    cards = {name: _card(place) for name, place in places.items()}
+    cards = {name: _card(path) for name, path in paths.items()}
     categories = {name: card.category for name, card in cards.items()}
-    build = partial(_task, places, cards, options.prompt_name)
+    build = partial(_task, paths, cards, options.prompt_name)
     return arranged("jsonl", categories, build, options, partition_beside(options, folder), labelled=options.labelled)
 
 
 def _places(folder: Path) -> dict[str, Path]:
-    places: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and entry.name != FOLDER and any((entry / f"{split}.jsonl").is_file() for split in SPLITS):
             name = entry.name
@@ -57,25 +57,25 @@ def _places(folder: Path) -> dict[str, Path]:
             name = entry.stem
         else:
             continue
-        if name in places:
-            raise InputError(f"The task {name!r} is there twice: {places[name]} and {entry}. Keep one.")
-        places[name] = entry
-    return places
+        if name in paths:
+            raise InputError(f"The task {name!r} is there twice: {paths[name]} and {entry}. Keep one.")
+        paths[name] = entry
+    return paths
 
 
-def _card(place: Path) -> Card:
-    file = place / "task.json"
-    return parsed_card(read_json(file), str(file)) if place.is_dir() and file.is_file() else Card()
+def _card(path: Path) -> Card:
+    file = path / "task.json"
+    return parsed_card(read_json(file), str(file)) if path.is_dir() and file.is_file() else Card()
 
 
-def _task(places: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
-    rows = _split_rows(places[name])
-    has_choices = all(row.choices is not None for part in rows.values() for row in part)
+def _task(paths: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
+    rows = _split_rows(paths[name])
+    has_choices = all(row.choices is not None for of_split in rows.values() for row in of_split)
     card = cards[name]
     card = card.model_copy(update={"metric": card.metric or ("ACC" if card.labels or has_choices else "EM")})
     examples = {
-        split: tuple(checked_example(row, name, card, prompt_name=prompt_name) for row in part)
-        for split, part in rows.items()
+        split: tuple(checked_example(row, name, card, prompt_name=prompt_name) for row in of_split)
+        for split, of_split in rows.items()
     }
     return Task(
         name=name,
@@ -83,29 +83,29 @@ def _task(places: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bo
         metric=card.metric,
         labels=card.labels,
         seeds=(0,),
-        read=partial(_kept, examples, places[name]),
+        read=partial(_kept, examples, paths[name]),
         has_choices=has_choices,
     )
 
 
 def _kept(
-    examples: Mapping[str, tuple[TextAnswers, ...]], place: Path, split: str, seed: int
+    examples: Mapping[str, tuple[TextAnswers, ...]], path: Path, split: str, seed: int
 ) -> tuple[TextAnswers, ...]:
     if split not in examples:
-        raise InputError(f"The task {place.name!r} has no split {split!r}; expected the file {place / split}.jsonl.")
+        raise InputError(f"The task {path.name!r} has no split {split!r}; expected the file {path / split}.jsonl.")
     return examples[split]
 
 
-def _split_rows(place: Path) -> dict[str, list[Row]]:
-    if place.is_dir():
-        files = {split: place / f"{split}.jsonl" for split in SPLITS}
+def _split_rows(path: Path) -> dict[str, list[Row]]:
+    if path.is_dir():
+        files = {split: path / f"{split}.jsonl" for split in SPLITS}
         return {split: _rows(file) for split, file in files.items() if file.is_file()}
-    rows = _rows(place)
+    rows = _rows(path)
     order = {text: position for position, text in enumerate(dict.fromkeys(row.input for row in rows))}
     if len(order) < FOLD:
         raise InputError(
-            f"{place} holds {len(order)} different inputs; a task in one file needs at least {FOLD}. "
-            f"Or split it yourself: {place.stem}/train.jsonl, dev.jsonl, test.jsonl."
+            f"{path} holds {len(order)} different inputs; a task in one file needs at least {FOLD}. "
+            f"Or split it yourself: {path.stem}/train.jsonl, dev.jsonl, test.jsonl."
         )
     split_of = {FOLD - 2: "dev", FOLD - 1: "test"}
     parts: dict[str, list[Row]] = {split: [] for split in SPLITS}

@@ -90,4 +90,4 @@ class PlantedSuiteOptions(Section):
     """The suite of planted tasks."""
 
     planted: PlantedOptions = PlantedOptions()
-    """How many planted tasks there are, how they are composed and how many examples each has."""
+    """Numbers of planted tasks and of their examples, and their composition."""

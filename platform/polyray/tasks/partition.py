@@ -49,8 +49,8 @@ def arranged(
             raise InputError(
                 f"tasks.labelled leaves no task: none of {', '.join(sorted(chosen))} has labels or choices."
             )
-    kept = {split: tuple(task for task in partition.get(split, ()) if task in tasks) for split in SPLITS}
-    return Suite(name=name, tasks=tasks, partition=kept)
+    parts = {split: tuple(task for task in partition.get(split, ()) if task in tasks) for split in SPLITS}
+    return Suite(name=name, tasks=tasks, partition=parts)
 
 
 def partition_path(options: SelectionOptions, folder: Path | None) -> Path | None:
@@ -66,8 +66,8 @@ def partition_path(options: SelectionOptions, folder: Path | None) -> Path | Non
         if not file.is_file():
             raise InputError(f"tasks.partition = {options.partition!r} is not a file.")
         return file
-    known = {} if folder is None else {entry.stem: entry for entry in sorted((folder / FOLDER).glob("*.json"))}
-    return lookup(known, options.partition, "partition")
+    partitions = {} if folder is None else {entry.stem: entry for entry in sorted((folder / FOLDER).glob("*.json"))}
+    return lookup(partitions, options.partition, "partition")
 
 
 def partition_beside(options: SelectionOptions, folder: Path) -> Path | None:
@@ -81,7 +81,7 @@ def partition_beside(options: SelectionOptions, folder: Path) -> Path | None:
     return beside if chosen is None and beside.is_file() else chosen
 
 
-def _read_partition(file: Path, known: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _read_partition(file: Path, categories: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     values = read_json(file)
     partition: dict[str, tuple[str, ...]] = {}
     seen: dict[str, str] = {}
@@ -91,8 +91,8 @@ def _read_partition(file: Path, known: Mapping[str, str]) -> dict[str, tuple[str
         lookup(dict.fromkeys(SPLITS), split, f"list of the partition {file}")
         partition[split] = tuple(_names(names, f"{file}, {split!r}"))
         for task in partition[split]:
-            if task not in known:
-                raise InputError(f"{file}, {split!r}: there is no task {task!r}. {suggestion(task, known)}")
+            if task not in categories:
+                raise InputError(f"{file}, {split!r}: there is no task {task!r}. {suggestion(task, categories)}")
             if task in seen:
                 raise InputError(f"{file}: the task {task!r} is in {seen[task]!r} and again in {split!r}.")
             seen[task] = split
@@ -114,9 +114,9 @@ def _included(listed: Sequence[str], categories: Mapping[str, str], patterns: Se
     for pattern in patterns:
         matched = {task for task in listed if fnmatchcase(task, pattern) or fnmatchcase(categories[task], pattern)}
         if not matched:
-            known = {*listed, *(categories[task] for task in listed if categories[task])}
+            names = {*listed, *(categories[task] for task in listed if categories[task])}
             raise InputError(
-                f"tasks.include: {pattern!r} matches no task and no category. {suggestion(pattern, known)}"
+                f"tasks.include: {pattern!r} matches no task and no category. {suggestion(pattern, names)}"
             )
         chosen |= matched
     return chosen

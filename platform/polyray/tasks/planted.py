@@ -55,7 +55,7 @@ SKILLS: dict[str, Callable[[str], str]] = {
 
 
 class PlantedOptions(Section):
-    """How many planted tasks there are, how they are composed and how many examples each has."""
+    """Numbers of planted tasks and of their examples, and their composition."""
 
     n_skills: int = Field(default=5, ge=2, le=len(SKILLS))
     """Latent skills: the first so many of vowels, lips, teeth, liquids, throat, stutter, plural, reverse."""
@@ -131,17 +131,17 @@ def compose(word: str, subset: Sequence[int]) -> str:
 
 def _subsets(options: PlantedOptions) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
     sizes = sorted(set(options.subset_sizes))
-    known = [subset for size in sizes for subset in combinations(range(options.n_skills), size)]
-    wanted = options.train_subsets + options.test_subsets
-    if wanted > len(known):
+    subsets = [subset for size in sizes for subset in combinations(range(options.n_skills), size)]
+    n_subsets = options.train_subsets + options.test_subsets
+    if n_subsets > len(subsets):
         raise InputError(
-            f"train_subsets + test_subsets = {wanted}, but {options.n_skills} skills have {len(known)} subsets of "
+            f"train_subsets + test_subsets = {n_subsets}, but {options.n_skills} skills have {len(subsets)} subsets of "
             f"{' or '.join(map(str, sizes))}. Take fewer, or raise n_skills."
         )
     generator = random.Random(f"{options.seed}-subsets")
     for _ in range(MOST_TRIES):
-        generator.shuffle(known)
-        train, test = known[: options.train_subsets], known[options.train_subsets : wanted]
+        generator.shuffle(subsets)
+        train, test = subsets[: options.train_subsets], subsets[options.train_subsets : n_subsets]
         if _tells_skills_apart(train, options.n_skills):
             return train, test
     raise InputError(
@@ -194,12 +194,12 @@ def _words(options: PlantedOptions, name: str, count: int) -> list[str]:
     """`count` different words; a longer list begins with the shorter one."""
     generator = random.Random(f"{options.seed}-{name}")
     letters = [(kind, _frequencies(kind, options.skew, generator)) for kind in (VOWELS, CONSONANTS)]
-    found: dict[str, None] = {}
-    while len(found) < count:
+    words: dict[str, None] = {}
+    while len(words) < count:
         length, first = generator.randint(options.min_length, options.max_length), generator.randint(0, 1)
-        kinds = [letters[(first + place) % 2] for place in range(length)]  # vowels and consonants take turns
-        found["".join(generator.choices(kind, weights)[0] for kind, weights in kinds)] = None
-    return list(found)
+        kinds = [letters[(first + position) % 2] for position in range(length)]  # vowels and consonants take turns
+        words["".join(generator.choices(kind, weights)[0] for kind, weights in kinds)] = None
+    return list(words)
 
 
 def _frequencies(letters: str, skew: float, generator: random.Random) -> list[float]:

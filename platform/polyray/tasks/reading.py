@@ -16,7 +16,7 @@ from polyray.tasks.examples import TextAnswers
 
 
 class Card(Section):
-    """What a data folder says about a task beside its examples."""
+    """Properties of a task that a data folder gives beside its examples."""
 
     category: str = ""
     """Kind of task, for `include`."""

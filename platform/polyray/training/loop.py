@@ -18,7 +18,7 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one step came to: `step` steps are done; loss is the mean since the report before."""
+    """Figures after a step: `step` steps are done; loss is the mean since the report before."""
 
     step: int
     loss: float
@@ -27,7 +27,7 @@ class Report:
 
 
 class Batches(Protocol):
-    """Where batches come from."""
+    """Source of batches."""
 
     def draw(self) -> Batch:
         """The next batch, on the model's device."""

@@ -128,8 +128,8 @@ def spec_of(recipe: TrainingRecipe, suite: Suite) -> InventorySpec:
     routing = recipe.routing
     options = routing.options.model_dump()
     if options.get("allocation") == {}:
-        known = {"kind": routing.kind, **options, "allocation": category_allocation(suite)}
-        routing = RoutingOptions.model_validate(known)
+        values = {"kind": routing.kind, **options, "allocation": category_allocation(suite)}
+        routing = RoutingOptions.model_validate(values)
     return InventorySpec(modules=recipe.modules, routing=routing)
 
 

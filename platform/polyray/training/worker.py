@@ -1,4 +1,4 @@
-"""What training needs of the group of processes that it runs in."""
+"""Interface of the group of processes in which training runs."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -20,7 +20,7 @@ class Worker(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where this member computes."""
+        """Device on which this member computes."""
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model whose backward() averages gradients over the group (DDP); itself where it is alone."""

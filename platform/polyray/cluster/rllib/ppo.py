@@ -126,7 +126,7 @@ class ModularPPO(PPO):
         return {**results, **figures}
 
     def _play(self) -> Rollout | None:
-        """What all healthy runners play in this iteration, None if none of them came back.
+        """Rollout of all healthy runners in this iteration, None if none of them came back.
 
         Raises:
             RunError: none came back, for the `PATIENCE`-th time in a row.

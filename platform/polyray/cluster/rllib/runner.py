@@ -111,7 +111,7 @@ class BatchedRunner(EnvRunner):
             self._weights_seq_no = sequence or self._weights_seq_no
 
     def playing_state(self) -> dict[str, Any]:
-        """Where environments, memories, generators and start states stand; no player before the first rollout."""
+        """State of environments, memories, generators and start states; no player before the first rollout."""
         return {"index": self.index, "player": None if self.player is None else self.player.state()}
 
     def load_playing_state(self, state: Mapping[str, Any]) -> None:

@@ -44,7 +44,10 @@ def differences(run: Path) -> Section | None:
 
 
 def _columns(run: Path) -> dict[str, Mapping[str, Any]]:
-    """What is compared, in order: name -> {"mean": number, "tasks": {task: {metric: mean, "std", "scores"}}}."""
+    """Compared methods or routers, in order.
+
+    name -> {"mean": number, "tasks": {task: {metric: mean, "std", "scores"}}}.
+    """
     metrics = final_metrics(run)
     if "kinds" in metrics:
         return {router_label(kind): metrics["kinds"][kind] for kind in in_order(metrics["kinds"])}
