@@ -1,6 +1,7 @@
 """The floors of the library: imports only go down, and each floor has its own third parties."""
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_imports_only_go_down() -> None:
         if (why := forbidden(name, target)) is not None
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_everything_below_cluster_is_imported_where_ray_is_missing() -> None:
+    cluster = floor("polyray.cluster")
+    assert cluster is not None
+    below = [name for name in sorted(MODULES) if is_env(name) or (floor(name) or 0) < cluster]
+    program = "import importlib, sys; sys.modules['ray'] = None; [importlib.import_module(n) for n in sys.argv[1:]]"
+    assert len(below) > 100
+    done = subprocess.run([sys.executable, "-c", program, *below], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_folders_of_envs_import_only_down() -> None:
