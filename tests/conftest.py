@@ -9,6 +9,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that tests start
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def test_a_piece_is_done_in_the_drivers_folder_with_one_thread(
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with RaySession(None, tmp_path_factory.mktemp("logs")) as opened:
+    with pytest.MonkeyPatch.context() as patch, RaySession(None, tmp_path_factory.mktemp("logs")) as opened:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # its workers import this file
         opened.start()
         yield
 
