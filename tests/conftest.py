@@ -12,6 +12,11 @@ torch.set_num_threads(1)  # tests run side by side, and one thread gives the sam
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that tests start
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that call Ray in pytest's own process come last: it cannot be forked afterwards, as `ray_cases.Run` does."""
+    items.sort(key=lambda item: item.get_closest_marker("ray") is not None and "cluster" in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the repository."""
