@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that call Ray in pytest's own process come last: it cannot be forked afterwards, as `ray_cases.Run` does."""
+    """Tests that call Ray in pytest's own process come last: it cannot be forked afterwards as `ray_cases.Run` does."""
     items.sort(key=lambda item: item.get_closest_marker("ray") is not None and "cluster" in item.path.parts)
 
 
