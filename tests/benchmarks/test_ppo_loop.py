@@ -1,6 +1,7 @@
 """The plain loop that Polyray's PPO is measured beside plays what it says, on either kind of environments."""
 
 import numpy as np
+import pytest
 import torch
 
 from benchmarks.ppo_loop import BatchedEnvironments, Environments, SingleEnvironments, plain_loop, play
@@ -8,6 +9,8 @@ from polyray.envs.missions import VOCABULARY
 from polyray.rl.fast.network import RowwiseNetwork
 from polyray.rl.network import PolicyNetwork
 from polyray.rl.options import SMALL
+
+pytestmark = pytest.mark.agents  # compiles the environments
 
 
 def environments() -> list[Environments]:
