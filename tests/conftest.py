@@ -1,4 +1,4 @@
-"""What every test gets."""
+"""Settings and fixtures for every test."""
 
 import os
 from pathlib import Path

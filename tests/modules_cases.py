@@ -81,7 +81,7 @@ class Net(nn.Module):
 
 
 def _plain(output: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    """What recurrent layers over time give per step; of cells both states."""
+    """Outputs per step of recurrent layers over time; both states of cells."""
     if isinstance(output, tuple) and output[0].dim() == 3:
         return output[0]
     return output
@@ -116,14 +116,16 @@ def slowly(net: Net, inventory: Inventory, mix: Mix, x: Tensor) -> Tensor:
     """The definition, site by site and example by example; each example stands `len(x) / batch` times in `x`."""
     skills = [inventory.skill(index) for index in range(inventory.n_skills)]
     times, outputs = len(x) // len(mix.rows), []
-    for place, site in enumerate(net.sites):
-        name = inventory.sites[place]
-        own = [{key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills]
+    for position, site in enumerate(net.sites):
+        name = inventory.sites[position]
+        factors = [
+            {key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills
+        ]
         layer = site.layer if isinstance(site, Site) else site
         alone = _Stepwise(layer) if isinstance(layer, nn.GRU | nn.LSTM) else layer
-        weights = mix.weights[place][:, [row for row in mix.rows.row_of_example for _ in range(times)]]
+        weights = mix.weights[position][:, [row for row in mix.rows.row_of_example for _ in range(times)]]
         rows = [
-            SLOW[inventory.kind](alone, own, weights[:, index], x[index : index + 1], inventory.options)
+            SLOW[inventory.kind](alone, factors, weights[:, index], x[index : index + 1], inventory.options)
             for index in range(len(x))
         ]
         outputs.append(torch.cat(rows))
@@ -140,6 +142,6 @@ class _Stepwise(nn.Module):
         self._layer = (layer,)
 
     def forward(self, x: Tensor) -> Tensor:
-        own: dict[str, Tensor] = dict(self.named_parameters())
-        states: Tensor = torch.func.functional_call(self._layer[0], own, (x,))[0]
+        named: dict[str, Tensor] = dict(self.named_parameters())
+        states: Tensor = torch.func.functional_call(self._layer[0], named, (x,))[0]
         return states

@@ -1,4 +1,4 @@
-"""What the documents name exists, and their Python runs."""
+"""Files that the documents name exist, and their Python runs."""
 
 import ast
 import importlib.util

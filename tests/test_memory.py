@@ -26,10 +26,10 @@ thread.join()
 
 def faults(**environment: str) -> list[int]:
     """Page faults of each of four steps that take and free 100 MB, in a thread of a process of its own."""
-    found = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", STEPS], env={**os.environ, **environment}, capture_output=True, text=True, check=True
     )
-    return [int(number) for number in found.stdout.split()]
+    return [int(number) for number in done.stdout.split()]
 
 
 @pytest.mark.skipif(libc_ver()[0] != "glibc", reason="only glibc's malloc reads these variables")

@@ -1,4 +1,4 @@
-"""What every kind of module must do on every kind of layer that it sits on."""
+"""Contract of every kind of module on every kind of layer that it sits on."""
 
 from pathlib import Path
 

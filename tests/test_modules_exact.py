@@ -31,11 +31,11 @@ def test_every_path_equals_the_definition_example_by_example(kind: str, layer: s
     net, inventory = net_with(kind, layer)
     mix, x = mix_of(path), LAYERS[layer].inputs(BATCH, seed(4))
     with mixing(inventory, mix):
-        wanted = slowly(net, inventory, mix, x)
-        assert torch.allclose(net(x), wanted, rtol=1e-10, atol=1e-10)
+        expected = slowly(net, inventory, mix, x)
+        assert torch.allclose(net(x), expected, rtol=1e-10, atol=1e-10)
         with torch.no_grad():  # what was mixed may be kept from the first call to the second
-            assert torch.allclose(net(x), wanted, rtol=1e-10, atol=1e-10)
-            assert torch.allclose(net(x), wanted, rtol=1e-10, atol=1e-10)
+            assert torch.allclose(net(x), expected, rtol=1e-10, atol=1e-10)
+            assert torch.allclose(net(x), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("path", ["a row for each example", "unequal groups"])
@@ -114,8 +114,8 @@ def test_tokens_mix_for_themselves_from_the_largest_gates(kind: str, layer: str)
         scores = tokens @ gates[site]
         scores[torch.arange(len(tokens)), scores.argmin(-1)] = -torch.inf
         every = [_outputs(net, inventory, place, skill, tokens) for skill in range(SKILLS)]
-        wanted = (torch.stack(every, -1) * scores.softmax(-1).unsqueeze(1)).sum(-1)
-        assert torch.allclose(found[place], wanted, rtol=1e-10, atol=1e-10)
+        expected = (torch.stack(every, -1) * scores.softmax(-1).unsqueeze(1)).sum(-1)
+        assert torch.allclose(found[place], expected, rtol=1e-10, atol=1e-10)
 
 
 def _outputs(net: Net, inventory: Inventory, place: int, skill: int, tokens: Tensor) -> Tensor:

@@ -80,11 +80,11 @@ def test_the_wheel_holds_every_module_and_runs(root: Path, tmp_path: Path) -> No
     }
     assert modules <= held
     assert {name.partition("/")[0] for name in held} == {"polyray", f"polyray-{polyray.__version__}.dist-info"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "polyray", "--version"],
         cwd=tmp_path / "site",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert told.stdout == f"polyray {polyray.__version__}\n"
+    assert done.stdout == f"polyray {polyray.__version__}\n"

@@ -186,7 +186,7 @@ def test_a_module_from_outside_is_trained_adapted_saved_and_loaded(bias: None, r
 def initial(predictions: Sequence[str], answers: Sequence[Sequence[str]]) -> float:
     """Share of predictions that begin as the first answer does."""
     pairs = zip(predictions, answers, strict=True)
-    return sum(found[:1] == accepted[0][:1] for found, accepted in pairs) / len(predictions)
+    return sum(prediction[:1] == accepted[0][:1] for prediction, accepted in pairs) / len(predictions)
 
 
 class NumbersOptions(Section):

@@ -49,10 +49,10 @@ def spec(routing: str = "polytropon", options: Mapping[str, Any] | None = None, 
         "polytropon": {"n_skills": 3},
         "expert": {"allocation": {"colour": (0,), "size": (1,)}},
     }
-    known = {"kind": routing, **usual.get(routing, {}), **(options or {})}
+    defaults = {"kind": routing, **usual.get(routing, {}), **(options or {})}
     return InventorySpec(
         modules=SkillOptions.model_validate({"rank": 2, "sites": ("ffn",), **modules}),
-        routing=RoutingOptions.model_validate(known),
+        routing=RoutingOptions.model_validate(defaults),
     )
 
 

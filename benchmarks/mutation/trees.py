@@ -66,9 +66,16 @@ class Tree:
         return digest.hexdigest()[:16]
 
     def environment(self, *before: Path) -> dict[str, str]:
-        """Variables with which a process imports this tree; the folders `before` come first on the path."""
+        """Variables with which a process imports this tree; the folders `before` come first on the path.
+
+        Those of a pytest that this process may itself be part of are left out.
+        """
         path = [*before, self.root / "build" / "typed", self.root]
-        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "PYTHONDONTWRITEBYTECODE" and not name.startswith("PYTEST_")
+        }
         return {
             **inherited, "PYTHONPATH": os.pathsep.join(map(str, path)),
             "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0",

@@ -53,7 +53,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch) -> FakeTasks:
     fake = FakeTasks()
 
     class Remote:
-        """What `ray.remote(...)(function)` gives."""
+        """Stands for the result of `ray.remote(...)(function)`."""
 
         remote = staticmethod(fake.submit)
 

@@ -30,7 +30,7 @@ class Config(Section):
 
 
 def refusal(file: Path | None = None, *overrides: str) -> str:
-    """What load_config says when it refuses `file` and `overrides`."""
+    """Message of load_config when it refuses `file` and `overrides`."""
     with pytest.raises(InputError) as caught:
         load_config(Config, file, overrides)
     return str(caught.value)
@@ -74,8 +74,8 @@ def test_the_description_documents_every_field_and_is_the_default_config(file: P
     text = describe_config(Config)
     file.write_text(text, encoding="utf-8")
     assert load_config(Config, file) == Config()
-    for told in ("# Which suite.", "# Any of them.", "# How to train.", "  # Learning rate.\n  lr: 0.01"):
-        assert told in text
+    for message in ("# Which suite.", "# Any of them.", "# How to train.", "  # Learning rate.\n  lr: 0.01"):
+        assert message in text
 
 
 def test_field_names_are_dotted() -> None:
@@ -93,9 +93,10 @@ def test_an_unknown_field_in_a_file_is_told_with_file_line_and_nearest_name(file
 
 
 def test_an_unknown_field_on_the_command_line_is_told_with_the_nearest_name() -> None:
-    told = refusal(None, "training.step=3")
+    message = refusal(None, "training.step=3")
     assert (
-        told == "No field is called 'training.step' (command line, 'training.step=3'). Did you mean 'training.steps'?"
+        message
+        == "No field is called 'training.step' (command line, 'training.step=3'). Did you mean 'training.steps'?"
     )
 
 
@@ -105,15 +106,15 @@ def test_an_unknown_field_like_no_other_is_told_with_all_names() -> None:
 
 def test_a_wrong_value_is_told_with_file_and_line(file: Path) -> None:
     file.write_text("# first\n\ntraining:\n  steps: many\n")
-    told = refusal(file)
-    assert told.startswith(f"training.steps = 'many' ({file}:4): ")
-    assert "integer" in told
+    message = refusal(file)
+    assert message.startswith(f"training.steps = 'many' ({file}:4): ")
+    assert "integer" in message
 
 
 def test_a_value_out_of_range_is_told_with_the_override_that_set_it(file: Path) -> None:
     file.write_text("training:\n  steps: 3\n")
-    told = refusal(file, "training.steps=0")
-    assert told == "training.steps = 0 (command line, 'training.steps=0'): Input should be greater than 0"
+    message = refusal(file, "training.steps=0")
+    assert message == "training.steps = 0 (command line, 'training.steps=0'): Input should be greater than 0"
 
 
 def test_every_wrong_field_is_told_at_once() -> None:
@@ -130,12 +131,12 @@ def test_an_override_inside_a_value_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("- a\n", ":1 must hold `field: value` pairs"), ("a: [\n", "is not valid YAML"), ("7", "found int")],
 )
-def test_a_file_that_holds_no_fields_is_refused(file: Path, text: str, told: str) -> None:
+def test_a_file_that_holds_no_fields_is_refused(file: Path, text: str, message: str) -> None:
     file.write_text(text)
-    assert told in refusal(file)
+    assert message in refusal(file)
 
 
 def test_a_file_that_is_not_there_is_refused(file: Path) -> None:

@@ -52,8 +52,8 @@ def weights(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("babyai") / "run"
-    told = finish(start(out))
-    assert "Unseen levels" in told and "Traceback" not in told
+    output = finish(start(out))
+    assert "Unseen levels" in output and "Traceback" not in output
     return out
 
 
@@ -84,8 +84,8 @@ def test_an_interrupted_run_says_how_to_resume_leaves_nothing_and_goes_on_to_the
     wait_for_lines(out / "metrics.jsonl", 5, process)
     children = descendants(process)
     process.send(signal.SIGINT)
-    told = finish(process, code=130)
-    assert "Resume with: polyray run babyai" in told and "Traceback" not in told
+    output = finish(process, code=130)
+    assert "Resume with: polyray run babyai" in output and "Traceback" not in output
     assert gone(children), "processes were left running"
     finish(start(out))
     assert weights(out) == weights(run)

@@ -50,11 +50,11 @@ def test_an_agent_is_scored_on_its_levels_as_the_run_that_trained_it_scores_it(a
         changed(TINY, memory=3), LEVELS, ModuleOptions(kind="lora", options=LoraOptions(rank=2)),
         RoutingOptions.model_validate({"kind": "private"}), seed=5,
     )  # fmt: skip
-    own = evaluate(
+    by_level = evaluate(
         policy, levels_of(None, LEVELS), AgentEvaluationOptions(episodes=8), 5, tmp_path, Console(quiet=True)
     )
-    assert metrics["tasks"] == own and list(own) == list(LEVELS)
-    assert metrics["mean"] == pytest.approx(sum(level["success"] for level in own.values()) / 2)
+    assert metrics["tasks"] == by_level and list(by_level) == list(LEVELS)
+    assert metrics["mean"] == pytest.approx(sum(level["success"] for level in by_level.values()) / 2)
     assert {file.name for file in (tmp_path / "videos").iterdir()} == {f"{name}-0.gif" for name in LEVELS}
 
 

@@ -164,8 +164,8 @@ def test_a_router_for_a_new_task_knows_that_task_only_and_is_fixed_by_its_seed(n
 def test_a_new_task_keeps_what_belongs_to_no_single_task() -> None:
     for name, parameter in (("hyperformer", "weight"), ("token_moe", "gates.0")):
         router = _router(name)
-        kept, drawn = (router.for_task("rte", [], _seed(3), keep=keep).state_dict() for keep in (True, False))
-        assert torch.equal(kept[parameter], router.state_dict()[parameter])
+        remaining, drawn = (router.for_task("rte", [], _seed(3), keep=keep).state_dict() for keep in (True, False))
+        assert torch.equal(remaining[parameter], router.state_dict()[parameter])
         assert not torch.equal(drawn[parameter], router.state_dict()[parameter])
     embedding = _router("hyperformer").for_task("rte", [], _seed(3)).state_dict()["embedding"]
     assert torch.allclose(embedding[:, 0], _router("hyperformer").embedding.mean(1))

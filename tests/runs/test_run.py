@@ -20,7 +20,7 @@ from polyray.runs.run import Run
 
 
 def fill(text: str = "content") -> Any:
-    """What writes a checkpoint with two files, one of them in a folder."""
+    """Writer of a checkpoint with two files, one of them in a folder."""
 
     def write(folder: Path) -> None:
         (folder / "inner").mkdir()
@@ -31,7 +31,7 @@ def fill(text: str = "content") -> Any:
 
 
 def steps(folder: Path) -> list[int]:
-    """Of the checkpoints in `folder`; nothing else may be in it."""
+    """Steps of the checkpoints in `folder`; nothing else may be in it."""
     return sorted(step_of(path) for path in folder.iterdir())
 
 

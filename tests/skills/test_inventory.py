@@ -40,8 +40,8 @@ def model() -> Modular:
 
 def _provenance(model: Modular, **fields: str) -> Provenance:
     backbone = model.backbone
-    known = {"name": backbone.name, "kind": backbone.kind, "fingerprint": backbone.fingerprint}
-    card = BackboneCard(**{**known, **fields})
+    identity = {"name": backbone.name, "kind": backbone.kind, "fingerprint": backbone.fingerprint}
+    card = BackboneCard(**{**identity, **fields})
     return Provenance(backbone=card, suite="jsonl", tasks=("cola", "sst2"), data={"cola": "f"}, seed=3)
 
 

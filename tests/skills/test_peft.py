@@ -75,8 +75,8 @@ def test_an_exported_skill_gives_the_same_logits_in_peft(
     family: str, n_splits: int, task_type: str | None, tmp_path: Path
 ) -> None:
     backbone, inventory = _inventory(family, n_splits=n_splits)
-    own = {"t5": "SEQ_2_SEQ_LM", "bert": "FEATURE_EXTRACTION"}[family]
-    export_peft(_skill(inventory, inventory.skill(1)), tmp_path / "out", task_type=own if task_type else None)
+    of_family = {"t5": "SEQ_2_SEQ_LM", "bert": "FEATURE_EXTRACTION"}[family]
+    export_peft(_skill(inventory, inventory.skill(1)), tmp_path / "out", task_type=of_family if task_type else None)
     with mixing(inventory, torch.eye(SKILLS)[[1] * 4]):
         ours = _logits(backbone)
     assert (_peft_logits(family, tmp_path / "out") - ours).abs().max() < 1e-5 * ours.abs().max()

@@ -83,6 +83,6 @@ def test_without_its_tasks_json_the_folder_gives_the_same_labels(suite: Suite, t
         (tmp_path / name).symlink_to(DATA / name)
     plain = load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(tmp_path))))
     for name, task in plain.tasks.items():
-        known = suite.tasks[name]
-        assert (task.metric, task.has_choices) == (known.metric, known.has_choices)
-        assert set(task.labels or ()) == set(known.labels or ())
+        bundled = suite.tasks[name]
+        assert (task.metric, task.has_choices) == (bundled.metric, bundled.has_choices)
+        assert set(task.labels or ()) == set(bundled.labels or ())

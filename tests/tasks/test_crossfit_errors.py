@@ -1,4 +1,4 @@
-"""What is wrong in a CrossFit folder or in the options is named by file and line, with what would be right."""
+"""Mistakes in a CrossFit folder or in the options are named by file and line, with what would be right."""
 
 import json
 from pathlib import Path

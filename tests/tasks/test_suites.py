@@ -1,4 +1,4 @@
-"""What holds for every kind of suite: a new line in TASKS needs a line in MADE."""
+"""Laws of every kind of suite: a new line in TASKS needs a line in MADE."""
 
 import json
 import pickle

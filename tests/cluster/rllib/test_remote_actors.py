@@ -18,7 +18,7 @@ Build = Callable[[Agent], ModularPPO]
 
 
 def learning_states(trained: ModularPPO) -> list[dict[str, Any]]:
-    """Of every learner the tensors of its policy and of Adam."""
+    """For every learner the tensors of its policy and of Adam."""
     results = trained.learner_group.foreach_learner(lambda learner: learner.learning_state())
     return [result.get() for result in results]
 
