@@ -25,7 +25,7 @@ from polyray.modules.mix import Mix, Rows
 from polyray.modules.stack import Mixed, StackOptions
 from polyray.objectives import OBJECTIVES, EvaluationOptions, Network, TextOptions
 from polyray.objectives.choices import mean_embedding
-from polyray.objectives.objective import in_batches, on_device
+from polyray.objectives.objective import InputRow, TensorBatch, in_batches
 from polyray.reports.page import Prose
 from polyray.reports.page import Section as ReportSection
 from polyray.reports.sections import SECTIONS
@@ -243,31 +243,18 @@ class Word:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WordRow:
+class WordRow(InputRow):
     example: Word
-    input: tuple[int, ...]
     cut: bool = False
-    n_written: int = 0
-
-    @property
-    def n_read(self) -> int:
-        return len(self.input)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class WordBatch:
+class WordBatch(TensorBatch):
     """tokens, mask [B, T]; lengths [B]."""
 
-    objective: str
-    tasks: tuple[str, ...]
-    weights: Tensor
-    n_tokens: int
     tokens: Tensor
     mask: Tensor
     lengths: Tensor
-
-    def to(self, device: torch.device) -> "WordBatch":
-        return on_device(self, device)
 
 
 class Counting:

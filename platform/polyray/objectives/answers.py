@@ -13,25 +13,19 @@ from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
-from polyray.objectives.objective import Network, in_batches, on_device
+from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import Task, TextAnswers
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerRow:
+class AnswerRow(InputRow):
     """One example as token numbers: the input, the target, and the candidates among which it may be ranked."""
 
     example: TextAnswers
-    input: tuple[int, ...]
     output: tuple[int, ...]
     candidates: tuple[str, ...]
     cut: bool
-
-    @property
-    def n_read(self) -> int:
-        """Tokens of the input."""
-        return len(self.input)
 
     @property
     def n_written(self) -> int:
@@ -40,25 +34,17 @@ class AnswerRow:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class AnswerBatch:
+class AnswerBatch(TensorBatch):
     """Inputs and targets as tensors.
 
     tokens, mask: [B, T]. labels: [B, L], at each position the token that the network writes next, IGNORED elsewhere.
     decoder_tokens: [B, L], the decoder's inputs; None where the answer continues the input (L = T).
     """
 
-    objective: str
-    tasks: tuple[str, ...]
-    weights: Tensor
-    n_tokens: int
     tokens: Tensor
     mask: Tensor
     labels: Tensor
     decoder_tokens: Tensor | None
-
-    def to(self, device: torch.device) -> "AnswerBatch":
-        """This batch on `device`."""
-        return on_device(self, device)
 
 
 class Answers:

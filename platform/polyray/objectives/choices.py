@@ -13,7 +13,7 @@ from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED
-from polyray.objectives.objective import Network, in_batches, on_device
+from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import Task, TextAnswers
 
@@ -22,48 +22,29 @@ AT_ONCE = 64  # answers that are embedded in one batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChoiceRow:
+class ChoiceRow(InputRow):
     """One example as the tokens of its input, its candidates, and which of them is right (-1: none)."""
 
     example: TextAnswers
-    input: tuple[int, ...]
     candidates: tuple[str, ...]
     chosen: int
     cut: bool
 
-    @property
-    def n_read(self) -> int:
-        """Tokens of the input."""
-        return len(self.input)
-
-    @property
-    def n_written(self) -> int:
-        """Nothing is written."""
-        return 0
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ChoiceBatch:
+class ChoiceBatch(TensorBatch):
     """Inputs and the answers to choose among.
 
     tokens, mask: [B, T]. answers: the C distinct candidates of all rows; anchors: [C, D], their embeddings. allowed:
     [B, C], which are a row's own. chosen: [B], the right one, or IGNORED.
     """
 
-    objective: str
-    tasks: tuple[str, ...]
-    weights: Tensor
-    n_tokens: int
     tokens: Tensor
     mask: Tensor
     answers: tuple[str, ...]
     anchors: Tensor
     allowed: Tensor
     chosen: Tensor
-
-    def to(self, device: torch.device) -> "ChoiceBatch":
-        """This batch on `device`."""
-        return on_device(self, device)
 
 
 class Choices:

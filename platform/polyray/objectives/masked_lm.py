@@ -15,7 +15,7 @@ from polyray.backbones.text import padded
 from polyray.metrics import Recovery
 from polyray.objectives.lengths import longest_input
 from polyray.objectives.losses import IGNORED
-from polyray.objectives.objective import Network, in_batches, on_device
+from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import RawText, Task
 
@@ -24,42 +24,23 @@ MASKED, RANDOM = 0.8, 0.1  # of these the shares that are masked and that are re
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRow:
+class TextRow(InputRow):
     """A piece of the tokens of consecutive lines, as long as the network may read."""
 
     example: RawText
-    input: tuple[int, ...]
     cut: bool = False
-
-    @property
-    def n_read(self) -> int:
-        """Tokens of the piece."""
-        return len(self.input)
-
-    @property
-    def n_written(self) -> int:
-        """Nothing is written."""
-        return 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class MaskedBatch:
+class MaskedBatch(TensorBatch):
     """Pieces of text with hidden tokens.
 
     tokens, mask: [B, T]. labels: [B, T], the true token where one is to be predicted, IGNORED elsewhere.
     """
 
-    objective: str
-    tasks: tuple[str, ...]
-    weights: Tensor
-    n_tokens: int
     tokens: Tensor
     mask: Tensor
     labels: Tensor
-
-    def to(self, device: torch.device) -> "MaskedBatch":
-        """This batch on `device`."""
-        return on_device(self, device)
 
 
 class MaskedLM:

@@ -1,8 +1,8 @@
 """An objective's interface: how the examples of a task are put to a network."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Protocol, Self, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,6 @@ from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.routing import Router
 from polyray.tasks import Example, Task
 
-B = TypeVar("B")
 R = TypeVar("R", bound="Row")
 P = TypeVar("P")
 
@@ -40,6 +39,23 @@ class Row(Protocol):
         """Tokens of the answer that the network writes; 0 where it writes none."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputRow:
+    """Base of rows whose input is one sequence of token numbers; nothing is written unless the row says so."""
+
+    input: tuple[int, ...]
+
+    @property
+    def n_read(self) -> int:
+        """Tokens of the input."""
+        return len(self.input)
+
+    @property
+    def n_written(self) -> int:
+        """Tokens of the answer."""
+        return 0
+
+
 class Batch(Protocol):
     """Some rows as tensors, with all that the loss needs."""
 
@@ -61,6 +77,21 @@ class Batch(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """This batch on `device`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TensorBatch:
+    """Base of batches that are dataclasses: the fields that every batch has, and the way to a device."""
+
+    objective: str
+    tasks: tuple[str, ...]
+    weights: Tensor
+    n_tokens: int
+
+    def to(self, device: torch.device) -> Self:
+        """This batch on `device`."""
+        tensors: dict[str, Any] = {name: x.to(device) for name, x in vars(self).items() if isinstance(x, Tensor)}
+        return replace(self, **tensors)
 
 
 class Network(Switchable, Protocol):
@@ -134,12 +165,6 @@ class Objective(Protocol):
 
     def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module | None:
         """A fresh head for the tasks of this key; None where it is empty."""
-
-
-def on_device(batch: B, device: torch.device) -> B:
-    """A batch, which is a frozen dataclass, with its tensors on `device`."""
-    tensors = {name: x.to(device) for name, x in vars(batch).items() if isinstance(x, Tensor)}
-    return cast(B, replace(cast(Any, batch), **tensors))
 
 
 @torch.no_grad()

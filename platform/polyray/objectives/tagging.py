@@ -13,7 +13,7 @@ from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
-from polyray.objectives.objective import Network, in_batches, on_device
+from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.tasks import TaggedWords, Task
 
@@ -22,7 +22,7 @@ INIT_STD = 0.02  # of a fresh head's weights, as in transformers
 
 
 @dataclass(frozen=True, kw_only=True)
-class TagRow:
+class TagRow(InputRow):
     """One sentence as token numbers.
 
     first: the index of each word's first token, of the words that are read. labels: the numbers of their tags.
@@ -30,7 +30,6 @@ class TagRow:
     """
 
     example: TaggedWords
-    input: tuple[int, ...]
     first: tuple[int, ...]
     labels: tuple[int, ...]
     key: str
@@ -41,37 +40,19 @@ class TagRow:
         """Whether words at the end are not read."""
         return len(self.first) < len(self.example.words)
 
-    @property
-    def n_read(self) -> int:
-        """Tokens of the sentence."""
-        return len(self.input)
-
-    @property
-    def n_written(self) -> int:
-        """Nothing is written."""
-        return 0
-
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TagBatch:
+class TagBatch(TensorBatch):
     """Sentences as tensors.
 
     tokens, mask: [B, T]. labels: [B, T], the tag of a word at its first token, IGNORED elsewhere. keys: of each
     sentence's head.
     """
 
-    objective: str
-    tasks: tuple[str, ...]
-    weights: Tensor
-    n_tokens: int
     tokens: Tensor
     mask: Tensor
     labels: Tensor
     keys: tuple[str, ...]
-
-    def to(self, device: torch.device) -> "TagBatch":
-        """This batch on `device`."""
-        return on_device(self, device)
 
 
 class Tagging:
