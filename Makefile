@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 WORKERS ?= 2
 
-.PHONY: venv demo test check lint types docs format bench clean
+.PHONY: venv demo test check lint types docs format bench gpu clean
 
 venv: .venv/.installed
 
@@ -80,6 +80,11 @@ format: .venv/.checkers
 # Those that take minutes. benchmarks.crossfit and benchmarks.babyai_episodes train for an hour or more: run them by name.
 bench: .venv/.benchmarks
 	@set -e; for name in imports routing layers babyai_env babyai_train; do .venv/bin/python -m benchmarks.$$name; done
+
+# No Ray, no installation: with .venv where there is one, else with a Python that has torch, transformers, numba and
+# gymnasium. make gpu ARGUMENTS="--part routing" runs a part.
+gpu: build/typed
+	PYTHONPATH=build/typed $(if $(wildcard .venv/bin/python),.venv/bin/python,$(PYTHON)) -m benchmarks.gpu $(ARGUMENTS)
 
 clean:
 	rm -rf .venv build dist *.egg-info platform/*.egg-info

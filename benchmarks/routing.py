@@ -7,6 +7,7 @@ processor time, GPU figures wall time between synchronisations.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
 import sys
@@ -16,8 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, PolyConfig, get_peft_model
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from benchmarks.table import show
@@ -83,11 +83,35 @@ def _frozen(model: PreTrainedModel) -> PreTrainedModel:
     return model.requires_grad_(False)
 
 
-class Case:
-    """The variants of a step on one shape."""
+class PlainLora(nn.Module):
+    """A frozen linear layer with one LoRA module for all tasks, in as few lines as it takes."""
 
-    def __init__(self, build: Callable[[], PreTrainedModel], shape: Shape, device: torch.device) -> None:
+    def __init__(self, layer: nn.Linear, rank: int) -> None:
+        super().__init__()
+        self.layer, self.down = layer, nn.Linear(layer.in_features, rank, bias=False, device=layer.weight.device)
+        self.up = nn.Linear(rank, layer.out_features, bias=False, device=layer.weight.device)
+        nn.init.zeros_(self.up.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output and the module's."""
+        outputs: Tensor = self.layer(x) + self.up(self.down(x))
+        return outputs
+
+
+class Case:
+    """The variants of a step on one shape; those that call PEFT raise ImportError where it is missing."""
+
+    def __init__(
+        self, build: Callable[[], PreTrainedModel], shape: Shape, device: torch.device, half: bool = False
+    ) -> None:
+        """
+        Args:
+            half: compute the forward pass in bf16 (autocast).
+        """
         self._build, self._shape, self._device = build, shape, device
+        self._precision: Callable[[], contextlib.AbstractContextManager[object]] = (
+            (lambda: torch.autocast(device.type, torch.bfloat16)) if half else contextlib.nullcontext
+        )
         draw = torch.Generator().manual_seed(0)
         self._batch = {
             "input_ids": torch.randint(4, 1000, (shape.batch, shape.read), generator=draw).to(device),
@@ -107,17 +131,30 @@ class Case:
         """The frozen backbone, gradients down to its embeddings' outputs."""
         model = self._model()
         for module in model.modules():
-            if isinstance(module, torch.nn.Embedding):
+            if isinstance(module, nn.Embedding):
                 module.register_forward_hook(lambda _, __, output: output.requires_grad_(True))
-        return lambda: model(**self._batch).loss.backward()
+        return lambda: self._loss(model).backward()
+
+    def plain_lora(self) -> Step:
+        """One LoRA module for all tasks, without a library."""
+        model, targets = self._model(), set(self._targets())
+        for name, layer in list(model.named_modules()):
+            parent, _, child = name.rpartition(".")
+            if child in targets:
+                setattr(model.get_submodule(parent), child, PlainLora(layer, self._shape.rank))
+        return self._stepper(model, {}, fused=True)
 
     def lora(self) -> Step:
         """PEFT's LoRA: one module for all tasks."""
+        from peft import LoraConfig, get_peft_model  # noqa: PLC0415  (other variants do without PEFT)
+
         config = LoraConfig(task_type="SEQ_2_SEQ_LM", r=self._shape.rank, target_modules=self._targets())
         return self._stepper(get_peft_model(self._model(), config), {})
 
     def peft(self, fused: bool | None = None) -> Step:
         """PEFT's Poly."""
+        from peft import PolyConfig, get_peft_model  # noqa: PLC0415
+
         config = PolyConfig(
             task_type="SEQ_2_SEQ_LM", r=self._shape.rank, n_tasks=N_TASKS, n_skills=self._shape.skills, n_splits=1,
             target_modules=self._targets(),
@@ -143,11 +180,15 @@ class Case:
         def step() -> None:
             adam.zero_grad(set_to_none=True)
             with mixing(inventory, router(tasks, noise)):
-                loss: Tensor = model(**self._batch).loss
-                loss.backward()
+                self._loss(model).backward()
             adam.step()
 
         return step
+
+    def _loss(self, model: nn.Module, **more: Any) -> Tensor:
+        with self._precision():
+            loss: Tensor = model(**self._batch, **more).loss
+        return loss
 
     def _model(self) -> PreTrainedModel:
         model = self._build()
@@ -158,21 +199,27 @@ class Case:
         t5_names, bart_names = ["q", "k", "v", "o"], ["q_proj", "k_proj", "v_proj", "out_proj"]
         return t5_names if self._build is t5 else bart_names
 
-    def _stepper(self, model: torch.nn.Module, more: dict[str, Any], fused: bool | None = None) -> Step:
+    def _stepper(self, model: nn.Module, more: dict[str, Any], fused: bool | None = None) -> Step:
         adam = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3, fused=fused)
 
         def step() -> None:
             adam.zero_grad(set_to_none=True)
-            model(**self._batch, **more).loss.backward()
+            self._loss(model, **more).backward()
             adam.step()
 
         return step
 
 
-def measure(steps: dict[str, Step], rounds: int, device: torch.device) -> dict[str, float]:
-    """Median milliseconds of each variant, taken in turn."""
+def measure(steps: dict[str, Step], rounds: int, device: torch.device, until: float = float("inf")) -> dict[str, float]:
+    """Median milliseconds of each variant, taken in turn after three rounds that are not counted.
+
+    Args:
+        until: time of `time.monotonic` after which no further round begins, once one was counted.
+    """
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(rounds + 3):
+        if number > 3 and time.monotonic() > until:
+            break
         for name, step in steps.items():
             clock = time.process_time if device.type == "cpu" else _synchronised
             started = clock()

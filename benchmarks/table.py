@@ -1,9 +1,10 @@
 """Tables of figures, for readers and for programs."""
 
+import contextlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rich.console import Console
@@ -16,11 +17,19 @@ PACKAGES = ("polyray", "torch", "transformers", "peft", "ray", "numpy", "numba",
 def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     """Print `rows` as a table, or with `as_json` as {"rows": ..., "versions": ...}."""
     if as_json:
-        versions = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-        print(json.dumps({"rows": list(rows), "versions": versions}))
+        print(json.dumps({"rows": list(rows), "versions": versions()}))
         return
     table = Table(*rows[0], title=title)
     for row in rows:
         cells = [f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()]
         table.add_row(*map(Text, cells))  # no markup: brackets stay
     Console(width=max(Console().width, 200)).print(table)  # wide enough for a line a row, in a file too
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that are installed."""
+    installed = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed

@@ -143,6 +143,7 @@ def _level(name: str, room: int, columns: int, rows: int, max_steps: int, compet
 
 
 LEVELS: dict[str, Level] = {row[0]: _level(*row) for row in _ROWS}
+MINIGRID_IDS = frozenset(level.env_id for level in LEVELS.values())  # without levels of one's own, which come later
 
 # Skills of the EXPERT allocation in Ponti et al. 2023 (arXiv:2202.13914), Table 2, numbered from 0: 0 room,
 # 1 distr_box, 2 distr, 3 goto, 4 put, 5 pickup, 6 loc, 7 maze.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pytest
 import torch
+from gathering import for_cases
 from modules_slow import SLOW, Attention, first
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -62,7 +62,12 @@ PATHS: dict[str, tuple[list[int], int]] = {
     "one row": ([0] * 6, 1),
     "a row that nobody uses": ([2, 0, 2, 0, 0, 2], 3),
 }
-every_case = pytest.mark.parametrize(("kind", "layer"), CASES)
+every_case = for_cases([{"kind": kind, "layer": layer} for kind, layer in CASES])
+
+
+def every_case_by(*paths: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator of a test of every kind of module on every kind of layer, on each of the paths."""
+    return for_cases([{"kind": kind, "layer": layer, "path": path} for kind, layer in CASES for path in paths])
 
 
 class Net(nn.Module):

@@ -4,11 +4,14 @@ import ast
 import importlib.util
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 import polyray
+from polyray.config import Choice, Section, load_config
+from polyray.jobs.table import JOBS
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / ".github").glob("*.md"))]
@@ -98,6 +101,47 @@ def test_every_package_has_a_floor_in_the_guide() -> None:
     library = {path.stem for path in (ROOT / "platform" / "polyray").iterdir() if path.suffix in ("", ".py")}
     expected = (library | {"jobs", "envs", "tune_spaces"}) - {"__init__", "__main__", "__pycache__"}
     assert sorted(expected - set(re.findall(r"`(\w+)`", floors))) == []
+
+
+def documented_defaults(document: Path) -> dict[str, str]:
+    """Default of each field in a job's table of fields, as written; not of rows on whole sections."""
+    table = document.read_text(encoding="utf-8").partition("| field | default |")[2].partition("\n\n")[0]
+    defaults: dict[str, str] = {}
+    for row in table.splitlines()[2:]:
+        names, cell = (part.strip() for part in row.strip("|").split("|")[:2])
+        fields, values = re.findall(r"`([\w.*]+)`", names), re.findall(r"`[^`]*`|[^\s,](?:[^\s]*[^\s,])?", cell)
+        if cell and not re.search(r"\*|\bor\b", names):
+            values = values * len(fields) if len(values) == 1 else values
+            defaults |= dict(zip(fields, values, strict=True))
+    return defaults
+
+
+def default_of(config: Section, name: str) -> Any:
+    """Default of a field; of a field that only another kind of a choice has, that kind's."""
+    first, _, rest = name.partition(".")
+    if first in type(config).model_fields:
+        value = getattr(config, first)
+        return default_of(value, rest) if rest else value
+    assert isinstance(config, Choice), name
+    entries = [config.options, *(entry.Options() for entry in config.table.values())]
+    return next(getattr(options, first) for options in entries if first in type(options).model_fields)
+
+
+def test_defaults_in_the_pages_of_the_jobs_are_those_of_the_code() -> None:
+    wrong, compared = [], 0
+    for name, job in JOBS.items():
+        config = load_config(job.Config)
+        for field, text in documented_defaults(ROOT / "docs" / "jobs" / f"{name}.md").items():
+            value = default_of(config, field)
+            value = list(value) if isinstance(value, tuple) else value
+            empty = text in ("empty", "all") and not value
+            plain = text.strip("`").replace(",", "") if text[0].isdigit() else text.strip("`")
+            number = float(plain) if re.fullmatch(r"[\d.]+(e-?\d+)?", plain) else yaml.safe_load(plain)
+            compared += 1
+            if not empty and number != value:
+                wrong.append(f"{name}: {field} is {value!r}, not {text}")
+    assert not wrong, "\n".join(wrong)
+    assert compared > 80
 
 
 def test_the_version_to_cite_is_the_version() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from gathering import for_cases, for_each
 from modules_cases import (
     BATCH,
     CASES,
@@ -9,7 +10,7 @@ from modules_cases import (
     PATHS,
     SKILLS,
     Net,
-    every_case,
+    every_case_by,
     mix_of,
     net_with,
     seed,
@@ -25,8 +26,7 @@ from polyray.modules.mix import Mix, Rows, TokenMix
 from polyray.modules.site import mixing
 
 
-@pytest.mark.parametrize("path", PATHS)
-@every_case
+@every_case_by(*PATHS)
 def test_every_path_equals_the_definition_example_by_example(kind: str, layer: str, path: str) -> None:
     net, inventory = net_with(kind, layer)
     mix, x = mix_of(path), LAYERS[layer].inputs(BATCH, seed(4))
@@ -38,8 +38,7 @@ def test_every_path_equals_the_definition_example_by_example(kind: str, layer: s
             assert torch.allclose(net(x), expected, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("path", ["a row for each example", "unequal groups"])
-@every_case
+@every_case_by("a row for each example", "unequal groups")
 def test_beams_use_the_row_of_their_example(kind: str, layer: str, path: str) -> None:
     net, inventory = net_with(kind, layer)
     mix, x = mix_of(path), LAYERS[layer].inputs(2 * BATCH, seed(4))
@@ -49,8 +48,7 @@ def test_beams_use_the_row_of_their_example(kind: str, layer: str, path: str) ->
             net(x[: BATCH + 1])
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("layer", ["linear", "linear without bias", "linear, 2-D", "gru cell", "conv2d"])
+@for_each(layer=["linear", "linear without bias", "linear, 2-D", "gru cell", "conv2d"], path=[*PATHS])
 def test_heads_mix_their_own_part_of_the_features(layer: str, path: str) -> None:
     net, inventory = net_with("lora", layer, n_splits=2)
     mix, x = mix_of(path, heads=2), LAYERS[layer].inputs(BATCH, seed(4))
@@ -67,9 +65,13 @@ def test_only_lora_has_heads() -> None:
     assert [kind for kind, stack in MODULES.items() if "n_splits" in stack.Options.model_fields] == ["lora"]
 
 
-@pytest.mark.parametrize("path", ["blocks", "unequal groups"])
-@pytest.mark.parametrize(
-    ("kind", "layer"), [case for case in CASES if case[1] not in ("linear, 4-D", "linear without bias")]
+@for_cases(
+    [
+        {"kind": kind, "layer": layer, "path": path}
+        for kind, layer in CASES
+        if layer not in ("linear, 4-D", "linear without bias")
+        for path in ("blocks", "unequal groups")
+    ]
 )
 def test_gradients_of_skills_mix_and_input_are_those_of_the_output(kind: str, layer: str, path: str) -> None:
     net, inventory = net_with(kind, layer)
@@ -86,8 +88,7 @@ def test_gradients_of_skills_mix_and_input_are_those_of_the_output(kind: str, la
     assert gradcheck(run, leaves, fast_mode=True)
 
 
-@pytest.mark.parametrize("few", [1, 2])
-@pytest.mark.parametrize("path", PATHS)
+@for_each(path=[*PATHS], few=[1, 2])
 def test_sparse_fixed_rows_give_bottlenecks_a_shorter_path_to_the_same(path: str, few: int) -> None:
     net, inventory = net_with("bottleneck", "linear", n_skills=5)
     of, n_rows = PATHS[path]
@@ -101,8 +102,7 @@ def test_sparse_fixed_rows_give_bottlenecks_a_shorter_path_to_the_same(path: str
         assert slot.mixed["sites.0"][2].down.dim() == 2  # hard routing learns the weights of skills that are off too
 
 
-@pytest.mark.parametrize("kind", ["lora", "dense", "bottleneck", "ia3"])
-@pytest.mark.parametrize("layer", ["linear", "linear without bias", "linear, 2-D"])
+@for_each(kind=["lora", "dense", "bottleneck", "ia3"], layer=["linear", "linear without bias", "linear, 2-D"])
 def test_tokens_mix_for_themselves_from_the_largest_gates(kind: str, layer: str) -> None:
     net, inventory = net_with(kind, layer)
     x = LAYERS[layer].inputs(BATCH, seed(4))

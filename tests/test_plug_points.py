@@ -11,7 +11,6 @@ import pytest
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from training_cases import Alone
 
 from polyray.backbones import Backbone
 from polyray.backbones.text import padded
@@ -41,6 +40,7 @@ from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.worker import Alone
 from polyray.tune_spaces import SPACES, Space
 
 TINY = (

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from gathering import for_cases, for_each
 from torch import nn
 from transformers import (
     AutoModel,
@@ -111,12 +112,12 @@ def test_every_family_of_the_tables_is_tried_here() -> None:
         assert config.model_type == family
 
 
-@pytest.mark.parametrize("family", PRESETS)
+@for_each(family=[*PRESETS])
 def test_all_means_every_linear_layer_of_the_blocks(family: str) -> None:
     assert set(_sites(family, "all")) == _linears(family)
 
 
-@pytest.mark.parametrize("family", PRESETS)
+@for_each(family=[*PRESETS])
 def test_attention_and_ffn_divide_all(family: str) -> None:
     attention, ffn = set(_sites(family, "attention")), set(_sites(family, "ffn"))
     assert not attention & ffn
@@ -126,7 +127,7 @@ def test_attention_and_ffn_divide_all(family: str) -> None:
     assert len(attention) == per_attention * (blocks + crossing)
 
 
-@pytest.mark.parametrize("family", PRESETS)
+@for_each(family=[*PRESETS])
 def test_bottlenecks_sit_on_the_last_layer_of_each_sublayer(family: str) -> None:
     blocks = 2 * LAYERS if family in SEQ2SEQ else LAYERS
     sublayers = blocks * 2 + (LAYERS if family in SEQ2SEQ else 0)
@@ -138,7 +139,7 @@ def test_bottlenecks_sit_on_the_last_layer_of_each_sublayer(family: str) -> None
         assert _model(family).get_submodule(site).out_features == 8
 
 
-@pytest.mark.parametrize("family", [family for family, part in PARTS if part == "ia3"])
+@for_each(family=[family for family, part in PARTS if part == "ia3"])
 def test_ia3_rescales_two_layers_of_each_attention_and_one_of_each_ffn(family: str) -> None:
     blocks = 2 * LAYERS if family in SEQ2SEQ else LAYERS
     sites = set(_sites(family, "ia3"))
@@ -151,7 +152,7 @@ def test_ia3_picks_wi_of_a_plain_t5_and_the_linear_half_of_a_gated_one() -> None
     assert {site.rpartition(".")[2] for site in _sites("mt5", "ia3")} == {"k", "v", "wi_1"}
 
 
-@pytest.mark.parametrize(("family", "part"), PARTS)
+@for_cases([{"family": family, "part": part} for family, part in PARTS])
 def test_modules_of_the_kind_that_a_part_is_for_run_there(family: str, part: str) -> None:
     kind = {"houlsby": "bottleneck", "pfeiffer": "bottleneck", "ia3": "ia3", "prefix": "prefix"}.get(part, "lora")
     before = _run(family)

@@ -1,11 +1,10 @@
-"""Small tasks, models and a lone worker, for tests of objectives and training."""
+"""Small tasks, models and trainings in one process, for tests of objectives and training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from polyray.backbones import load_backbone
 from polyray.modules.options import SkillOptions
@@ -19,6 +18,7 @@ from polyray.training.data import Encoded, encoded
 from polyray.training.model import Modular, build
 from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.worker import Alone
 
 KNOWN, NEW = ("colour", "size"), "shape"
 WORDS = ("red", "blue", "green")
@@ -73,24 +73,6 @@ def rows_of(model: Modular, suite: Suite, examples: Sequence[Any], text: TextOpt
         return encoded(model.backbone, suite, examples, text or TextOptions())
 
 
-class Alone:
-    """The only worker, outside Ray."""
-
-    rank, world, device = 0, 1, torch.device("cpu")
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        return model
-
-    def mean(self, value: float) -> float:
-        return value
-
-    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        pass
-
-    def gather(self, value: Any) -> list[Any]:
-        return [value]
-
-
-def train_alone(out: Path, recipe: TrainingRecipe) -> dict[str, Any]:
+def train_alone(out: Path, recipe: TrainingRecipe, device: str = "cpu") -> dict[str, Any]:
     """The metrics of a training by the only worker, outside Ray, in the folder `out`."""
-    return train(recipe.model_dump(mode="json"), Run(out), Alone())
+    return train(recipe.model_dump(mode="json"), Run(out), Alone(torch.device(device)))

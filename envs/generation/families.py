@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
-import gymnasium
-import minigrid
 import numpy as np
 
 from polyray.envs.engine.state import BLUE, GO_TO, PICK_UP, RED
@@ -13,9 +11,8 @@ from polyray.envs.generation.recipes import doors, locks, objects
 from polyray.envs.generation.recipes.notation import Steps, store
 from polyray.envs.generation.recipes.sentences import Grammar, sentence
 from polyray.envs.generation.steps import END, N_ARGUMENTS, OPEN_ALL_DOORS, SET, Recipe
+from polyray.envs.generation.variants import class_of
 from polyray.envs.levels import Level
-
-gymnasium.register_envs(minigrid)  # importing it registers the ids whose options are read here
 
 COLOUR_NUMBERS = {None: ANY, "red": RED, "blue": BLUE}
 
@@ -123,9 +120,9 @@ _OPTIONS = {field.name for field in fields(Options)}
 
 def recipe_of(level: Level) -> Recipe | None:
     """Recipe [steps, 6] of a level; None if its class, one of its options or its size cannot be compiled."""
-    spec = gymnasium.spec(level.env_id)
-    family = FAMILIES.get(str(spec.entry_point).removeprefix("minigrid.envs.babyai:"))
-    values = {_SYNONYMS.get(name, name): value for name, value in spec.kwargs.items()}
+    name, arguments = class_of(level)
+    family = FAMILIES.get(name)
+    values = {_SYNONYMS.get(argument, argument): value for argument, value in arguments.items()}
     if family is None or not values.keys() <= _OPTIONS or max(level.width, level.height) > STRIDE:
         return None
     options = replace(family.defaults, **values)

@@ -11,7 +11,6 @@ from polyray.envs.generation.families import recipe_of
 from polyray.envs.levels import Level
 from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.envs.starts.native import NativeStarts
-from polyray.envs.starts.reference import ReferenceStarts
 
 
 class ResumableStarts(Protocol):
@@ -41,7 +40,7 @@ class MixedStarts:
         native = [level for level in levels if recipe_of(level) is not None]
         others = [level for level in levels if recipe_of(level) is None]
         self._native = NativeStarts(native, seed=seed, split=split, held_out=held_out)
-        self._reference = ReferenceStarts(others, seed=seed, split=split, held_out=held_out)
+        self._reference = _from_minigrid(others, seed=seed, split=split, held_out=held_out)
         self._compiled = compiled
         self._numbers = np.where(compiled, compiled.cumsum(), (~compiled).cumsum()) - 1  # of each level in its source
 
@@ -90,5 +89,11 @@ def starts_for(
     if n_native == len(levels):
         return NativeStarts(levels, seed=seed, split=split, held_out=held_out)
     if n_native == 0:
-        return ReferenceStarts(levels, seed=seed, split=split, held_out=held_out)
+        return _from_minigrid(levels, seed=seed, split=split, held_out=held_out)
     return MixedStarts(levels, seed=seed, split=split, held_out=held_out)
+
+
+def _from_minigrid(levels: Sequence[Level], *, seed: int, split: str, held_out: NDArray[np.uint64]) -> ResumableStarts:
+    from polyray.envs.starts.reference import ReferenceStarts  # noqa: PLC0415  (loads minigrid)
+
+    return ReferenceStarts(levels, seed=seed, split=split, held_out=held_out)

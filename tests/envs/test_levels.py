@@ -1,11 +1,13 @@
 """The table of levels agrees with minigrid, and levels are chosen by suite or by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
 import minigrid
 import pytest
 
+from polyray.envs.generation.variants import class_of
 from polyray.envs.levels import EXPERT, LEVELS, SUITES, Level, levels_of
 from polyray.errors import InputError
 
@@ -15,6 +17,23 @@ def test_the_levels_are_all_that_minigrid_registers() -> None:
     registered = sorted(env_id for env_id in gymnasium.registry if env_id.startswith("BabyAI-"))
     assert sorted(level.env_id for level in LEVELS.values()) == registered
     assert len(LEVELS) == 96
+
+
+def test_class_and_options_of_every_level_are_those_that_minigrid_registers() -> None:
+    wrong = []
+    for level in LEVELS.values():
+        spec = gymnasium.spec(level.env_id)
+        registered = str(spec.entry_point).removeprefix("minigrid.envs.babyai:"), spec.kwargs
+        wrong += [level.name] if class_of(level) != registered else []
+    assert not wrong
+
+
+def test_class_and_options_of_a_level_of_ones_own_come_from_gymnasium(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gymnasium, "registry", dict(gymnasium.registry))
+    monkeypatch.setattr("gymnasium.envs.registration.registry", gymnasium.registry)
+    gymnasium.register(id="MyTown-v0", entry_point="minigrid.envs.babyai:GoTo", kwargs={"room_size": 5})
+    mine = replace(LEVELS["GoTo"], name="MyTown", env_id="MyTown-v0", width=13, height=13)
+    assert class_of(mine) == ("GoTo", {"room_size": 5})
 
 
 def shape(level: Level) -> tuple[int, int, int, int]:

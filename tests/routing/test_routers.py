@@ -166,6 +166,7 @@ def test_a_new_task_keeps_what_belongs_to_no_single_task() -> None:
         router = _router(name)
         remaining, drawn = (router.for_task("rte", [], _seed(3), keep=keep).state_dict() for keep in (True, False))
         assert torch.equal(remaining[parameter], router.state_dict()[parameter])
+        assert torch.equal(router.for_task("rte", [], _seed(3)).state_dict()[parameter], remaining[parameter])
         assert not torch.equal(drawn[parameter], router.state_dict()[parameter])
     embedding = _router("hyperformer").for_task("rte", [], _seed(3)).state_dict()["embedding"]
     assert torch.allclose(embedding[:, 0], _router("hyperformer").embedding.mean(1))

@@ -13,7 +13,6 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from polyray.errors import RunError
-from polyray.runs import checkpoint
 from polyray.runs.checkpoint import latest_checkpoint, step_of, write_checkpoint
 from polyray.runs.metrics import METRICS, read_metrics
 from polyray.runs.run import Run
@@ -159,18 +158,21 @@ def test_a_checkpoint_whose_writing_failed_is_not_there(tmp_path: Path) -> None:
 def test_everything_is_on_the_disk_before_the_checkpoint_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced: list[tuple[str, bool]] = []
+    synced: list[tuple[int, bool]] = []  # number of a file or folder, and whether the checkpoint has its name
     final = tmp_path / "step-00000001"
 
-    def note(path: Path) -> None:
-        parts = path.relative_to(tmp_path).parts[1:]
-        synced.append(("/".join(parts) if path != tmp_path else "..", final.exists()))
+    open_files = set(os.listdir("/dev/fd"))
 
-    monkeypatch.setattr(checkpoint, "_sync", note)
+    def note(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, final.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
     write_checkpoint(tmp_path, 1, fill())
-    before = {name for name, renamed in synced if not renamed}
-    assert before == {"", "inner", "inner/a.txt", "b.txt", "sums.json"}
-    assert [name for name, renamed in synced if renamed] == [".."]
+    names = {path.stat().st_ino: str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    before = {names[number].removeprefix(final.name) for number, renamed in synced if not renamed}
+    assert before == {"", "/inner", "/inner/a.txt", "/b.txt", "/sums.json"}
+    assert [number for number, renamed in synced if renamed] == [tmp_path.stat().st_ino]
+    assert set(os.listdir("/dev/fd")) == open_files  # none is left open
 
 
 def test_a_user_asks_a_run_to_stop_with_a_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from polyray.modules.mix import Mix, Rows
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
 from polyray.skills.card import BackboneCard, Card
-from polyray.skills.peft import CONFIG, WEIGHTS, export_peft, import_peft
+from polyray.skills.peft import CONFIG, DEFAULTS, WEIGHTS, export_peft, import_peft
 from polyray.skills.skill import Skill
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
@@ -216,3 +216,8 @@ def test_what_peft_cannot_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"also holds 'gru/down\.weight_ih_l0'"):
         export_peft(recurrent, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_config_leaves_out_has_pefts_own_defaults() -> None:
+    config = peft.LoraConfig()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS

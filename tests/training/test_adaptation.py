@@ -1,14 +1,17 @@
 """Every way of adapting, on every kind of backbone and router, on tiny networks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from training_cases import KNOWN, NEW, SUITE, answers, rows_of, spec, tiny_model
+from training_cases import KNOWN, NEW, SUITE, answers, rows_of, spec, suite_of, tiny_model
 
 from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions
 from polyray.routing import ROUTERS
 from polyray.training.adaptation import METHODS, AdaptationOptions, FewShotData, adapt
 from polyray.training.evaluation import score
+from polyray.training.fewshot import relatives
 from polyray.training.model import Modular
 
 FEW = AdaptationOptions(steps=4, batch=4, looks=2, lr=1e-2, warmup=0.1)
@@ -100,3 +103,9 @@ def test_scores_are_kept_by_task_and_metric() -> None:
         "colour": {"ACC": 1.0},
         "size": {"ACC": pytest.approx(1 / 3)},
     }
+
+
+def test_relatives_are_the_known_tasks_of_the_same_category() -> None:
+    categories = {"colour": "qa/closed", "size": "classification", "shape": "qa/open"}
+    suite = suite_of(*(replace(SUITE.tasks[name], category=category) for name, category in categories.items()))
+    assert relatives(suite, model("tiny-encoder"), "shape") == ["colour"]

@@ -15,8 +15,6 @@ from polyray.config import Section
 from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import Level
-from polyray.envs.minigrid.single import BabyAIEnv
-from polyray.envs.minigrid.video import episode_frames, record
 from polyray.envs.missions import encode
 from polyray.envs.starts.evaluation import evaluation_starts
 from polyray.envs.starts.fingerprints import fingerprints
@@ -122,6 +120,9 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
 
 def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
     """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
+    from polyray.envs.minigrid.single import BabyAIEnv  # noqa: PLC0415  (loads minigrid and Pillow)
+    from polyray.envs.minigrid.video import episode_frames, record  # noqa: PLC0415
+
     env = BabyAIEnv(level.name, render_mode="rgb_array")
     row = policy.router.tasks.rows([level.name])[0]
     act = _eval(policy, row, 1)

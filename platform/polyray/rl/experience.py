@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polyray.rl.frames import Frames
 from polyray.rl.ppo import (
     Coefficients,
     Experience,
@@ -63,6 +64,14 @@ def epochs(
         for batch_rows in minibatches(blocks, n, order):
             index = batch_rows.to(device)
             yield {name: tensor.index_select(0, index) for name, tensor in tensors.items()}
+
+
+def frames_of(batch: Mapping[str, Tensor]) -> Frames:
+    """The policy's input in a minibatch of sequences: [rows, T, ...] and the memory before each row's first frame."""
+    return Frames(
+        image=batch["image"], mission=batch["mission"], fresh=batch["fresh"], task=batch["task"],
+        memory=(batch["memory_h"], batch["memory_c"]),
+    )  # fmt: skip
 
 
 def minibatch_losses(

@@ -16,7 +16,7 @@ SUMS = "sums.json"
 PREFIX = "step-"  # of the name of a checkpoint's folder
 
 
-def write_checkpoint(folder: Path, step: int, write: Callable[[Path], object], keep: int = 2) -> Path:
+def write_checkpoint(folder: Path, step: int, write: Callable[[Path], object], keep: int = 2) -> None:
     """Let `write` fill a new folder, then make it the checkpoint `folder`/step-N, whole or not at all.
 
     It is written under another name together with the sums of its files, synced to the disk, and renamed; checkpoints
@@ -41,7 +41,6 @@ def write_checkpoint(folder: Path, step: int, write: Callable[[Path], object], k
     _sync(folder)
     for old in [*_checkpoints(folder)[:-keep], *folder.glob(".writing-*")]:  # the latter: left by killed processes
         shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -3,15 +3,17 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console
-from torch.utils.tensorboard import SummaryWriter
 
 from polyray.errors import RunError
 from polyray.progress import PROGRESS
 from polyray.runs.checkpoint import latest_checkpoint, step_of, write_checkpoint
 from polyray.runs.metrics import METRICS, append_line, mend, take_back
+
+if TYPE_CHECKING:  # loaded with the first figure that is written
+    from torch.utils.tensorboard import SummaryWriter
 
 CHECKPOINTS, EVENTS, FILMS = "checkpoints", "tensorboard", "videos"  # folders of a run
 STOP = "stop"
@@ -157,6 +159,8 @@ class Run:
 
     def _write_events(self, step: int, metrics: Mapping[str, Any]) -> None:
         if self._events is None:  # events after this step are of a process that was killed
+            from torch.utils.tensorboard import SummaryWriter
+
             self._events = SummaryWriter(str(self.out / EVENTS / (self._phase or "")), purge_step=step)
         for name, value in numbers(metrics):
             self._events.add_scalar(name, value, step)

@@ -49,7 +49,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     backbone = load_backbone(recipe.backbone)
     backbone.network.to(worker.device)
     tasks = partition_tasks(suite, "train")
-    data = _Data(recipe, suite, backbone, worker)
+    data = TrainingData(recipe, suite, backbone, worker)
     limit = recipe.evaluation.max_examples
     examples = [example for task in tasks for example in first_examples(suite.tasks[task], "test", None, limit)]
     tests = encoded(backbone, suite, examples, recipe.text)
@@ -86,7 +86,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
     )
 
 
-def _train(recipe: TrainingRecipe, training: Training, data: "_Data", journal: Journal, worker: Worker) -> None:
+def _train(recipe: TrainingRecipe, training: Training, data: "TrainingData", journal: Journal, worker: Worker) -> None:
     options = recipe.training
     every = options.report_every
     for report in fit(
@@ -133,8 +133,12 @@ def spec_of(recipe: TrainingRecipe, suite: Suite) -> InventorySpec:
     return InventorySpec(modules=recipe.modules, routing=routing)
 
 
-class _Data:
-    """Batches of the training tasks; every worker draws the same batch and takes its share of it."""
+class TrainingData:
+    """Batches of the training tasks; every worker draws the same batch and takes its share of it.
+
+    Raises:
+        InputError: the suite has no training tasks, or their examples do not fit the backbone.
+    """
 
     def __init__(self, recipe: TrainingRecipe, suite: Suite, backbone: Backbone, worker: Worker) -> None:
         self._backbone, self._worker = backbone, worker

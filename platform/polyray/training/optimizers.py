@@ -54,7 +54,7 @@ def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -
 def set_rates(adam: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
     """The rates of step `step` (from 0): a linear rise over the first `warmup` share of `steps`, then a fall to 0."""
     rising = max(1, round(warmup * steps))
-    scale = (step + 1) / rising if step < rising else (steps - step) / max(1, steps - rising)
+    scale = (step + 1) / rising if step < rising else (steps - step) / (steps - rising)
     for group in adam.param_groups:
         group["lr"] = group["peak"] * scale
 

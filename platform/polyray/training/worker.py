@@ -1,6 +1,7 @@
-"""Interface of the group of processes in which training runs."""
+"""Interface of the group of processes in which training runs, and the group of one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -33,3 +34,27 @@ class Worker(Protocol):
 
     def gather(self, value: Any) -> list[Any]:
         """The objects of all members, by rank, at every member."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The only member, in this process."""
+
+    device: torch.device = torch.device("cpu")
+    rank: int = 0
+    world: int = 1
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model itself."""
+        return model
+
+    def mean(self, value: float) -> float:
+        """The number itself."""
+        return value
+
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Leave the gradients as they are."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """The one object."""
+        return [value]

@@ -1,6 +1,5 @@
 """The modular policy as an RLModule."""
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +10,9 @@ from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 from torch import Tensor
 
 from polyray.rl.blueprint import Blueprint
-from polyray.rl.policy import Frames, ModularPolicy, Outputs
+from polyray.rl.experience import frames_of
+from polyray.rl.frames import Outputs
+from polyray.rl.policy import ModularPolicy
 
 NO_NOISE = -1  # in place of a seed: the mix of evaluation
 
@@ -19,14 +20,6 @@ NO_NOISE = -1  # in place of a seed: the mix of evaluation
 def noise_seed(seed: int, iteration: int) -> int:
     """The seed of the routing noise of an iteration, the same in every process."""
     return int(np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint32)[0])
-
-
-def frames_of(batch: Mapping[str, Any]) -> Frames:
-    """The policy's input in a batch of sequences: [rows, T, ...] and the memory before each row's first frame."""
-    return Frames(
-        image=batch["image"], mission=batch["mission"], fresh=batch["fresh"], task=batch["task"],
-        memory=(batch["memory_h"], batch["memory_c"]),
-    )  # fmt: skip
 
 
 class ModularModule(TorchRLModule, ValueFunctionAPI):

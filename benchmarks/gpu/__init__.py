@@ -1,0 +1,1 @@
+"""Figures of Polyray on a GPU, without Ray."""
