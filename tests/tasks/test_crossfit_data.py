@@ -1,7 +1,6 @@
 """The CrossFit tasks of the data folder are read completely."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +8,17 @@ import pytest
 
 from polyray.tasks import SPLITS, FolderOptions, Suite, TasksOptions, load_suite, read_all
 
-DATA = Path(os.environ.get("POLYRAY_DATA", Path(__file__).parents[1] / "../shared/data")) / "crossfit"
-
-pytestmark = [
-    pytest.mark.data,
-    pytest.mark.skipif(not DATA.is_dir(), reason=f"no data: set POLYRAY_DATA to the folder that holds {DATA.name}/"),
-]
+pytestmark = pytest.mark.data
 
 
 @pytest.fixture(scope="module")
-def suite() -> Suite:
-    return load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(DATA))))
+def suite(data: Path) -> Suite:
+    return load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(data / "crossfit"))))
 
 
 @pytest.fixture(scope="module")
-def cards() -> dict[str, Any]:
-    cards: dict[str, Any] = json.loads((DATA / "tasks.json").read_text(encoding="utf-8"))
+def cards(data: Path) -> dict[str, Any]:
+    cards: dict[str, Any] = json.loads((data / "crossfit" / "tasks.json").read_text(encoding="utf-8"))
     return cards
 
 
@@ -71,16 +65,19 @@ def test_several_answers_stand_where_the_cards_say(suite: Suite, cards: dict[str
     assert several == {name for name, card in cards.items() if card["multiple_answers"]}
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in (DATA / "custom_tasks_splits").glob("*.json")))
-def test_every_partition_loads_as_written(name: str) -> None:
-    written = json.loads((DATA / "custom_tasks_splits" / f"{name}.json").read_text(encoding="utf-8"))
-    suite = load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(DATA), partition=name)))
-    assert suite.partition == {split: tuple(written.get(split, ())) for split in SPLITS}
+def test_every_partition_loads_as_written(data: Path) -> None:
+    files = sorted((data / "crossfit" / "custom_tasks_splits").glob("*.json"))
+    assert files
+    for file in files:
+        written = json.loads(file.read_text(encoding="utf-8"))
+        options = FolderOptions(path=str(data / "crossfit"), partition=file.stem)
+        suite = load_suite(TasksOptions(kind="crossfit", options=options))
+        assert suite.partition == {split: tuple(written.get(split, ())) for split in SPLITS}, file.stem
 
 
-def test_without_its_tasks_json_the_folder_gives_the_same_labels(suite: Suite, tmp_path: Path) -> None:
+def test_without_its_tasks_json_the_folder_gives_the_same_labels(suite: Suite, data: Path, tmp_path: Path) -> None:
     for name in ("blimp-anaphor_gender_agreement", "poem_sentiment", "aqua_rat"):
-        (tmp_path / name).symlink_to(DATA / name)
+        (tmp_path / name).symlink_to(data / "crossfit" / name)
     plain = load_suite(TasksOptions(kind="crossfit", options=FolderOptions(path=str(tmp_path))))
     for name, task in plain.tasks.items():
         bundled = suite.tasks[name]
