@@ -51,8 +51,11 @@ LAYERS = {
         f"attention, {mask} mask": Kind(partial(Attention, 8, 2, 2, mask), floats(LENGTH, 8), ("prefix",))
         for mask in ("none", "bool", "float", "causal")
     },
-    "attention, grouped": Kind(lambda: Attention(8, 4, 2, "causal", gqa=True), floats(LENGTH, 8), ("prefix",)),
-    "attention, repeated": Kind(lambda: Attention(8, 4, 2), floats(LENGTH, 8), ("prefix",)),
+    "attention, grouped": Kind(lambda: Attention(8, 4, 2, "causal"), floats(LENGTH, 8), ("prefix",)),
+    **{
+        f"attention, {mask} mask, biased": Kind(partial(Attention, 8, 2, 2, mask, True), floats(LENGTH, 8), ("prefix",))
+        for mask in ("none", "bool", "float", "causal")
+    },
 }  # fmt: skip
 CASES = [(module, layer) for layer, kind in LAYERS.items() for module in kind.modules]
 PATHS: dict[str, tuple[list[int], int]] = {

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from transformers import AttentionInterface, PreTrainedConfig
 
 from polyray.modules.lora import LoraOptions
 from polyray.modules.prefix import PrefixOptions
@@ -15,14 +16,17 @@ Skills = list[dict[str, Tensor]]  # of one site: each skill's tensors [heads, ..
 
 
 class Attention(nn.Module):
-    """Self-attention on scaled_dot_product_attention, masked or grouped as real ones are."""
+    """Self-attention by transformers' registry, masked, biased or grouped as its models are."""
 
-    def __init__(self, width: int, heads: int, kv_heads: int, mask: str = "none", gqa: bool = False) -> None:
+    def __init__(self, width: int, heads: int, kv_heads: int, mask: str = "none", biased: bool = False) -> None:
         super().__init__()
-        self.head_dim, self.heads, self.kv_heads, self.mask, self.gqa = width // heads, heads, kv_heads, mask, gqa
+        self.head_dim, self.heads, self.kv_heads, self.mask, self.biased = width // heads, heads, kv_heads, mask, biased
         self.q_proj = nn.Linear(width, width)
         self.k_proj = nn.Linear(width, kv_heads * self.head_dim)
         self.v_proj = nn.Linear(width, kv_heads * self.head_dim)
+        self.config: Any = PreTrainedConfig()
+        self.config._attn_implementation = "sdpa"
+        self.is_causal, self.num_key_value_groups = mask == "causal", heads // kv_heads
 
     def allowed(self, n: int) -> Tensor:
         """[n, n], additive; -inf where a query may not look."""
@@ -31,22 +35,24 @@ class Attention(nn.Module):
             return ones * 0
         return (torch.arange(n * n).view(n, n) % 7 / 7).masked_fill(ones.triu(1).bool(), -torch.inf).double()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def bias(self, n: int) -> Tensor:
+        """[heads, n, n], zero where there is none."""
+        return torch.arange(self.heads * n * n).view(self.heads, n, n).double().cos() * self.biased
+
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
         q, k, v = (
             p(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj)
         )
-        if not self.gqa:
-            k, v = (part.repeat_interleave(self.heads // self.kv_heads, 1) for part in (k, v))
-        named: dict[str, Any] = {"enable_gqa": True} if self.gqa else {}
-        allowed = self.allowed(x.shape[1])
-        if self.mask == "bool":
-            named["attn_mask"] = allowed.isfinite()[None, None]
-        elif self.mask == "float":
-            named["attn_mask"] = allowed[None, None].to(x.dtype)
-        elif self.mask == "causal":
-            named["is_causal"] = True
-        out = nn.functional.scaled_dot_product_attention(q, k, v, **named)
-        return out.transpose(1, 2).flatten(2)
+        allowed = self.allowed(x.shape[1])[None, None]
+        mask = {"bool": allowed.isfinite(), "float": allowed.to(x.dtype)}.get(self.mask)
+        bias = self.bias(x.shape[1])[None].to(x.dtype) if self.biased else None
+        function = AttentionInterface().get_interface(self.config._attn_implementation, self.eager)
+        output: Tensor = function(self, q, k, v, mask, scaling=self.head_dim**-0.5, position_bias=bias, **options)[0]
+        return output.flatten(2)
+
+    def eager(self, module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, **_: Any) -> tuple[Tensor, None]:
+        """Stands for a model's own attention: its numbers do not matter."""
+        return q.transpose(1, 2), None
 
 
 def _change(layer: nn.Module, changes: Mapping[str, Tensor], x: Tensor) -> Tensor:
@@ -121,7 +127,8 @@ def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Stac
         q, k, v = layer.q_proj(x)[0, :, own], layer.k_proj(x)[0, :, shared], layer.v_proj(x)[0, :, shared]
         scores = q @ torch.cat([keys[group], k]).T / layer.head_dim**0.5
         mask = layer.allowed(n)
-        mask = torch.cat([mask.new_zeros(n, options.length), mask if layer.mask == "float" else mask.clamp_max(0)], 1)
+        mask = (mask if layer.mask == "float" else mask.clamp_max(0)) + layer.bias(n)[head]
+        mask = torch.cat([mask.new_zeros(n, options.length), mask], 1)
         heads.append((scores + mask).softmax(-1) @ torch.cat([values[group], v]))
     return torch.cat(heads, -1)[None]
 

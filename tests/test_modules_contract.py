@@ -1,6 +1,7 @@
 """Contract of every kind of module on every kind of layer that it sits on."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from modules_cases import (
 )
 from modules_slow import SLOW, Attention
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyray.errors import InputError, RunError
 from polyray.modules.attach import attach, detach
@@ -167,16 +168,33 @@ def test_a_prefix_wants_an_attention_module(layer: str) -> None:
         net_with("prefix", layer)
 
 
-def test_a_prefix_refuses_an_attention_that_it_cannot_see() -> None:
-    class Eager(Attention):
-        def forward(self, x: Tensor) -> Tensor:
-            values: Tensor = self.v_proj(x)
-            return values
+class Blind(Attention):
+    """Attention that takes an attention function and does not call it."""
 
-    net = Net(lambda: Eager(8, 2, 2))
-    inventory = attach(net, ["sites.[01]"], "prefix", 1, PrefixOptions(length=2), seed(1)).double()
-    x = torch.randn(2, 3, 8, dtype=torch.float64)
-    with mixing(inventory, torch.ones(2, 1).double()), pytest.raises(InputError, match=r"this Eager.*sdpa"):
+    def forward(self, x: Tensor, **options: Any) -> Tensor:
+        values: Tensor = self.v_proj(x)
+        return values
+
+
+class Closed(nn.Module):
+    """Attention that takes no attention function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head_dim, self.k_proj = 4, nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        keys: Tensor = self.k_proj(x)
+        return keys
+
+
+def test_a_prefix_refuses_an_attention_that_it_cannot_join() -> None:
+    options, x = PrefixOptions(length=2), torch.randn(2, 3, 8, dtype=torch.float64)
+    with pytest.raises(InputError, match="modules of transformers that take an attention function.*Closed has k_proj"):
+        attach(Net(Closed), ["sites.[01]"], "prefix", 1, options, seed(1))
+    net = Net(lambda: Blind(8, 2, 2))
+    inventory = attach(net, ["sites.[01]"], "prefix", 1, options, seed(1)).double()
+    with mixing(inventory, torch.ones(2, 1).double()), pytest.raises(InputError, match=r"this Blind.*sdpa"):
         net(x)
 
 

@@ -17,11 +17,11 @@ from transformers import (
 )
 
 from polyray.errors import InputError
-from polyray.modules.attach import Inventory, attach
+from polyray.modules.attach import Inventory, attach, detach
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.prefix import PrefixOptions
 from polyray.modules.presets import site_patterns
-from polyray.modules.site import mixing
+from polyray.modules.site import mixing, without_skills
 
 SPECIAL: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 STARTS_WITH_PADDING: dict[str, Any] = {"decoder_start_token_id": 0}
@@ -103,3 +103,18 @@ def test_eager_attention_is_refused_with_the_remedy(family: str) -> None:
     inputs = _inputs(family, _ids(), torch.ones_like(_ids()))
     with mixing(inventory, MIX), pytest.raises(InputError, match='Load the backbone with attn_implementation="sdpa"'):
         backbone(**inputs)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_backbone_attends_as_before_once_its_prefix_is_not_used(family: str) -> None:
+    backbone, inventory = _backbone(family)
+    inputs = _inputs(family, _ids(), torch.ones_like(_ids()))
+    implementation = backbone.config._attn_implementation
+    with torch.no_grad():
+        with mixing(inventory, MIX):
+            backbone(**inputs)
+        assert backbone.config._attn_implementation == implementation == "sdpa"
+        with without_skills(inventory):
+            without = backbone(**inputs).logits
+        detach(backbone, inventory)
+        assert torch.equal(without, backbone(**inputs).logits)
