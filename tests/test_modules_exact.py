@@ -7,6 +7,7 @@ from modules_cases import (
     BATCH,
     CASES,
     LAYERS,
+    PARAMETRIC,
     PATHS,
     SKILLS,
     Net,
@@ -16,13 +17,16 @@ from modules_cases import (
     seed,
     slowly,
 )
+from modules_slow import first
 from torch import Tensor
 from torch.autograd import gradcheck
 
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
 from polyray.modules.kinds import MODULES
+from polyray.modules.layers import LAYERS as RUNNERS
 from polyray.modules.mix import Mix, Rows, TokenMix
+from polyray.modules.rowwise import row_by_row
 from polyray.modules.site import mixing
 
 
@@ -54,6 +58,26 @@ def test_heads_mix_their_own_part_of_the_features(layer: str, path: str) -> None
     mix, x = mix_of(path, heads=2), LAYERS[layer].inputs(BATCH, seed(4))
     with mixing(inventory, mix):
         assert torch.allclose(net(x), slowly(net, inventory, mix, x), rtol=1e-10, atol=1e-10)
+
+
+FAST = [name for name, kind in LAYERS.items() if kind.modules[0] in PARAMETRIC and name not in ("gru", "lstm")]
+
+
+@for_each(name=FAST, path=[*PATHS])
+def test_all_rows_in_one_product_equal_one_row_after_the_other(name: str, path: str) -> None:
+    layer, x = LAYERS[name].layer().double(), LAYERS[name].inputs(BATCH, seed(4))
+    of, n_rows = PATHS[path]
+    rows = Rows(of, n_rows, x.device)
+    updates = {
+        key: torch.randn(n_rows, *p.shape, generator=seed(5), dtype=torch.float64).requires_grad_()
+        for key, p in layer.named_parameters()
+    }
+    results = []
+    for run in (RUNNERS[type(layer)], row_by_row):
+        outputs = first(run(layer, updates, rows, x))
+        results.append([outputs, *torch.autograd.grad(outputs.sin().sum(), list(updates.values()))])
+    for fast, plain in zip(*results, strict=True):
+        assert torch.allclose(fast, plain, rtol=1e-10, atol=1e-12)
 
 
 def test_heads_must_divide_the_features() -> None:

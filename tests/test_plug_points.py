@@ -118,7 +118,7 @@ class ByLength(nn.Module):
     def log_prior(self) -> None:
         return None
 
-    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Router:
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> Router:
         return type(self)([name], self.layout, self.options, generator)
 
     def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:

@@ -78,8 +78,8 @@ def test_new_folders_have_names_of_their_own(tmp_path: Path) -> None:
 def test_seconds_of_all_starts_count_and_the_last_metrics_stand(tmp_path: Path) -> None:
     assert read_result(tmp_path) is None and final_metrics(tmp_path) == {}
     assert not folder(tmp_path).is_done
-    write_result(tmp_path, "toy", "interrupted", 1.25, {})
-    write_result(tmp_path, "toy", "done", 2.5, {"mean": 0.5, "worst": float("nan")}, ["skills"])
+    write_result(tmp_path, "toy", "interrupted", 1.2504, {})
+    write_result(tmp_path, "toy", "done", 2.50049, {"mean": 0.5, "worst": float("nan")}, ["skills"])
     stored = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     versions = stored.pop("versions")
     assert stored == {

@@ -72,6 +72,17 @@ def test_the_first_worker_writes_and_every_worker_calls_the_hooks(tmp_path: Path
     assert reports == [{"phase": "dense", "step": 2, "loss": 0.5}] * 2
 
 
+def test_a_run_within_a_run_has_a_folder_of_its_own_and_stops_with_it(tmp_path: Path) -> None:
+    reports: list[Mapping[str, Any]] = []
+    whole = Run(tmp_path, hooks=[reports.append])
+    for loss in (0.5, 0.25):  # the second time the folder is there
+        whole.within("private").report(2, {"loss": loss})
+    assert [line["loss"] for line in read_metrics(tmp_path / "private")] == [0.5, 0.25]
+    assert len(reports) == 2 and not (tmp_path / METRICS).exists()
+    whole.stop_file.touch()
+    assert whole.within("private").stop_requested
+
+
 def test_the_newest_two_checkpoints_stay_and_the_newest_is_restored(tmp_path: Path) -> None:
     run = Run(tmp_path)
     assert run.restored() is None

@@ -7,7 +7,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from polyray.errors import InputError
 from polyray.modules.changes import Change, SparseChange
 from polyray.modules.dense import fresh_entries
 from polyray.modules.layers import matrices, run_layer
@@ -29,7 +28,7 @@ class SparseStack(nn.Module):
 
     For each matrix: values [sites, 1, skills, k], when fresh `fresh_entries`, and support [sites, 1, skills, k], their
     indices in the flattened matrix; k is the density times the number of entries. A fresh support is drawn at random
-    from the generator; `set_support` replaces it.
+    from the generator.
     """
 
     Options: ClassVar[type[StackOptions]] = SparseOptions
@@ -52,21 +51,6 @@ class SparseStack(nn.Module):
             draws = [torch.randperm(numel, generator=generator)[:k] for _ in range(len(layers) * n_skills)]
             self.register_buffer(f"support_{name}", torch.stack(draws).sort(-1).values.view(shape))
             self.values[name] = nn.Parameter(fresh_entries(matrix, shape, options.init, generator))
-
-    def set_support(self, site: int, skill: int, name: str, entries: Tensor) -> None:
-        """Let `skill` change the `entries` [k] of the flattened parameter `name` at `site`; values become zero.
-
-        Raises:
-            InputError: not k distinct indices inside the parameter.
-        """
-        support = self.get_buffer(f"support_{name}")
-        k, numel = support.shape[-1], torch.Size(self.shapes[name]).numel()
-        distinct = entries.unique()
-        if len(distinct) != k or len(entries) != k or not (0 <= int(distinct[0]) and int(distinct[-1]) < numel):
-            raise InputError(f"A support of {name!r} is {k} distinct indices in 0 to {numel - 1}.")
-        support[site, 0, skill] = distinct
-        with torch.no_grad():
-            self.values[name][site, 0, skill] = 0
 
     def prepare(self, weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and matrix the rows' change [rows, *shape]: weights [sites, 1, rows, skills]."""

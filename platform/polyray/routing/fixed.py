@@ -74,9 +74,7 @@ class FixedRouter(nn.Module):
     def log_prior(self) -> None:
         """None: nothing is learned."""
 
-    def for_task(
-        self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True
-    ) -> "FixedRouter":
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> "FixedRouter":
         """The new task uses the skills of its relatives, or all skills where it has none."""
         rows = self.table[self.tasks.rows(relatives)]
         row = rows.amax(0, keepdim=True) if len(rows) else torch.ones_like(self.table[:1])
@@ -121,9 +119,7 @@ class PrivateRouter(FixedRouter):
     def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
         super().__init__(tasks, torch.eye(len(tasks)))
 
-    def for_task(
-        self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True
-    ) -> FixedRouter:
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> FixedRouter:
         """The new task has one skill, its own."""
         return FixedRouter([name], torch.ones(1, 1))
 

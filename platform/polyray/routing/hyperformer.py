@@ -83,7 +83,7 @@ class HyperFormer(nn.Module):
     def log_prior(self) -> None:
         """None: hidden units are no allocation."""
 
-    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Self:
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> Self:
         """A generator with one embedding; `keep`: the trained generator, and the mean of the known embeddings."""
         new = type(self)([name], self.layout, self.options, generator)
         if keep:

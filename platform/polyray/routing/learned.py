@@ -92,7 +92,7 @@ class LearnedRouter(nn.Module, ABC):
             self.logits, alpha=options.ibp_alpha, columns=options.ibp_columns, centred=options.ibp_centred
         )
 
-    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Self:
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> Self:
         """A router with one fresh row (Ponti et al. 2023, section 4.2)."""
         return type(self)([name], self.layout, self.options, generator)
 

@@ -78,9 +78,7 @@ class Router(Protocol):
     def from_state(cls, tasks: Sequence[str], layout: Layout, options: Any, state: Mapping[str, Tensor]) -> Self:
         """The router that `state_dict` was taken from; tasks may have been added to it."""
 
-    def for_task(
-        self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True
-    ) -> "Router":
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> "Router":
         """A router that knows only the new task `name`, for few-shot adaptation.
 
         Args:

@@ -78,7 +78,7 @@ class TokenMoE(nn.Module):
     def log_prior(self) -> None:
         """None: there is no allocation."""
 
-    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool = True) -> Self:
+    def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> Self:
         """The same gates, or newly drawn ones."""
         new = type(self)([name], self.layout, self.options, generator)
         if keep:
