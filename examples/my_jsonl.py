@@ -16,19 +16,21 @@ from pathlib import Path
 import torch
 
 from polyray import (
+    EvaluationOptions,
     InventorySpec,
     OptimizerOptions,
     SkillOptions,
     TasksOptions,
+    TextOptions,
     build,
+    encoded,
     load_backbone,
     load_suite,
     mixing,
     optimizer,
+    predictions,
+    score,
 )
-from polyray.objectives import EvaluationOptions, TextOptions
-from polyray.training.data import encoded
-from polyray.training.evaluation import predictions, score
 
 
 def learn(folder: Path, steps: int = 200) -> dict[str, dict[str, float]]:

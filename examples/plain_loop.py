@@ -6,8 +6,7 @@ that tasks `first` and `second` need, `neither` needs none.
 
 import torch
 
-from polyray import Layout, LoraOptions, PolytroponRouter, attach, mixing
-from polyray.routing.options import LearnedOptions
+from polyray import Layout, LearnedOptions, LoraOptions, PolytroponRouter, attach, mixing
 
 TASKS = {"neither": (0.0, 0.0), "first": (1.0, 0.0), "second": (0.0, 1.0), "both": (0.5, 0.5)}
 

@@ -25,24 +25,28 @@ if TYPE_CHECKING:
     from polyray.modules.prefix import PrefixOptions
     from polyray.modules.site import mixing, without_skills
     from polyray.modules.sparse import SparseOptions
+    from polyray.objectives import EvaluationOptions, TextOptions
     from polyray.routing import ROUTERS, RoutingOptions
     from polyray.routing.fixed import ExpertRouter, PrivateRouter, SharedRouter
     from polyray.routing.hard import HardRouter
     from polyray.routing.hyperformer import HyperFormer
+    from polyray.routing.options import LearnedOptions
     from polyray.routing.polytropon import PolytroponRouter
     from polyray.routing.soft import SoftRouter
     from polyray.routing.token_moe import TokenMoE
     from polyray.skills.blending import recompute
     from polyray.skills.card import BackboneCard, Card
     from polyray.skills.delta import delta, fold
-    from polyray.skills.inventory import load_inventory, save_inventory
+    from polyray.skills.inventory import Provenance, load_inventory, save_inventory
     from polyray.skills.lifting import lift
     from polyray.skills.peft import export_peft, import_peft
     from polyray.skills.skill import Skill, load_skill, save_skill
     from polyray.skills.spec import InventorySpec
-    from polyray.tasks import TasksOptions, load_suite
-    from polyray.training.adaptation import AdaptationOptions, adapt
-    from polyray.training.loop import fit
+    from polyray.tasks import Suite, Task, TasksOptions, TextAnswers, load_suite
+    from polyray.training.adaptation import AdaptationOptions, FewShotData, adapt
+    from polyray.training.data import encoded
+    from polyray.training.evaluation import predictions, score
+    from polyray.training.loop import Training, fit
     from polyray.training.model import Modular, build, load_model
     from polyray.training.optimizers import OptimizerOptions, optimizer
     from polyray.training.recipe import TrainingOptions
@@ -63,24 +67,28 @@ _MODULES = {
     "polyray.modules.prefix": ("PrefixOptions",),
     "polyray.modules.site": ("mixing", "without_skills"),
     "polyray.modules.sparse": ("SparseOptions",),
+    "polyray.objectives": ("EvaluationOptions", "TextOptions"),
     "polyray.routing": ("ROUTERS", "RoutingOptions"),
     "polyray.routing.fixed": ("ExpertRouter", "PrivateRouter", "SharedRouter"),
     "polyray.routing.hard": ("HardRouter",),
     "polyray.routing.hyperformer": ("HyperFormer",),
+    "polyray.routing.options": ("LearnedOptions",),
     "polyray.routing.polytropon": ("PolytroponRouter",),
     "polyray.routing.soft": ("SoftRouter",),
     "polyray.routing.token_moe": ("TokenMoE",),
     "polyray.skills.blending": ("recompute",),
     "polyray.skills.card": ("BackboneCard", "Card"),
     "polyray.skills.delta": ("delta", "fold"),
-    "polyray.skills.inventory": ("load_inventory", "save_inventory"),
+    "polyray.skills.inventory": ("Provenance", "load_inventory", "save_inventory"),
     "polyray.skills.lifting": ("lift",),
     "polyray.skills.peft": ("export_peft", "import_peft"),
     "polyray.skills.skill": ("Skill", "load_skill", "save_skill"),
     "polyray.skills.spec": ("InventorySpec",),
-    "polyray.tasks": ("TasksOptions", "load_suite"),
-    "polyray.training.adaptation": ("AdaptationOptions", "adapt"),
-    "polyray.training.loop": ("fit",),
+    "polyray.tasks": ("Suite", "Task", "TasksOptions", "TextAnswers", "load_suite"),
+    "polyray.training.adaptation": ("AdaptationOptions", "FewShotData", "adapt"),
+    "polyray.training.data": ("encoded",),
+    "polyray.training.evaluation": ("predictions", "score"),
+    "polyray.training.loop": ("Training", "fit"),
     "polyray.training.model": ("Modular", "build", "load_model"),
     "polyray.training.optimizers": ("OptimizerOptions", "optimizer"),
     "polyray.training.recipe": ("TrainingOptions",),
@@ -96,7 +104,9 @@ __all__ = [
     "BottleneckOptions",
     "Card",
     "DenseOptions",
+    "EvaluationOptions",
     "ExpertRouter",
+    "FewShotData",
     "HardRouter",
     "HyperFormer",
     "Ia3Options",
@@ -104,6 +114,7 @@ __all__ = [
     "Inventory",
     "InventorySpec",
     "Layout",
+    "LearnedOptions",
     "LoraOptions",
     "Mix",
     "Modular",
@@ -112,14 +123,20 @@ __all__ = [
     "PolytroponRouter",
     "PrefixOptions",
     "PrivateRouter",
+    "Provenance",
     "RoutingOptions",
     "SharedRouter",
     "Skill",
     "SkillOptions",
     "SoftRouter",
     "SparseOptions",
+    "Suite",
+    "Task",
     "TasksOptions",
+    "TextAnswers",
+    "TextOptions",
     "TokenMoE",
+    "Training",
     "TrainingOptions",
     "__version__",
     "adapt",
@@ -128,6 +145,7 @@ __all__ = [
     "build",
     "delta",
     "detach",
+    "encoded",
     "export_peft",
     "fit",
     "fold",
@@ -140,9 +158,11 @@ __all__ = [
     "load_suite",
     "mixing",
     "optimizer",
+    "predictions",
     "recompute",
     "save_inventory",
     "save_skill",
+    "score",
     "without_skills",
 ]
 
