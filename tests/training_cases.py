@@ -43,15 +43,19 @@ def answers(name: str, n: int = 6) -> tuple[TextAnswers, ...]:
     return tuple(TextAnswers(task=name, input=f"item {i}", outputs=(WORDS[i % 3],)) for i in range(n))
 
 
-def spec(routing: str = "polytropon", options: Mapping[str, Any] | None = None, **modules: Any) -> InventorySpec:
-    """Three LoRA skills of rank 2 in the feed-forward layers; `options` are the router's."""
+def spec(
+    routing: str = "polytropon", options: Mapping[str, Any] | None = None, kind: str = "lora", **modules: Any
+) -> InventorySpec:
+    """Three skills in the feed-forward layers, LoRA of rank 2 unless `kind` says else; `options` are the router's."""
     usual: dict[str, dict[str, Any]] = {
         "polytropon": {"n_skills": 3},
         "expert": {"allocation": {"colour": (0,), "size": (1,)}},
     }
     defaults = {"kind": routing, **usual.get(routing, {}), **(options or {})}
     return InventorySpec(
-        modules=SkillOptions.model_validate({"rank": 2, "sites": ("ffn",), **modules}),
+        modules=SkillOptions.model_validate(
+            {"kind": kind, **({"rank": 2} if kind == "lora" else {}), "sites": ("ffn",), **modules}
+        ),
         routing=RoutingOptions.model_validate(defaults),
     )
 

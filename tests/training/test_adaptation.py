@@ -9,7 +9,7 @@ from training_cases import KNOWN, NEW, SUITE, answers, rows_of, spec, suite_of, 
 from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions
 from polyray.routing import ROUTERS
-from polyray.training.adaptation import METHODS, AdaptationOptions, FewShotData, adapt
+from polyray.training.adaptation import METHODS, AdaptationOptions, FewShotData, adapt, average
 from polyray.training.evaluation import score
 from polyray.training.fewshot import relatives
 from polyray.training.model import Modular
@@ -95,6 +95,21 @@ def test_average_starts_from_the_mean_of_the_skills() -> None:
     adapted = adapt(trained, "average", data(trained), few, EvaluationOptions())
     for name, value in adapted.model.inventory.skill(0).items():
         torch.testing.assert_close(value, torch.stack([skill[name] for skill in skills]).mean(0))
+
+
+def test_sparse_skills_have_a_mean_where_they_change_the_same_entries() -> None:
+    tasks = [SUITE.tasks[name] for name in KNOWN]
+    inventory = tiny_model("tiny-encoder", tasks, spec(kind="sparse", density=0.1)).inventory
+    with pytest.raises(InputError, match="sparse and differ"):
+        average(inventory)
+    first = inventory.skill(0)
+    for index in range(1, inventory.n_skills):
+        inventory.load_skill(index, first | {k: index * x for k, x in first.items() if x.is_floating_point()})
+    mean = average(inventory)
+    assert mean.keys() == first.keys()
+    for name, tensor in first.items():
+        expected = tensor * (1 + 1 + 2) / 3 if tensor.is_floating_point() else tensor
+        torch.testing.assert_close(mean[name], expected)
 
 
 def test_scores_are_kept_by_task_and_metric() -> None:
