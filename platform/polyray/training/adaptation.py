@@ -117,8 +117,7 @@ def adapt(
         for dev, step, state in looks:
             if best is None or dev > best[0]:
                 best = (dev, rate, step, state)
-    if best is None:
-        raise InputError(f"Adaptation needs at least one step, found {options.steps}.")
+    assert best is not None  # there is at least one step, and the score of a first look counts as a rise
     copy.load_state_dict(best[3], strict=False)
     return Adapted(model=copy.eval(), dev=best[0], rate=best[1], step=best[2])
 

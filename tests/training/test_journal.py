@@ -1,0 +1,28 @@
+"""The record of a training, beside what its golden curves and its resume already show."""
+
+import json
+from pathlib import Path
+
+import pytest
+from training_cases import KNOWN, SUITE, spec, tiny_model
+
+from polyray.progress import PROGRESS
+from polyray.runs.run import Run
+from polyray.skills.card import BackboneCard
+from polyray.skills.inventory import Provenance
+from polyray.training.journal import Journal
+from polyray.training.loop import Report
+from polyray.training.worker import Alone
+
+
+def test_the_speed_is_that_of_all_workers_since_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([10.0, 14.0, 20.0])
+    monkeypatch.setattr("polyray.training.journal.time.monotonic", lambda: next(clock))
+    backbone = BackboneCard(name="tiny-encoder", fingerprint="a" * 64)
+    provenance = Provenance(backbone=backbone, suite="toy", tasks=KNOWN, data={}, seed=0)
+    record = Journal(Run(tmp_path), Alone(world=3), provenance, spec())
+    model = tiny_model("tiny-encoder", [SUITE.tasks[name] for name in KNOWN])
+    record.write(Report(step=1, loss=0.5, tokens=120), model)
+    record.write(Report(step=2, loss=0.25, tokens=80), model)
+    lines = [json.loads(line) for line in (tmp_path / PROGRESS).read_text(encoding="utf-8").splitlines()]
+    assert [line["tokens_per_second"] for line in lines] == [3 * 120 / 4, 3 * 200 / 10]
