@@ -3,10 +3,19 @@
 import hashlib
 from dataclasses import replace
 
+import pytest
 from training_cases import answer_task, answers, suite_of
 
+from polyray.errors import InputError
 from polyray.tasks import TextAnswers
-from polyray.training.data import category_allocation, examples_fingerprint, first_examples, mean_score, pooled_examples
+from polyray.training.data import (
+    category_allocation,
+    examples_fingerprint,
+    first_examples,
+    mean_score,
+    partition_tasks,
+    pooled_examples,
+)
 
 
 def test_experts_give_one_skill_to_each_first_word_of_a_category() -> None:
@@ -30,6 +39,13 @@ def test_pooled_examples_are_those_of_all_seeds_and_splits_without_repeats() -> 
     task = replace(answer_task("colour"), seeds=(0, 1), read=read)
     assert pooled_examples(task, ("train", "dev")) == three
     assert first_examples(task, "train", 1, 1) == three[1:2] and first_examples(task, "train", 1, 0) == three[1:]
+
+
+def test_tasks_that_a_partition_lacks_are_asked_for() -> None:
+    suite = replace(suite_of(answer_task("colour")), partition={"train": ("colour",), "test": ()})
+    assert partition_tasks(suite, "train") == ("colour",)
+    with pytest.raises(InputError, match=r"The suite toy has no test tasks\. Choose them with tasks\.partition\."):
+        partition_tasks(suite, "test")
 
 
 def test_the_mean_score_is_of_the_tasks_own_metrics() -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from training_cases import KNOWN, SUITE, spec, tiny_model
 
@@ -10,7 +11,7 @@ from polyray.progress import PROGRESS
 from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
-from polyray.training.journal import Journal
+from polyray.training.journal import Journal, recovery
 from polyray.training.loop import Report
 from polyray.training.worker import Alone
 
@@ -26,3 +27,11 @@ def test_the_speed_is_that_of_all_workers_since_the_start(tmp_path: Path, monkey
     record.write(Report(step=2, loss=0.25, tokens=80), model)
     lines = [json.loads(line) for line in (tmp_path / PROGRESS).read_text(encoding="utf-8").splitlines()]
     assert [line["tokens_per_second"] for line in lines] == [3 * 120 / 4, 3 * 200 / 10]
+
+
+def test_an_allocation_that_was_learned_exactly_is_recovered_whatever_the_order_of_its_skills() -> None:
+    truth = np.array([[1, 0, 1], [1, 0, 0], [0, 1, 0], [0, 1, 1]])
+    learned = np.stack([0.8 * truth[:, order] + 0.1 for order in ([0, 1, 2], [2, 0, 1])])  # [sites, tasks, skills]
+    assert recovery(learned, truth) == {"ami": 1.0, "assignment_accuracy": 1.0}
+    swapped = recovery(1 - learned, truth)
+    assert swapped["assignment_accuracy"] < 1.0
