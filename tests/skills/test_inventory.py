@@ -16,6 +16,7 @@ from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.skills.blending import recompute, same_tensors
 from polyray.skills.card import BackboneCard
+from polyray.skills.form import TaskForm
 from polyray.skills.inventory import CARD, FOLDER, ROUTER, Provenance, load_inventory, save_inventory
 from polyray.skills.lifting import lift
 from polyray.skills.skill import load_skill
@@ -26,6 +27,7 @@ SPEC = InventorySpec(
     modules=SkillOptions(options=LoraOptions(rank=2), sites=("ffn",)),
     routing=RoutingOptions(options=LearnedOptions(n_skills=3)),
 )
+FORMS = {name: TaskForm(prompt=f"[{name}] {{input}}", labels=("good", "bad")) for name in ("cola", "sst2")}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def _provenance(model: Modular, **fields: str) -> Provenance:
     backbone = model.backbone
     identity = {"name": backbone.name, "kind": backbone.kind, "fingerprint": backbone.fingerprint}
     card = BackboneCard(**{**identity, **fields})
-    return Provenance(backbone=card, suite="jsonl", tasks=("cola", "sst2"), data={"cola": "f"}, seed=3)
+    return Provenance(backbone=card, suite="jsonl", tasks=("cola", "sst2"), data={"cola": "f"}, seed=3, forms=FORMS)
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_damage_and_newer_schemas_are_refused(folder: Path) -> None:
     file = folder / FOLDER / CARD
     text = file.read_text()
     file.write_text(json.dumps({**json.loads(text), "schema_version": 9}))
-    with pytest.raises(InputError, match=r"inventory\.json has the schema version 9; .* reads versions up to 1"):
+    with pytest.raises(InputError, match=r"inventory\.json has the schema version 9; .* reads versions up to 2"):
         load_inventory(folder)
     file.write_text(text)
     router = folder / FOLDER / ROUTER
@@ -121,6 +123,7 @@ def test_a_task_s_skill_is_lifted_out_and_is_what_the_model_computes(model: Modu
     assert same_tensors(skill.tensors, model.inventory.blend(mix.weights[:, :, 0]))
     assert same_tensors(recompute(folder.parent / "sst2").tensors, load_skill(folder.parent / "sst2").tensors)
     assert (skill.card.tasks, skill.card.name, skill.card.data) == (("sst2",), "sst2", {})
+    assert skill.card.forms == {"sst2": FORMS["sst2"]} and load_skill(folder / "skill-0").card.forms == {}
     with pytest.raises(InputError, match=r"No task is called 'sst'\. Did you mean 'sst2'\?"):
         lift(load_inventory(folder), "sst", folder.parent / "sst")
     assert not (folder.parent / "sst").exists()

@@ -124,8 +124,8 @@ def _no_tensors_at_all(folder: Path) -> None:
         (_edit(kind=None), r"card\.json: kind: Field required"),
         (_edit(backbone={"name": "t5"}), r"card\.json: backbone\.fingerprint: Field required"),
         (_edit(seed="many"), r"card\.json: seed: .*integer"),
-        (_edit(schema_version=SCHEMA + 1), r"card\.json has the schema version 2; this Polyray .* up to 1"),
-        (_edit(schema_version=SCHEMA + 1, of_tomorrow=1), r"has the schema version 2"),
+        (_edit(schema_version=SCHEMA + 1), r"card\.json has the schema version 3; this Polyray .* up to 2"),
+        (_edit(schema_version=SCHEMA + 1, of_tomorrow=1), r"has the schema version 3"),
     ],
 )
 def test_damage_is_told_with_its_file_and_field(damage: Callable[[Path], None], message: str, tmp_path: Path) -> None:

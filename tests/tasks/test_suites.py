@@ -13,6 +13,7 @@ import pytest
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
+from polyray.skills.form import TextOptions
 from polyray.tasks import SPLITS, TASKS, RawText, Suite, TaggedWords, TasksOptions, TextAnswers, load_suite, read_all
 
 ROWS = {"train": [("fine film", "good"), ("dull film", "bad")], "dev": [("so-so", "bad")], "test": [("lovely", "good")]}
@@ -104,6 +105,17 @@ def test_the_right_answers_score_one(suite: Suite) -> None:
         examples = task.examples("train")
         scores = task.score([GOLD[type(example)](example) for example in examples], examples)
         assert next(iter(scores)) == task.metric and scores[task.metric] == pytest.approx(1)
+
+
+def test_a_form_says_how_inputs_were_made_and_what_may_be_answered(suite: Suite) -> None:
+    raw = {"input": ROWS["train"][0][0]}  # as it stands in the files of the tasks called mood
+    for name, task in suite.tasks.items():
+        form = task.form(TextOptions(max_input=7))
+        assert (form.objective, form.metric, form.labels) == (task.objective, task.metric, task.labels or ())
+        assert form.text.max_input == 7
+        example = task.examples("train")[0]
+        if isinstance(example, TextAnswers) and name == "mood":
+            assert form.prompt.format(**raw) == example.input == "[mood] fine film"
 
 
 def test_a_partition_names_tasks_of_the_suite(suite: Suite) -> None:

@@ -5,17 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from polyray.config import Section
-
-
-class TextOptions(Section):
-    """Lengths of texts."""
-
-    max_input: int = Field(512, ge=1)
-    """Tokens of an input at most; the backbone's own limit holds too."""
-    max_output: int = Field(64, ge=1)
-    """Tokens of an answer at most, in training and in generation."""
-    too_long: Literal["error", "truncate"] = "error"
-    """What to do with a longer text: stop before training and count them, or cut them and report how many."""
+from polyray.skills.form import TextOptions
 
 
 class EvaluationOptions(Section):
@@ -33,3 +23,6 @@ class EvaluationOptions(Section):
     """Examples at once."""
     max_examples: int = Field(0, ge=0)
     """Test examples of a task at most, the first ones; 0: all."""
+
+
+__all__ = ["EvaluationOptions", "TextOptions"]

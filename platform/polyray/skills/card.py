@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyray import __version__
 from polyray.errors import InputError
+from polyray.skills.form import TaskForm
 
 CARD = "card.json"
-SCHEMA = 1  # version of the layout of skill and inventory folders
+SCHEMA = 2  # version of the layout of skill and inventory folders; 1 had neither forms nor trained_backbone
 
 AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
@@ -50,6 +51,15 @@ class Parent(Ancestor):
     weights: tuple[tuple[float, ...], ...]
 
 
+class TrainedBackbone(BaseModel):
+    """A file with the backbone's tensors as training left them, as seen from the folder of a skill on that backbone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    sha256: str
+
+
 class Card(BaseModel):
     """Name, kind, backbone, sites, provenance and sums of a skill."""
 
@@ -65,6 +75,8 @@ class Card(BaseModel):
     seed: int = 0
     parents: tuple[Parent, ...] = ()  # the skill is their weighted sum
     started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
+    forms: dict[str, TaskForm] = Field(default_factory=dict)  # of its tasks, where it is the one skill that they use
+    trained_backbone: TrainedBackbone | None = None  # of such a skill, where the backbone was trained with it
     metrics: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, str] = Field(default_factory=dict)  # fingerprints of the examples that it was trained on, by task
     polyray: str = __version__

@@ -1,12 +1,13 @@
 """An inventory on disk: a library of its skills, and beside them the router and a trained backbone."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -14,7 +15,18 @@ from polyray import __version__
 from polyray.files import writing
 from polyray.modules.attach import Inventory
 from polyray.routing import Router
-from polyray.skills.card import SCHEMA, Ancestor, BackboneCard, Card, Parent, check_sums, read_card, sha256
+from polyray.skills.card import (
+    SCHEMA,
+    Ancestor,
+    BackboneCard,
+    Card,
+    Parent,
+    TrainedBackbone,
+    check_sums,
+    read_card,
+    sha256,
+)
+from polyray.skills.form import TaskForm
 from polyray.skills.skill import HEADS, Skill, load_skill, save_skill, storable
 from polyray.skills.spec import InventorySpec
 
@@ -23,7 +35,7 @@ FOLDER, CARD, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetens
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Origin of the skills of an inventory: backbone, tasks, fingerprints of the tasks' examples, seed."""
+    """Origin of the skills of an inventory: backbone, tasks, their forms, fingerprints of their examples, seed."""
 
     backbone: BackboneCard
     suite: str
@@ -31,10 +43,12 @@ class Provenance:
     data: Mapping[str, str]
     seed: int
     started_from: tuple[Ancestor, ...] = ()
+    forms: Mapping[str, TaskForm] = field(default_factory=dict)
+    trained_backbone: TrainedBackbone | None = None
 
 
 class InventoryCard(BaseModel):
-    """inventory.json: spec, tasks, skills and backbone of an inventory, and the sums of its files."""
+    """inventory.json: spec, tasks and their forms, skills and backbone of an inventory, and the sums of its files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +56,7 @@ class InventoryCard(BaseModel):
     spec: InventorySpec
     suite: str
     tasks: tuple[str, ...]
+    forms: dict[str, TaskForm] = Field(default_factory=dict)
     skills: tuple[str, ...]
     backbone: BackboneCard
     polyray: str = __version__
@@ -86,16 +101,17 @@ def save_inventory(
     """Write every skill as `folder`/skill-N and the router as `folder`/inventory, each whole or not at all."""
     inventory, router = model.inventory, model.router
     names = [f"skill-{index}" for index in range(inventory.n_skills)]
+    shared = replace(provenance, forms={})  # no task uses one of them alone: the inventory has the forms
     for index, name in enumerate(names):
-        save_skill(new_skill(name, model, inventory.skill(index), provenance, metrics), folder / name)
+        save_skill(new_skill(name, model, inventory.skill(index), shared, metrics), folder / name)
     with writing(folder / FOLDER) as temporary:
         save_file({name: storable(x).clone() for name, x in router.state_dict().items()}, temporary / ROUTER)
         backbone = model.backbone_state()
         if backbone:
             save_file({name: storable(x).clone() for name, x in backbone.items()}, temporary / BACKBONE)
         card = InventoryCard(
-            spec=spec, suite=provenance.suite, tasks=router.tasks.names, skills=tuple(names),
-            backbone=provenance.backbone,
+            spec=spec, suite=provenance.suite, tasks=router.tasks.names, forms=dict(provenance.forms),
+            skills=tuple(names), backbone=provenance.backbone,
             sha256={path.name: sha256(path) for path in sorted(temporary.iterdir())},
         )  # fmt: skip
         (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -115,7 +131,7 @@ def new_skill(
         name=name, kind=inventory.kind, backbone=provenance.backbone, sites=inventory.sites,
         options=inventory.options.model_dump(mode="json"), tasks=provenance.tasks, seed=provenance.seed,
         parents=tuple(parents), started_from=provenance.started_from, metrics=dict(metrics),
-        data=dict(provenance.data),
+        data=dict(provenance.data), forms=dict(provenance.forms), trained_backbone=provenance.trained_backbone,
     )  # fmt: skip
     heads = {f"{HEADS}{key}": tensor for key, tensor in model.heads_state().items()}
     return Skill(card=card, tensors={**modules, **heads})
@@ -137,6 +153,14 @@ class InventoryFolder:
     def skill_folders(self) -> list[Path]:
         """The folders of the skills, in the order of the router's columns."""
         return [self.path / name for name in self.card.skills]
+
+    def trained_backbone(self, seen_from: Path) -> TrainedBackbone | None:
+        """The file with the trained backbone as seen from the folder `seen_from`; None where it was not trained."""
+        if BACKBONE not in self.card.sha256:
+            return None
+        file = self.path / FOLDER / BACKBONE
+        path = os.path.relpath(file.resolve(), seen_from.resolve())
+        return TrainedBackbone(path=path, sha256=self.card.sha256[BACKBONE])
 
     def router_state(self) -> dict[str, Tensor]:
         """The router's tensors."""

@@ -16,7 +16,16 @@ from polyray.tasks.crossfit_metrics import CROSSFIT_METRICS
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import arranged, partition_path
-from polyray.tasks.reading import Card, Row, checked_example, data_folder, parsed_card, read_json, read_lines
+from polyray.tasks.reading import (
+    Card,
+    Row,
+    checked_example,
+    data_folder,
+    parsed_card,
+    prompt_of,
+    read_json,
+    read_lines,
+)
 from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
 CLASSIFICATION_METRICS = ("ACC", "Classification-F1", "Matthew-Correlation")
@@ -88,6 +97,8 @@ def _task(parent: Path, cards: Mapping[str, Card], prompt_name: bool, name: str)
         seeds=folder.seeds,
         read=Cached(read),
         has_choices=has_choices,
+        prompt=prompt_of(name, prompt_name),
+        inline_choices=has_choices,
     )
 
 

@@ -14,7 +14,7 @@ from polyray.lookup import lookup
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import HubDataset, HubOptions
 from polyray.tasks.partition import arranged, partition_path
-from polyray.tasks.reading import Card, Row, checked_example
+from polyray.tasks.reading import Card, Row, checked_example, prompt_of
 from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
 _FORMATTER = Formatter()
@@ -47,7 +47,10 @@ def _task(sources: Mapping[str, HubDataset], prompt_name: bool, name: str) -> Ta
     metric = source.metric or ("ACC" if labels else "EM")
     card = Card(category=source.category, metric=metric, labels=labels)
     read = Cached(partial(_examples, source, card, prompt_name, name))
-    return Task(name=name, category=source.category, metric=metric, labels=labels, seeds=(0,), read=read)
+    return Task(
+        name=name, category=source.category, metric=metric, labels=labels, seeds=(0,), read=read,
+        prompt=prompt_of(name, prompt_name, source.input),
+    )  # fmt: skip
 
 
 def _loaded(source: HubDataset, split: str, name: str) -> datasets.Dataset:

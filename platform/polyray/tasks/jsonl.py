@@ -24,6 +24,7 @@ from polyray.tasks.reading import (
     data_folder,
     parsed_card,
     parsed_object,
+    prompt_of,
     read_json,
     read_lines,
 )
@@ -85,6 +86,7 @@ def _task(paths: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: boo
         seeds=(0,),
         read=partial(_kept, examples, paths[name]),
         has_choices=has_choices,
+        prompt=prompt_of(name, prompt_name),
     )
 
 

@@ -138,5 +138,15 @@ def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> Te
         raise InputError(f"{row.where}: the output {row.outputs[0]!r} is not among the choices {list(row.choices)!r}.")
     if card.metric == "Pearson-Correlation" and number(row.outputs[0]) is None:
         raise InputError(f"{row.where}: {card.metric} needs a number as output, found {row.outputs[0]!r}.")
-    prompt = f"[{task}] {row.input}" if prompt_name else row.input
+    prompt = beginning(task, prompt_name) + row.input
     return TextAnswers(task=task, input=prompt, outputs=row.outputs, choices=row.choices)
+
+
+def beginning(task: str, prompt_name: bool) -> str:
+    """What stands before each input of `task`: "[TASK] ", or nothing."""
+    return f"[{task}] " if prompt_name else ""
+
+
+def prompt_of(task: str, prompt_name: bool, template: str = "{input}") -> str:
+    """The format string that `checked_example` fills: `beginning`, its braces doubled, and the suite's `template`."""
+    return beginning(task, prompt_name).replace("{", "{{").replace("}", "}}") + template

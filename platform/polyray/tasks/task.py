@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
+from polyray.skills.form import TaskForm, TextOptions
 
 SPLITS = ("train", "dev", "test")
 Read = Callable[[str, int], tuple[Any, ...]]  # (split, seed) -> the task's examples, all of one kind
@@ -24,6 +25,8 @@ class Task:
     read: Read
     has_choices: bool = False  # every example brings its own choices
     objective: str = "answers"  # a key of polyray.objectives.OBJECTIVES
+    prompt: str = "{input}"  # what the network reads, a format string over the fields of an input
+    inline_choices: bool = False  # an example's own choices stand inside its input
 
     def __post_init__(self) -> None:
         lookup(METRICS, self.metric, "metric")
@@ -32,6 +35,14 @@ class Task:
     def rankable(self) -> bool:
         """Whether every example has a closed set of answers to rank: the task's labels or its own choices."""
         return self.labels is not None or self.has_choices
+
+    def form(self, text: TextOptions) -> TaskForm:
+        """How the task is put to a network, as skills keep it; `text`: the lengths in training."""
+        choices: Literal["labels", "own", "inline"] = "own" if self.has_choices else "labels"
+        return TaskForm(
+            objective=self.objective, metric=self.metric, prompt=self.prompt, labels=self.labels or (),
+            choices="inline" if self.inline_choices else choices, text=text,
+        )  # fmt: skip
 
     def examples(self, split: str, seed: int | None = None) -> tuple[Any, ...]:
         """The examples of `split` in the few-shot sample `seed` (None: the first one).

@@ -114,6 +114,7 @@ def save_adapted(
         backbone=trained.card.backbone, suite=piece.recipe.suite, tasks=(task.name,),
         data={task.name: examples_fingerprint(task.examples("train", piece.seed))}, seed=piece.recipe.adapt.seed,
         started_from=() if fresh else tuple(ancestor(path, folder) for path in trained.skill_folders),
+        forms={task.name: task.form(piece.recipe.text)}, trained_backbone=trained.trained_backbone(folder),
     )  # fmt: skip
     skill = new_skill(piece.name, model, model.inventory.blend(weights), provenance, metrics, parents)
     save_skill(skill, folder)

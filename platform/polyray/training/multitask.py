@@ -64,7 +64,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     training = Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
     provenance = Provenance(
         backbone=backbone_card(backbone), suite=suite.name, tasks=tasks, data=data.fingerprints,
-        seed=recipe.training.seed,
+        seed=recipe.training.seed, forms={task: suite.tasks[task].form(recipe.text) for task in tasks},
     )  # fmt: skip
     journal = Journal(run, worker, provenance, spec)
     journal.restore(training, data.sampler)

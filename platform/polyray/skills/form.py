@@ -1,0 +1,36 @@
+"""Forms of tasks: how the inputs of a task are put to a network, kept beside the skills that learned it."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from polyray.config import Section
+
+
+class TextOptions(Section):
+    """Lengths of texts."""
+
+    max_input: int = Field(512, ge=1)
+    """Tokens of an input at most; the backbone's own limit holds too."""
+    max_output: int = Field(64, ge=1)
+    """Tokens of an answer at most, in training and in generation."""
+    too_long: Literal["error", "truncate"] = "error"
+    """What to do with a longer text: stop before training and count them, or cut them and report how many."""
+
+
+class TaskForm(Section):
+    """How the inputs of a task are put to a network, and its possible answers: enough to predict without the data."""
+
+    objective: str = "answers"
+    """How the task is put to the network: see `polyray list objectives`."""
+    metric: str = "EM"
+    """What scores its predictions: see `polyray list metrics`."""
+    prompt: str = "{input}"
+    """What the network reads, with the fields of an input in braces: "[colour] {input}"."""
+    labels: tuple[str, ...] = ()
+    """Closed set of answers or tags; empty: there is none."""
+    choices: Literal["labels", "own", "inline"] = "labels"
+    """Where the answers to choose among stand: the labels, the field `choices` of an input, or "(A) red (B) green"
+    inside it."""
+    text: TextOptions = TextOptions()
+    """Lengths of texts, as in training."""
