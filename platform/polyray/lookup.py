@@ -20,9 +20,35 @@ def lookup(table: Mapping[str, Entry], name: str, noun: str) -> Entry:
     raise InputError(f"No {noun} is called {name!r}. {suggestion(name, table)}")
 
 
+def nearest(name: str, entries: Iterable[str]) -> str:
+    """The one of `entries` that `name` is likeliest a slip for; empty: none is near."""
+    near = get_close_matches(name, sorted(entries), n=1, cutoff=0.5)
+    return near[0] if near else ""
+
+
 def suggestion(name: str, entries: Iterable[str]) -> str:
     """One line that helps with an unknown `name`: the nearest of the table's `entries`, then all (at most 20)."""
     names = sorted(entries)
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    near = nearest(name, names)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
-    return (f"Did you mean {near[0]!r}? " if near else "") + (f"Known: {listed}." if names else "None is known.")
+    return (f"Did you mean {near!r}? " if near else "") + (f"Known: {listed}." if names else "None is known.")
+
+
+def all_known(names: Iterable[str], entries: Iterable[str], noun: str) -> None:
+    """Refuse a list of names that is empty, has one twice, or has one that is not among `entries`.
+
+    Args:
+        noun: the word for an entry in the error ("split").
+
+    Raises:
+        ValueError: that is so; the message gives the nearest name and all names.
+    """
+    table, seen = list(entries), list(names)
+    if not seen:
+        raise ValueError(f"expected at least one {noun}. {suggestion('', table)}")
+    unknown = next((name for name in seen if name not in table), None)
+    if unknown is not None:
+        raise ValueError(f"No {noun} is called {unknown!r}. {suggestion(unknown, table)}")
+    if len(set(seen)) < len(seen):
+        twice = next(name for name in seen if seen.count(name) > 1)
+        raise ValueError(f"the {noun} {twice!r} is named twice")

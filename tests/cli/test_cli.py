@@ -84,7 +84,7 @@ def test_a_finished_run_gives_its_json_again(capsys: pytest.CaptureFixture[str])
         (("run", "counting", "step=4"), "No field is called 'step' (command line, 'step=4'). Did you mean 'steps'?"),
         (("run", "counting", "steps=many"), "steps = 'many'"),
         (("run", "counting", "steps"), "section.key=value"),
-        (("run", "counting", "--config", "none.yaml"), "Cannot read the config none.yaml"),
+        (("run", "counting", "--config", "none.yaml"), "Cannot read none.yaml"),
         (("run", "counting", "--ot", "here"), "No such option: --ot"),
         (("run",), "Missing argument"),
         (("list", "job"), "No table is called 'job'. Did you mean 'jobs'?"),

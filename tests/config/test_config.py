@@ -132,7 +132,7 @@ def test_an_override_inside_a_value_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a\n", ":1 must hold `field: value` pairs"), ("a: [\n", "is not valid YAML"), ("7", "found int")],
+    [("- a\n", ":1 must hold `field: value` pairs"), ("a: [\n", "is not valid YAML"), ("7", "found a single value")],
 )
 def test_a_file_that_holds_no_fields_is_refused(file: Path, text: str, message: str) -> None:
     file.write_text(text)
@@ -140,7 +140,7 @@ def test_a_file_that_holds_no_fields_is_refused(file: Path, text: str, message: 
 
 
 def test_a_file_that_is_not_there_is_refused(file: Path) -> None:
-    assert f"Cannot read the config {file}" in refusal(file)
+    assert f"Cannot read {file}" in refusal(file)
 
 
 def test_an_empty_file_is_the_default_config(file: Path) -> None:

@@ -1,16 +1,17 @@
 """From defaults, a YAML file, overrides and a sweep's trial to one validated config."""
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from polyray.config.describing import field_names
+from polyray.config.explaining import explain
+from polyray.config.overrides import parse_override
 from polyray.config.section import Choice, Section, sections, unread_fields
 from polyray.errors import InputError
+from polyray.formats import Plain, read_yaml
 
 AConfig = TypeVar("AConfig", bound=Section)
 
@@ -31,10 +32,8 @@ def load_config(
     values, lines = _read_yaml(file) if file is not None else ({}, {})
     origins = {name: f"{file}:{line}" for name, line in lines.items()}
     for override in overrides:
-        name, equals, text = override.partition("=")
-        if not equals or not name:
-            raise InputError(f"Cannot read {override!r}: an override is written section.key=value.")
-        _put(values, name, _scalar(text, override))
+        name, value = parse_override(kind, override)
+        _put(values, name, value)
         origins[name] = f"command line, {override!r}"
     for name, value in (trial or {}).items():
         _put(values, name, value)
@@ -42,7 +41,7 @@ def load_config(
     try:
         config = kind.model_validate(_on_defaults(kind, _job_defaults(kind), values))
     except ValidationError as error:
-        raise InputError(_explain(error, kind, origins, values)) from None
+        raise InputError(explain(error, kind, origins, values)) from None
     _refuse_unread(config, origins)
     return config
 
@@ -99,12 +98,16 @@ def _chosen_options(
 
 def _is_default(choice: type[Choice], name: str, value: Any, defaults: Mapping[str, Any]) -> bool:
     """Whether some entry of the choice has an option called `name` whose default is `value`."""
-    usual = [
-        entry.Options().model_dump(mode="json")[name]
-        for entry in choice.table.values()
-        if name in entry.Options.model_fields
-    ]
-    return bool(usual) and value in [*usual, defaults.get(name, usual[0])]
+    for entry in choice.table.values():
+        if name in entry.Options.model_fields:
+            usual = entry.Options().model_dump(mode="json")[name]
+            try:
+                written = entry.Options.model_validate({name: value}).model_dump(mode="json")[name]
+            except ValidationError:
+                continue
+            if written in (usual, defaults.get(name, usual)):
+                return True
+    return False
 
 
 def _refuse_unread(config: Section, origins: Mapping[str, str]) -> None:
@@ -125,43 +128,13 @@ def _value_at(config: Section, name: str) -> Any:
 
 
 def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, int]]:
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Cannot read the config {file}: {error}") from None
-    try:
-        values = yaml.safe_load(text)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise InputError(f"{file} is not valid YAML: {error}") from None
-    if values is None:
+    document = read_yaml(file)
+    if document.content is None or (isinstance(document.content, Plain) and not document.content):
         return {}, {}
-    if not isinstance(values, dict) or not isinstance(node, yaml.MappingNode):
-        raise InputError(f"{file}:1 must hold `field: value` pairs, found {type(values).__name__}.")
-    return values, dict(_lines(node, ""))
-
-
-def _lines(node: yaml.MappingNode, prefix: str) -> list[tuple[str, int]]:
-    names: list[tuple[str, int]] = []
-    for key, value in node.value:
-        name = f"{prefix}{key.value}"
-        names.append((name, key.start_mark.line + 1))
-        if isinstance(value, yaml.MappingNode):
-            names += _lines(value, f"{name}.")
-    return names
-
-
-def _scalar(text: str, override: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"Cannot read the value in {override!r}: it is not valid YAML.") from None
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3 as a word, everybody else as a number
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    if not isinstance(document.content, dict):
+        noun = "a list" if isinstance(document.content, list) else "a single value"
+        raise InputError(f"{file}:1 must hold `field: value` pairs, found {noun}.")
+    return document.content, document.lines
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
@@ -172,51 +145,3 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
             raise InputError(f"Cannot set {name!r}: {section!r} is already a value, not a section.")
         values = inner
     values[last] = value
-
-
-def _explain(error: ValidationError, kind: type[Section], origins: Mapping[str, str], values: Mapping[str, Any]) -> str:
-    messages = []
-    for problem in error.errors():
-        name = ".".join(str(step) for step in problem["loc"] if step != "options")
-        at = next((origins[key] for key in (name, *_parents(name)) if key in origins), "default")
-        if problem["type"] == "extra_forbidden":
-            messages.append(_unknown_field(name, at, kind, values))
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            messages.append(f"{name} = {problem['input']!r} ({at}): {message}")
-    return "\n".join(messages)
-
-
-def _unknown_field(name: str, at: str, kind: type[Section], values: Mapping[str, Any]) -> str:
-    section, _, field = name.rpartition(".")
-    choice = dict(sections(kind)).get(section)
-    if choice is not None and issubclass(choice, Choice):
-        owners = [entry for entry, value in choice.table.items() if field in value.Options.model_fields]
-        if owners:
-            selector = kind.selectors.get(section, f"{section}.kind")
-            default = kind.model_fields[section].default
-            chosen = _chosen(values, selector) or (
-                default.kind if isinstance(default, Choice) else choice.default_kind()
-            )
-            return (
-                f"{name} ({at}) is not read with {selector}={chosen}; {', '.join(owners)} "
-                f"{'reads' if len(owners) == 1 else 'read'} it. Leave it out, or choose another {selector}."
-            )
-    names = field_names(kind)
-    if name in names:  # of a section inside a choice
-        return f"{name} ({at}) is not read here."
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}."
-    return f"No field is called {name!r} ({at}). {hint}"
-
-
-def _chosen(values: Mapping[str, Any], selector: str) -> str:
-    inner: Any = values
-    for step in selector.split("."):
-        inner = inner.get(step) if isinstance(inner, Mapping) else None
-    return str(inner or "")
-
-
-def _parents(name: str) -> list[str]:
-    steps = name.split(".")
-    return [".".join(steps[:i]) for i in range(len(steps) - 1, 0, -1)]

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from polyray.config.values import read_as
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -26,9 +27,18 @@ class Section(BaseModel):
     that is not the choice's own `kind` (`suite` chooses what `tasks` holds).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
     selectors: ClassVar[Mapping[str, str]] = {}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read an unquoted scalar as a text or a number, as the field wants it; a boolean is no number."""
+        assert info.field_name is not None  # a validator of fields has one
+        return read_as(value, cls.model_fields[info.field_name].annotation)
 
     def unread(self) -> Mapping[str, str]:
         """Names of fields, or of whole sections, that are not read as things are, each with the reason.

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.formats import read_document, read_yaml
 from polyray.runs.job import Result
 from polyray.runs.result import Status, read_result, write_result
 
@@ -156,9 +155,9 @@ def job_of(out: Path) -> str:
         InputError: the folder holds no run.
     """
     try:
-        first, _, _ = (out / CONFIG).read_text(encoding="utf-8").partition("\n")
-    except OSError as error:
-        raise InputError(f"{out} holds no run: cannot read its {CONFIG}: {error}") from None
+        first, _, _ = read_document(out / CONFIG).partition("\n")
+    except InputError as error:
+        raise InputError(f"{out} holds no run: {error}") from None
     if not first.startswith(JOB_LINE):
         raise InputError(f"{out / CONFIG} does not begin with {JOB_LINE.strip()!r} and a job's name.")
     return first.removeprefix(JOB_LINE).strip()
@@ -171,9 +170,11 @@ def read_config(out: Path) -> dict[str, Any]:
         InputError: the folder holds no run.
     """
     try:
-        values: dict[str, Any] = yaml.safe_load((out / CONFIG).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise InputError(f"{out} holds no run: cannot read its {CONFIG}: {error}") from None
+        values = read_yaml(out / CONFIG).resolved() or {}
+    except InputError as error:
+        raise InputError(f"{out} holds no run: {error}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{out / CONFIG} must hold `field: value` pairs.")
     return values
 
 

@@ -1,0 +1,21 @@
+"""Files that people write, read strictly: as they are written, or refused with the line that is wrong."""
+
+from polyray.formats.json_text import parse_json_object, read_json_object
+from polyray.formats.text import is_file, is_folder, opened, read_document, read_lines, user_path
+from polyray.formats.yaml_text import Plain, Typed, YamlDocument, parse_yaml, read_yaml
+
+__all__ = [
+    "Plain",
+    "Typed",
+    "YamlDocument",
+    "is_file",
+    "is_folder",
+    "opened",
+    "parse_json_object",
+    "parse_yaml",
+    "read_document",
+    "read_json_object",
+    "read_lines",
+    "read_yaml",
+    "user_path",
+]

@@ -1,0 +1,114 @@
+"""Text files: regular files only, UTF-8, read in pieces that are bounded."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from polyray.errors import InputError
+
+MEBI = 2**20
+LONGEST_LINE = 16 * MEBI  # bytes
+LARGEST_DOCUMENT = 64 * MEBI  # bytes of a file that is read as a whole
+BOM = "\ufeff"
+
+
+def user_path(text: str) -> Path:
+    """The path that a user wrote, a leading ~ replaced by the home folder where there is one."""
+    return Path(os.path.expanduser(text))  # pathlib's own raises RuntimeError for an unknown user
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder; a name that no file system takes is none."""
+    return os.path.isdir(path)  # pathlib's own raises OSError for a name that is too long
+
+
+def is_file(path: Path) -> bool:
+    """Whether `path` is a regular file; a name that no file system takes is none."""
+    return os.path.isfile(path)  # as above
+
+
+@contextmanager
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """The bytes of a regular file; a pipe or a device is refused without waiting for it.
+
+    Raises:
+        InputError: there is no such file, it is not a regular file, or it cannot be read.
+    """
+    try:
+        with open(file, "rb", opener=_open_regular) as stream:
+            yield stream
+    except OSError as error:
+        raise InputError(f"Cannot read {file}: {error.strerror}.") from None
+    except ValueError as error:  # a null character in the name
+        raise InputError(f"Cannot read {str(file)!r}: {error}.") from None
+
+
+def _open_regular(file: str, flags: int) -> int:
+    """Opener for `open`: without O_NONBLOCK a pipe would wait for its other end."""
+    descriptor = os.open(file, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise InputError(f"Cannot read {file}: it is {_kind(mode)}; expected a regular file.")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def read_lines(file: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text without their ends; Windows line ends and a byte order mark are dropped too.
+
+    Raises:
+        InputError: the file cannot be read, is empty, or has a line that is no UTF-8 text, longer than 16 MiB, or
+            in two by a carriage return; the message names the line.
+    """
+    empty = True
+    with opened(file) as stream:
+        for number, content in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
+            if len(content) > LONGEST_LINE:
+                raise InputError(f"{file}:{number}: the line is longer than {LONGEST_LINE // MEBI} MiB.")
+            text = _decoded(content.removesuffix(b"\n"), file, number)
+            line = (text.removeprefix(BOM) if number == 1 else text).removesuffix("\r")
+            if "\r" in line:
+                raise InputError(f"{file}:{number}: a carriage return inside the line. Save with line ends of Unix.")
+            empty = empty and not line.strip()
+            yield line
+    if empty:
+        raise InputError(f"{file} is empty; expected one example a line.")
+
+
+def read_document(file: Path, limit: int = LARGEST_DOCUMENT) -> str:
+    """The whole UTF-8 text in `file`, without a byte order mark.
+
+    Args:
+        limit: bytes at most.
+
+    Raises:
+        InputError: the file cannot be read, is larger than `limit`, or is no UTF-8 text; the message names the line.
+    """
+    with opened(file) as stream:
+        content = stream.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(f"{file} is larger than {limit // MEBI} MiB; it cannot be what is expected here.")
+    return _decoded(content, file, 1).removeprefix(BOM)
+
+
+def _decoded(content: bytes, file: Path, first_line: int) -> str:
+    """`content` as UTF-8; it begins at `first_line` of `file`."""
+    null = content.find(b"\0")
+    if null >= 0:
+        line = first_line + content.count(b"\n", 0, null)
+        raise InputError(f"{file}:{line}: a null byte, which no text holds. Save the file as UTF-8.")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = first_line + content.count(b"\n", 0, error.start)
+        raise InputError(
+            f"{file}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8. Save the file as UTF-8."
+        ) from None
