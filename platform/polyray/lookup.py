@@ -17,13 +17,14 @@ def lookup(table: Mapping[str, Entry], name: str, noun: str) -> Entry:
     """
     if name in table:
         return table[name]
-    raise InputError(f"No {noun} is called {name!r}. {suggestion(name, table)}")
+    raise InputError(f"No {noun} is called {name!r:.80}. {suggestion(name, table)}")
 
 
 def nearest(name: str, entries: Iterable[str]) -> str:
     """The one of `entries` that `name` is likeliest a slip for; empty: none is near."""
-    near = get_close_matches(name, sorted(entries), n=1, cutoff=0.5)
-    return near[0] if near else ""
+    by_letters = {entry.casefold(): entry for entry in sorted(entries, reverse=True)}
+    near = get_close_matches(name[:100].casefold(), by_letters, n=1, cutoff=0.5)
+    return by_letters[near[0]] if near else ""
 
 
 def suggestion(name: str, entries: Iterable[str]) -> str:
@@ -48,7 +49,7 @@ def all_known(names: Iterable[str], entries: Iterable[str], noun: str) -> None:
         raise ValueError(f"expected at least one {noun}. {suggestion('', table)}")
     unknown = next((name for name in seen if name not in table), None)
     if unknown is not None:
-        raise ValueError(f"No {noun} is called {unknown!r}. {suggestion(unknown, table)}")
+        raise ValueError(f"No {noun} is called {unknown!r:.80}. {suggestion(unknown, table)}")
     if len(set(seen)) < len(seen):
         twice = next(name for name in seen if seen.count(name) > 1)
         raise ValueError(f"the {noun} {twice!r} is named twice")

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from polyray.config.describing import field_names
 from polyray.config.section import Choice, Section, sections
@@ -44,15 +43,15 @@ def explain(error: ValidationError, kind: type[Section], origins: Mapping[str, s
     return "\n".join(dict.fromkeys(messages))
 
 
-def reason(problem: ErrorDetails) -> str:
-    """What is wrong with a value, in a user's words."""
+def reason(problem: Mapping[str, Any]) -> str:
+    """The fault of a value in words of the config; problem: one of pydantic's `errors()`."""
     if problem["type"] == "literal_error":
         options = [text.strip("'") for text in str(problem.get("ctx", {}).get("expected", "")).split(", ")]
         options = [name for text in options for name in text.split("' or '")]
         return f"expected one of these. {suggestion(str(problem['input']), options)}"
     expected = EXPECTED.get(problem["type"])
     if expected is None:
-        return problem["msg"].removeprefix("Value error, ")
+        return str(problem["msg"]).removeprefix("Value error, ")
     return expected.format(input=problem["input"] if isinstance(problem["input"], str) else "a, b")
 
 

@@ -11,6 +11,8 @@ from polyray.errors import InputError
 from polyray.formats.text import read_document
 
 DEEPEST = 100  # levels of nesting
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:\n]')
 _HALF_CHARACTER = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}|\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 
@@ -80,7 +82,7 @@ def parse_json_object(text: str, source: Path | str, first_line: int = 1) -> dic
     if _HALF_CHARACTER.search(text):
         _refuse_half_characters(text, source, first_line)
     if text.count("[") + text.count("{") > DEEPEST:
-        _refuse_deep(text, source, first_line)
+        _refuse_deep(text, where)
     return value
 
 
@@ -128,9 +130,9 @@ def _refuse_half_characters(text: str, source: Path | str, first_line: int) -> N
                 ) from None
 
 
-def _refuse_deep(text: str, source: Path | str, first_line: int) -> None:
-    depth = 0
-    for token, line in _tokens(text, first_line):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token, 0)
-        if depth > DEEPEST:
-            raise InputError(f"{source}:{line}: the JSON is nested too deeply (more than {DEEPEST} levels).")
+def _refuse_deep(text: str, where: str) -> None:
+    brackets = _NO_BRACKETS.sub("", _STRING.sub("", text))
+    for _ in range(DEEPEST):  # each round takes the innermost level away, as fast as C
+        brackets = brackets.replace("[]", "").replace("{}", "")
+    if brackets:
+        raise InputError(f"{where}: the JSON is nested too deeply (more than {DEEPEST} levels).")

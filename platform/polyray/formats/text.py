@@ -10,8 +10,8 @@ from typing import BinaryIO
 from polyray.errors import InputError
 
 MEBI = 2**20
-LONGEST_LINE = 16 * MEBI  # bytes
-LARGEST_DOCUMENT = 64 * MEBI  # bytes of a file that is read as a whole
+LONGEST_LINE = 4 * MEBI  # bytes
+LARGEST_DOCUMENT = 8 * MEBI  # bytes of a file that is read as a whole
 BOM = "\ufeff"
 
 
@@ -28,6 +28,29 @@ def is_folder(path: Path) -> bool:
 def is_file(path: Path) -> bool:
     """Whether `path` is a regular file; a name that no file system takes is none."""
     return os.path.isfile(path)  # as above
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at `path`: also a folder or a pipe, which reading it as a file will refuse."""
+    return os.path.lexists(path)
+
+
+def entries(folder: Path) -> list[Path]:
+    """What stands in `folder`, in the order of the names; hidden files and folders (.git, .DS_Store) are left out.
+
+    Raises:
+        InputError: the folder cannot be read, or a name is not UTF-8.
+    """
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise InputError(f"Cannot read the folder {folder}: {error.strerror}.") from None
+    for name in names:
+        try:
+            name.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(f"{folder} holds the name {name!r}, which is not UTF-8: rename it.") from None
+    return [folder / name for name in names]
 
 
 @contextmanager
@@ -62,13 +85,15 @@ def _kind(mode: int) -> str:
 
 
 def read_lines(file: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text without their ends; Windows line ends and a byte order mark are dropped too.
+    """The lines of a UTF-8 text without their ends.
+
+    Windows line ends, a byte order mark and blank lines at the end, as editors write them, are dropped too.
 
     Raises:
-        InputError: the file cannot be read, is empty, or has a line that is no UTF-8 text, longer than 16 MiB, or
+        InputError: the file cannot be read, is empty, or has a line that is no UTF-8 text, longer than 4 MiB, or
             in two by a carriage return; the message names the line.
     """
-    empty = True
+    n_lines = n_blank = 0  # lines that were yielded, and blank ones since then
     with opened(file) as stream:
         for number, content in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
             if len(content) > LONGEST_LINE:
@@ -77,9 +102,13 @@ def read_lines(file: Path) -> Iterator[str]:
             line = (text.removeprefix(BOM) if number == 1 else text).removesuffix("\r")
             if "\r" in line:
                 raise InputError(f"{file}:{number}: a carriage return inside the line. Save with line ends of Unix.")
-            empty = empty and not line.strip()
-            yield line
-    if empty:
+            if line.strip(" "):
+                yield from [""] * n_blank
+                yield line
+                n_lines, n_blank = number, 0
+            else:
+                n_blank += 1
+    if not n_lines:
         raise InputError(f"{file} is empty; expected one example a line.")
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from pydantic import field_validator
+
 from polyray.config import Choice, Section
+from polyray.lookup import all_known
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
 from polyray.tasks.examples import Example, RawText, TaggedWords, TextAnswers
@@ -71,6 +74,12 @@ class TasksOptions(Choice):
     """Kind of suite; in a config the field `suite`."""
     train_splits: tuple[str, ...] = ("train", "dev")
     """Splits of the training tasks that multi-task training uses, from every few-shot seed, repeats left out."""
+
+    @field_validator("train_splits")
+    @classmethod
+    def _splits_there_are(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
+        all_known(splits, SPLITS, "split")
+        return splits
 
 
 def load_suite(tasks: TasksOptions) -> Suite:

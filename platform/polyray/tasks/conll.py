@@ -10,21 +10,24 @@ there is one, lists the tasks for `train`, `dev` and `test`.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from polyray.errors import InputError
+from polyray.formats import read_lines
 from polyray.metrics import entities
 from polyray.metrics.tags import OUTSIDE
 from polyray.tasks.examples import TaggedWords
 from polyray.tasks.options import ColumnOptions
 from polyray.tasks.partition import arranged, partition_beside
-from polyray.tasks.reading import data_folder, read_lines
+from polyray.tasks.reading import data_folder
 from polyray.tasks.task import SPLITS, Suite, Task
 
 SUFFIXES = (".conll", ".conllu", ".tsv", ".txt")
 UNIVERSAL = ".conllu"  # Universal Dependencies: ten columns, comments, ranges of words, empty nodes
 NO_TAG = "_"
 DOCUMENT = "-DOCSTART-"
+LONGEST_SENTENCE = 100_000  # words
 FOLD = 10  # training sentences, of which the ninth is dev and the tenth test where these files are missing
 
 
@@ -186,7 +189,7 @@ def sentences_in(file: Path, columns: Columns) -> Iterator[Sentence]:
         InputError: the file cannot be read, or a line lacks one of the columns; the message names the line.
     """
     rows: list[tuple[str, str, int]] = []
-    for number, line in enumerate([*read_lines(file), ""], start=1):
+    for number, line in enumerate(chain(read_lines(file), [""]), start=1):
         fields = _fields(line)
         if not fields or fields[0] == DOCUMENT:
             if rows:
@@ -197,6 +200,10 @@ def sentences_in(file: Path, columns: Columns) -> Iterator[Sentence]:
             word, tag = _word(fields, columns, f"{file}:{number}")
             if not (columns.universal and tag == NO_TAG):
                 rows.append((word, tag, number))
+            if len(rows) > LONGEST_SENTENCE:
+                raise InputError(
+                    f"{file}:{number}: a sentence of more than {LONGEST_SENTENCE} words; a blank line ends a sentence."
+                )
 
 
 def _fields(line: str) -> list[str]:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from polyray.errors import InputError
+from polyray.formats import entries, is_folder, is_there, read_json_object, read_lines
+from polyray.lookup import nearest
 from polyray.tasks.choices import inline_choices
 from polyray.tasks.crossfit_metrics import CROSSFIT_METRICS
 from polyray.tasks.examples import TextAnswers
@@ -23,8 +25,6 @@ from polyray.tasks.reading import (
     data_folder,
     parsed_card,
     prompt_of,
-    read_json,
-    read_lines,
 )
 from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
@@ -56,9 +56,7 @@ def crossfit(options: FolderOptions) -> Suite:
         InputError: the folder, its `tasks.json`, the partition or a file that must be read here is malformed.
     """
     folder = data_folder(options.path, "crossfit")
-    names = sorted(
-        entry.name for entry in folder.iterdir() if entry.is_dir() and any(entry.glob(f"{entry.name}_*.tsv"))
-    )
+    names = [entry.name for entry in entries(folder) if is_folder(entry) and _tables(entry)]
     if not names:
         raise InputError(f"{folder} holds no CrossFit task; expected files TASK/TASK_16_100_train.tsv.")
     cards = _read_cards(folder / "tasks.json")
@@ -70,17 +68,20 @@ def crossfit(options: FolderOptions) -> Suite:
 
 
 def _read_cards(file: Path) -> dict[str, Card]:
-    if not file.is_file():
+    if not is_there(file):
         return {}
     cards: dict[str, Card] = {}
-    for name, values in read_json(file).items():
+    for name, values in read_json_object(file).items():
         if not isinstance(values, dict):
             raise InputError(f"{file}, {name!r}: expected an object, found {values!r:.80}.")
-        fields = {
-            field: value for field, value in values.items() if field in Card.model_fields
-        }  # others tell the source
+        fields = {field: value for field, value in values.items() if not _tells_the_source(field)}
         cards[name] = parsed_card(fields, f"{file}, {name!r}")
     return cards
+
+
+def _tells_the_source(field: str) -> bool:
+    """Whether a field is no property of a task, nor a slip for one: it says where the task comes from."""
+    return field not in Card.model_fields and not nearest(field, Card.model_fields)
 
 
 def _task(parent: Path, cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
@@ -104,7 +105,7 @@ def _task(parent: Path, cards: Mapping[str, Card], prompt_name: bool, name: str)
 
 def _tables(folder: Path) -> list[Path]:
     start = f"{folder.name}_"
-    return [file for file in sorted(folder.iterdir()) if file.name.startswith(start) and file.suffix == ".tsv"]
+    return [file for file in entries(folder) if file.name.startswith(start) and file.suffix == ".tsv"]
 
 
 def _files(folder: Path) -> _Folder:

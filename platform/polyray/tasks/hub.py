@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -10,12 +9,13 @@ import datasets
 from datasets.exceptions import DatasetsError
 
 from polyray.errors import InputError
+from polyray.formats import user_path
 from polyray.lookup import lookup
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import HubDataset, HubOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example, prompt_of
-from polyray.tasks.task import SPLITS, Cached, Suite, Task
+from polyray.tasks.task import Cached, Suite, Task
 
 _FORMATTER = Formatter()
 
@@ -30,19 +30,14 @@ def hub(options: HubOptions) -> Suite:
     """
     if not options.hub:
         raise InputError("The suite 'hub' needs datasets: set tasks.hub.NAME.path, .input and .output.")
-    for name, source in options.hub.items():
-        for split in source.splits:
-            lookup(dict.fromkeys(SPLITS), split, f"split (tasks.hub.{name}.splits)")
     categories = {name: source.category for name, source in options.hub.items()}
-    folder = Path(options.path).expanduser() if options.path else None
+    folder = user_path(options.path) if options.path else None
     build = partial(_task, options.hub, options.prompt_name)
     return arranged("hub", categories, build, options, partition_path(options, folder), labelled=options.labelled)
 
 
 def _task(sources: Mapping[str, HubDataset], prompt_name: bool, name: str) -> Task:
     source = sources[name]
-    if not source.splits:
-        raise InputError(f"tasks.hub.{name}.splits is empty; expected some of {', '.join(SPLITS)}.")
     labels = _labels(_loaded(source, next(iter(source.splits)), name), source, name)
     metric = source.metric or ("ACC" if labels else "EM")
     card = Card(category=source.category, metric=metric, labels=labels)

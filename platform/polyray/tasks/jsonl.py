@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
+from polyray.formats import entries, is_folder, is_there, parse_json_object, read_json_object, read_lines
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import FOLDER, arranged, partition_beside
@@ -23,13 +24,11 @@ from polyray.tasks.reading import (
     checked_example,
     data_folder,
     parsed_card,
-    parsed_object,
     prompt_of,
-    read_json,
-    read_lines,
 )
 from polyray.tasks.task import SPLITS, Suite, Task
 
+SUFFIX = ".jsonl"
 FOLD = 10  # inputs of a lone file: the ninth of ten is dev, the tenth test
 
 
@@ -40,7 +39,7 @@ def jsonl(options: FolderOptions) -> Suite:
         InputError: a file is missing, empty or malformed; the message names file and line.
     """
     folder = data_folder(options.path, "jsonl")
-    paths = _places(folder)
+    paths = _task_paths(folder)
     if not paths:
         raise InputError(f"{folder} holds no task; expected TASK/train.jsonl or TASK.jsonl.")
     cards = {name: _card(path) for name, path in paths.items()}
@@ -49,12 +48,12 @@ def jsonl(options: FolderOptions) -> Suite:
     return arranged("jsonl", categories, build, options, partition_beside(options, folder), labelled=options.labelled)
 
 
-def _places(folder: Path) -> dict[str, Path]:
+def _task_paths(folder: Path) -> dict[str, Path]:
     paths: dict[str, Path] = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and entry.name != FOLDER and any((entry / f"{split}.jsonl").is_file() for split in SPLITS):
+    for entry in entries(folder):
+        if is_folder(entry) and entry.name != FOLDER and any(is_there(_file(entry, split)) for split in SPLITS):
             name = entry.name
-        elif entry.is_file() and entry.suffix == ".jsonl":
+        elif not is_folder(entry) and entry.suffix == SUFFIX:
             name = entry.stem
         else:
             continue
@@ -64,9 +63,13 @@ def _places(folder: Path) -> dict[str, Path]:
     return paths
 
 
+def _file(path: Path, split: str) -> Path:
+    return path / f"{split}{SUFFIX}"
+
+
 def _card(path: Path) -> Card:
     file = path / "task.json"
-    return parsed_card(read_json(file), str(file)) if path.is_dir() and file.is_file() else Card()
+    return parsed_card(read_json_object(file), str(file)) if is_folder(path) and is_there(file) else Card()
 
 
 def _task(paths: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
@@ -94,14 +97,14 @@ def _kept(
     examples: Mapping[str, tuple[TextAnswers, ...]], path: Path, split: str, seed: int
 ) -> tuple[TextAnswers, ...]:
     if split not in examples:
-        raise InputError(f"The task {path.name!r} has no split {split!r}; expected the file {path / split}.jsonl.")
+        raise InputError(f"The task {path.name!r} has no split {split!r}; expected the file {_file(path, split)}.")
     return examples[split]
 
 
 def _split_rows(path: Path) -> dict[str, list[Row]]:
-    if path.is_dir():
-        files = {split: path / f"{split}.jsonl" for split in SPLITS}
-        return {split: _rows(file) for split, file in files.items() if file.is_file()}
+    if is_folder(path):
+        files = {split: _file(path, split) for split in SPLITS}
+        return {split: _rows(file) for split, file in files.items() if is_there(file)}
     rows = _rows(path)
     order = {text: position for position, text in enumerate(dict.fromkeys(row.input for row in rows))}
     if len(order) < FOLD:
@@ -124,7 +127,7 @@ def _row(line: str, file: Path, position: int) -> Row:
     where = f"{file}:{position}"
     if not line.strip():
         raise InputError(f"{where}: the line is blank; expected a JSON object.")
-    values = parsed_object(line, file, position)
+    values = parse_json_object(line, file, position)
     if not isinstance(values.get("input"), str):
         raise InputError(f"{where}: expected the field 'input' with a text, found {values.get('input')!r:.80}.")
     choices = _texts(values["choices"], where, "choices") if values.get("choices") is not None else None

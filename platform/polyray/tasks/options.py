@@ -5,7 +5,12 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from polyray.config import Section
+from polyray.errors import InputError
+from polyray.formats import check_name
+from polyray.lookup import all_known
+from polyray.metrics import METRICS
 from polyray.tasks.planted import PlantedOptions
+from polyray.tasks.task import SPLITS
 
 
 class HubDataset(Section):
@@ -31,6 +36,19 @@ class HubDataset(Section):
     """Metric of the task; empty: ACC with labels, EM without."""
     category: str = ""
     """Kind of task, for `include`."""
+
+    @field_validator("splits")
+    @classmethod
+    def _splits_there_are(cls, splits: dict[str, str]) -> dict[str, str]:
+        all_known(splits, SPLITS, "split")
+        return splits
+
+    @field_validator("metric")
+    @classmethod
+    def _metric_there_is(cls, metric: str) -> str:
+        if metric:
+            all_known([metric], METRICS, "metric")
+        return metric
 
     @field_validator("input", "output")
     @classmethod
@@ -63,6 +81,16 @@ class HubOptions(FolderOptions):
 
     hub: dict[str, HubDataset] = Field(default_factory=dict)
     """Tasks by name, for example {rte: {path: super_glue, config: rte, input: ..., output: ...}}."""
+
+    @field_validator("hub")
+    @classmethod
+    def _printable_names(cls, hub: dict[str, HubDataset]) -> dict[str, HubDataset]:
+        for name in hub:
+            try:
+                check_name(name, "task")
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return hub
 
 
 class ColumnOptions(SelectionOptions):

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
+from polyray.formats import is_file, is_there, read_json_object, user_path
 from polyray.lookup import lookup, suggestion
 from polyray.tasks.options import SelectionOptions
-from polyray.tasks.reading import read_json
 from polyray.tasks.task import SPLITS, Suite, Task
 
 FOLDER = "custom_tasks_splits"
@@ -61,10 +61,10 @@ def partition_path(options: SelectionOptions, folder: Path | None) -> Path | Non
     """
     if not options.partition:
         return None
-    file = Path(options.partition).expanduser()
+    file = user_path(options.partition)
     if options.partition.endswith(".json"):
-        if not file.is_file():
-            raise InputError(f"tasks.partition = {options.partition!r} is not a file.")
+        if not is_file(file):
+            raise InputError(f"tasks.partition = {options.partition!r:.200} is not a file.")
         return file
     partitions = {} if folder is None else {entry.stem: entry for entry in sorted((folder / FOLDER).glob("*.json"))}
     return lookup(partitions, options.partition, "partition")
@@ -78,11 +78,11 @@ def partition_beside(options: SelectionOptions, folder: Path) -> Path | None:
     """
     chosen = partition_path(options, folder)
     beside = folder / PARTITION
-    return beside if chosen is None and beside.is_file() else chosen
+    return beside if chosen is None and is_there(beside) else chosen
 
 
 def _read_partition(file: Path, categories: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    values = read_json(file)
+    values = read_json_object(file)
     partition: dict[str, tuple[str, ...]] = {}
     seen: dict[str, str] = {}
     for split, names in values.items():

@@ -1,6 +1,5 @@
-"""Lines and rows of task files, and the checks that turn a row into an example."""
+"""Rows of task files, and the checks that turn a row into an example."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from polyray.config import Section
+from polyray.config.explaining import reason
 from polyray.errors import InputError
-from polyray.lookup import suggestion
+from polyray.formats import is_folder, user_path
+from polyray.lookup import nearest, suggestion
+from polyray.metrics import METRICS
 from polyray.metrics.correlation import number
 from polyray.tasks.examples import TextAnswers
 
@@ -46,76 +48,33 @@ def data_folder(path: str, suite: str) -> Path:
     """
     if not path:
         raise InputError(f"The suite {suite!r} reads files: set tasks.path to the folder that holds them.")
-    folder = Path(path).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"tasks.path = {path!r} is not a folder.")
+    folder = user_path(path)
+    if not is_folder(folder):
+        raise InputError(f"tasks.path = {path!r:.200} is not a folder.")
     return folder
-
-
-def read_lines(file: Path) -> list[str]:
-    """The lines of a UTF-8 text without their ends; Windows line ends and a byte order mark are dropped too.
-
-    Raises:
-        InputError: the file cannot be read, is empty, or is not UTF-8; the message names the line.
-    """
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"Cannot read {file}: {error.strerror}.") from None
-    try:
-        text = content.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{file}:{line}: the byte 0x{content[error.start]:02x} is not UTF-8. Save the file as UTF-8."
-        ) from None
-    if not text.strip():
-        raise InputError(f"{file} is empty; expected one example a line.")
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in `file`.
-
-    Raises:
-        InputError: the file cannot be read or holds no JSON object; the message names the line.
-    """
-    return parsed_object("\n".join(read_lines(file)), file, first_line=1)
-
-
-def parsed_object(text: str, file: Path, first_line: int) -> dict[str, Any]:
-    """The JSON object spelled by `text`, which begins at `first_line` of `file`.
-
-    Raises:
-        InputError: it is not valid JSON or not an object.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{file}:{first_line + error.lineno - 1}: not valid JSON: {error.msg} at column {error.colno}."
-        ) from None
-    except RecursionError:
-        raise InputError(f"{file}:{first_line}: the JSON is nested too deeply.") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{file}:{first_line}: expected a JSON object, found {type(value).__name__}.")
-    return value
 
 
 def parsed_card(values: Mapping[str, Any], where: str) -> Card:
     """`values` as a Card.
 
     Raises:
-        InputError: a field is unknown or has a wrong type, or `labels` is empty or repeats itself.
+        InputError: a field is unknown or has a wrong type, no metric has that name, or `labels` is empty or repeats
+            itself.
     """
     try:
         card = Card.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
         name = ".".join(map(str, problem["loc"]))
-        raise InputError(
-            f"{where}: {name}: {problem['msg']}. Fields of a task: {', '.join(Card.model_fields)}."
-        ) from None
+        if problem["type"] == "extra_forbidden":
+            near = nearest(name, Card.model_fields)
+            hint = f"Did you mean {near!r}? " if near else ""
+            raise InputError(
+                f"{where}: {name}: no such field. {hint}Fields of a task: {', '.join(Card.model_fields)}."
+            ) from None
+        raise InputError(f"{where}: {name}: {reason(problem)}, found {problem['input']!r:.80}.") from None
+    if card.metric and card.metric not in METRICS:
+        raise InputError(f"{where}: No metric is called {card.metric!r:.80}. {suggestion(card.metric, METRICS)}")
     if card.labels is not None and len(set(card.labels)) < max(1, len(card.labels)):
         raise InputError(f"{where}: labels must be a list of different texts, found {list(card.labels)!r}.")
     return card

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from polyray.errors import InputError
+from polyray.formats import check_name
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
 from polyray.skills.form import TaskForm, TextOptions
@@ -29,6 +30,7 @@ class Task:
     inline_choices: bool = False  # an example's own choices stand inside its input
 
     def __post_init__(self) -> None:
+        check_name(self.name, "task")
         lookup(METRICS, self.metric, "metric")
 
     @property

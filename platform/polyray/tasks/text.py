@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 
 from polyray.errors import InputError
+from polyray.formats import entries, is_folder, is_there, read_lines, user_path
 from polyray.tasks.examples import RawText
 from polyray.tasks.options import RawTextOptions
 from polyray.tasks.partition import FOLDER, arranged, partition_beside, partition_path
-from polyray.tasks.reading import data_folder, read_lines
+from polyray.tasks.reading import data_folder
 from polyray.tasks.task import SPLITS, Cached, Suite, Task
 
 SUFFIX = ".txt"
@@ -27,24 +28,25 @@ def text(options: RawTextOptions) -> Suite:
     Raises:
         InputError: there is no text, or a file cannot be read.
     """
-    path = Path(options.path).expanduser()
-    folder = path.parent if path.is_file() else data_folder(options.path, "text")
-    files = {path.stem: [path]} if path.is_file() else _files(folder)
+    path = user_path(options.path)
+    alone = is_there(path) and not is_folder(path)
+    folder = path.parent if alone else data_folder(options.path, "text")
+    files = {path.stem: [path]} if alone else _files(folder)
     if not files:
         raise InputError(f"{folder} holds no text; expected files such as NAME{SUFFIX} or NAME/train{SUFFIX}.")
-    partition = partition_path(options, folder) if path.is_file() else partition_beside(options, folder)
+    partition = partition_path(options, folder) if alone else partition_beside(options, folder)
     return arranged("text", dict.fromkeys(files, "text"), partial(_task, files), options, partition)
 
 
 def _files(folder: Path) -> dict[str, list[Path]]:
     tasks: dict[str, list[Path]] = {}
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith(".") or entry.name == FOLDER:
+    for entry in entries(folder):
+        if entry.name == FOLDER:
             continue
-        files = sorted(entry.glob(f"*{SUFFIX}")) if entry.is_dir() else [entry] if entry.suffix == SUFFIX else []
+        files = [file for file in (entries(entry) if is_folder(entry) else [entry]) if file.suffix == SUFFIX]
         if not files:
             continue
-        name = entry.name if entry.is_dir() else entry.stem
+        name = entry.name if is_folder(entry) else entry.stem
         if name in tasks:
             raise InputError(f"The task {name!r} is there twice: {tasks[name][0].parent} and {entry}. Keep one.")
         tasks[name] = files
