@@ -10,6 +10,7 @@ from gathering import for_cases
 from modules_slow import SLOW, Attention, first
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from transformers.pytorch_utils import Conv1D
 
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
@@ -39,6 +40,7 @@ LAYERS = {
     "linear without bias": Kind(lambda: nn.Linear(6, 4, bias=False), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
     "linear, 2-D": Kind(lambda: nn.Linear(6, 4), floats(6), PARAMETRIC + CHANGES_OUTPUTS),
     "linear, 4-D": Kind(lambda: nn.Linear(6, 4), floats(2, 3, 6), PARAMETRIC + CHANGES_OUTPUTS),
+    "conv1d": Kind(lambda: Conv1D(4, 6), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
     "embedding": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n, LENGTH), generator=g)),
     "embedding, 1-D": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n,), generator=g)),
     "conv2d": Kind(lambda: nn.Conv2d(2, 4, 3, padding=1, stride=2), floats(2, 5, 5)),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import AttentionInterface, PreTrainedConfig
+from transformers.pytorch_utils import Conv1D
 
 from polyray.modules.lora import LoraOptions
 from polyray.modules.prefix import PrefixOptions
@@ -79,7 +80,7 @@ def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackO
         down = torch.cat([_sum(w[h, s] * skill[f"down.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
         up = torch.cat([_sum(w[h, s] * skill[f"up.{name}"][h] for s, skill in enumerate(skills)) for h in heads], 1)
         change = options.alpha / options.rank * down.T @ up  # [in, out]
-        changes[name] = change if isinstance(layer, nn.Embedding) else change.T.contiguous()
+        changes[name] = change if isinstance(layer, nn.Embedding | Conv1D) else change.T.contiguous()
     return _change(layer, changes, x)
 
 

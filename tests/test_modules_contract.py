@@ -46,7 +46,7 @@ def test_a_fresh_module_changes_nothing(kind: str, layer: str) -> None:
         assert torch.allclose(attached, net(x), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("layer", ["linear", "conv2d", "gru"])
+@pytest.mark.parametrize("layer", ["linear", "conv1d", "conv2d", "gru"])
 @pytest.mark.parametrize("kind", ["dense", "sparse"])
 def test_fresh_entries_are_as_wide_as_torch_draws_a_linear_layer(kind: str, layer: str) -> None:
     _, inventory = net_with(kind, layer, fresh=True, init=1.0)
@@ -58,7 +58,7 @@ def test_fresh_entries_are_as_wide_as_torch_draws_a_linear_layer(kind: str, laye
             entries = torch.cat(
                 [t.flatten() for at, t in skill.items() if at.endswith(f"{name}") and "support" not in at]
             )
-            bound = parameter[0].numel() ** -0.5
+            bound = (6 if layer == "conv1d" else parameter[0].numel()) ** -0.5
             assert entries.abs().max() <= bound
             assert entries.numel() < 20 or entries.std() == pytest.approx(bound / 3**0.5, rel=0.3)
         assert all(torch.allclose(twice[at], 2 * tensor) for at, tensor in skill.items() if "support" not in at)
@@ -211,7 +211,7 @@ def test_a_compiled_backbone_gives_the_same(kind: str) -> None:
         assert torch.allclose(torch.compile(net, backend="eager")(x), plain, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "layer"), [(kind, "linear") for kind in LAYERS["linear"].modules])
+@pytest.mark.parametrize(("kind", "layer"), [(kind, layer) for layer in ("linear", "conv1d") for kind in LAYERS[layer].modules])
 def test_autocast_runs_in_half_precision(kind: str, layer: str) -> None:
     net, inventory = net_with(kind, layer)
     net.float(), inventory.float()

@@ -24,7 +24,7 @@ from torch.autograd import gradcheck
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
 from polyray.modules.kinds import MODULES
-from polyray.modules.layers import LAYERS as RUNNERS
+from polyray.modules.layers import runner
 from polyray.modules.mix import Mix, Rows, TokenMix
 from polyray.modules.rowwise import row_by_row
 from polyray.modules.site import mixing
@@ -52,7 +52,7 @@ def test_beams_use_the_row_of_their_example(kind: str, layer: str, path: str) ->
             net(x[: BATCH + 1])
 
 
-@for_each(layer=["linear", "linear without bias", "linear, 2-D", "gru cell", "conv2d"], path=[*PATHS])
+@for_each(layer=["linear", "linear without bias", "linear, 2-D", "conv1d", "gru cell", "conv2d"], path=[*PATHS])
 def test_heads_mix_their_own_part_of_the_features(layer: str, path: str) -> None:
     net, inventory = net_with("lora", layer, n_splits=2)
     mix, x = mix_of(path, heads=2), LAYERS[layer].inputs(BATCH, seed(4))
@@ -73,7 +73,7 @@ def test_all_rows_in_one_product_equal_one_row_after_the_other(name: str, path: 
         for key, p in layer.named_parameters()
     }
     results = []
-    for run in (RUNNERS[type(layer)], row_by_row):
+    for run in (runner(layer), row_by_row):
         outputs = first(run(layer, updates, rows, x))
         results.append([outputs, *torch.autograd.grad(outputs.sin().sum(), list(updates.values()))])
     for fast, plain in zip(*results, strict=True):
@@ -126,7 +126,7 @@ def test_sparse_fixed_rows_give_bottlenecks_a_shorter_path_to_the_same(path: str
         assert slot.mixed["sites.0"][2].down.dim() == 2  # hard routing learns the weights of skills that are off too
 
 
-@for_each(kind=["lora", "dense", "bottleneck", "ia3"], layer=["linear", "linear without bias", "linear, 2-D"])
+@for_each(kind=["lora", "dense", "bottleneck", "ia3"], layer=["linear", "linear without bias", "linear, 2-D", "conv1d"])
 def test_tokens_mix_for_themselves_from_the_largest_gates(kind: str, layer: str) -> None:
     net, inventory = net_with(kind, layer)
     x = LAYERS[layer].inputs(BATCH, seed(4))

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
+from polyray.modules.layers import linear_widths
 from polyray.modules.mix import Rows
 from polyray.modules.stack import Mixed, StackOptions
 
@@ -105,9 +106,10 @@ def output_features(layer: nn.Module, kind: str) -> int:
     Raises:
         InputError: the layer is not linear.
     """
-    if not isinstance(layer, nn.Linear):
+    widths = linear_widths(layer)
+    if widths is None:
         raise InputError(f"modules.kind={kind} acts on the outputs of Linear layers, found a {type(layer).__name__}.")
-    return layer.out_features
+    return widths[1]
 
 
 def _change(y: Tensor, weights: Tensor, adapters: Adapters, up_bias: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.changes import Change, DenseChange
-from polyray.modules.layers import matrices, run_layer
+from polyray.modules.layers import fan_in, linear_widths, matrices, run_layer, transposed
 from polyray.modules.mix import Rows
 from polyray.modules.stack import Mixed, StackOptions, by_site
 
@@ -42,7 +42,9 @@ class DenseStack(nn.Module):
         matrices(layers[0])
         self.change = nn.ParameterDict(
             {
-                name: nn.Parameter(fresh_entries(p, (len(layers), 1, n_skills, *p.shape), options.init, generator))
+                name: nn.Parameter(
+                    fresh_entries(layers[0], p, (len(layers), 1, n_skills, *p.shape), options.init, generator)
+                )
                 for name, p in layers[0].named_parameters()
             }
         )
@@ -74,22 +76,27 @@ class DenseStack(nn.Module):
         Raises:
             InputError: the layer is not linear.
         """
-        if not isinstance(layer, nn.Linear):
+        if linear_widths(layer) is None:
             raise InputError("routing.kind=token_moe needs linear layers.")
         y: Tensor = layer(x)
-        outputs = torch.einsum("...i,soi->...so", x, self.change["weight"][site, 0])
-        if layer.bias is not None:
+        change_of_weight = self.change["weight"][site, 0]
+        outputs = torch.einsum(
+            "...i,soi->...so", x, change_of_weight.mT if transposed(layer) else change_of_weight
+        )
+        if "bias" in self.change:
             outputs = outputs + self.change["bias"][site, 0]
         change: Tensor = (outputs * weights.unsqueeze(-1)).sum(-2)
         return y + change
 
 
-def fresh_entries(parameter: Tensor, shape: Sequence[int], init: float, generator: torch.Generator) -> Tensor:
-    """First entries of `shape` for changes of `parameter`: uniform within init / sqrt(fan in) of zero.
+def fresh_entries(
+    layer: nn.Module, parameter: Tensor, shape: Sequence[int], init: float, generator: torch.Generator
+) -> Tensor:
+    """First entries of `shape` for changes of a parameter of `layer`: uniform within init / sqrt(fan in) of zero.
 
     With init = 1 that is what torch draws the weights of a linear layer from (Kaiming-uniform). Biases begin at zero.
     """
     if parameter.dim() < 2 or not init:
         return torch.zeros(*shape)
-    bound = init / math.sqrt(parameter[0].numel())
+    bound = init / math.sqrt(fan_in(layer, parameter))
     return (2 * torch.rand(*shape, generator=generator) - 1) * bound

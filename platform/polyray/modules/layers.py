@@ -10,8 +10,12 @@ from polyray.modules.fast import rowwise as fast
 from polyray.modules.mix import Rows
 from polyray.modules.rowwise import Updates, row_by_row
 
-LAYERS: dict[type[nn.Module], Callable[..., Any]] = {
+CONV1D = "transformers.pytorch_utils.Conv1D"
+"""GPT-2's linear layer, whose weight is [in, out]; by its name, for agents use no transformers, which loads slowly."""
+
+LAYERS: dict[type[nn.Module] | str, Callable[..., Any]] = {
     nn.Linear: fast.linear,
+    CONV1D: fast.conv1d,
     nn.Embedding: fast.embedding,
     nn.Conv2d: fast.conv2d,
     nn.GRUCell: fast.gru_cell,
@@ -28,10 +32,39 @@ def matrices(layer: nn.Module) -> dict[str, tuple[int, int]]:
     Raises:
         InputError: no skill can sit on this kind of layer.
     """
-    _runner(layer)
-    if isinstance(layer, nn.Embedding):
-        return {"weight": (layer.embedding_dim, layer.num_embeddings)}
+    runner(layer)
+    if transposed(layer):
+        width_in, width_out = layer.get_parameter("weight").shape
+        return {"weight": (width_out, width_in)}
     return {name: (p.shape[0], p[0].numel()) for name, p in layer.named_parameters() if p.dim() > 1}
+
+
+def linear_widths(layer: nn.Module) -> tuple[int, int] | None:
+    """Features of the input and of the output of a linear layer; None where the layer is not linear."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features, layer.out_features
+    if _is_conv1d(layer):
+        width_in, width_out = layer.get_parameter("weight").shape
+        return width_in, width_out
+    return None
+
+
+def transposed(layer: nn.Module) -> bool:
+    """Whether the weight of `layer` is stored as [in, out]."""
+    return isinstance(layer, nn.Embedding) or _is_conv1d(layer)
+
+
+def fan_in(layer: nn.Module, parameter: Tensor) -> int:
+    """Inputs of each output of `parameter`, a weight of `layer`."""
+    return len(parameter) if _is_conv1d(layer) else parameter[0].numel()
+
+
+def _is_conv1d(layer: nn.Module) -> bool:
+    return CONV1D in map(_qualified_name, type(layer).__mro__)
+
+
+def _qualified_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def run_layer(layer: nn.Module, updates: Updates, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -45,12 +78,18 @@ def run_layer(layer: nn.Module, updates: Updates, rows: Rows, inputs: tuple[Any,
             f"A {type(layer).__name__} that carries skills takes tensors, found {type(inputs[0]).__name__}."
         )
     batch = inputs[0].shape[1 if isinstance(layer, nn.GRU | nn.LSTM) and not layer.batch_first else 0]
-    return _runner(layer)(layer, updates, rows.widen(batch), *inputs, **named)
+    return runner(layer)(layer, updates, rows.widen(batch), *inputs, **named)
 
 
-def _runner(layer: nn.Module) -> Callable[..., Any]:
+def runner(layer: nn.Module) -> Callable[..., Any]:
+    """The entry of LAYERS for `layer`.
+
+    Raises:
+        InputError: no skill can sit on this kind of layer.
+    """
     for kind in type(layer).__mro__:
-        if kind in LAYERS:
-            return LAYERS[kind]
-    names = ", ".join(kind.__name__ for kind in LAYERS)
+        for key in (kind, _qualified_name(kind)):
+            if key in LAYERS:
+                return LAYERS[key]
+    names = ", ".join(kind.rpartition(".")[2] if isinstance(kind, str) else kind.__name__ for kind in LAYERS)
     raise InputError(f"No skill can sit on a {type(layer).__name__}. Layers that carry skills: {names}.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from polyray.modules.layers import linear_widths
 from polyray.modules.matching import match
 
 
@@ -28,5 +29,5 @@ class Layout:
         """
         sites = match(backbone, patterns)
         layers = [backbone.get_submodule(site) for site in sites]
-        widths = tuple(layer.in_features if isinstance(layer, nn.Linear) else 0 for layer in layers)
+        widths = tuple((linear_widths(layer) or (0, 0))[0] for layer in layers)
         return cls(sites=tuple(sites), widths=widths, n_heads=n_heads)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from polyray.errors import InputError
 from polyray.modules.changes import Change, LowRankChange
-from polyray.modules.layers import matrices, run_layer
+from polyray.modules.layers import linear_widths, matrices, run_layer, transposed
 from polyray.modules.mix import Rows
 from polyray.modules.stack import StackOptions, by_site
 
@@ -77,7 +77,7 @@ class LoraStack(nn.Module):
 
     def run(self, layer: nn.Module, mixed: Factors, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' low-rank updates."""
-        if isinstance(layer, nn.Linear):
+        if linear_widths(layer) is not None:
             return low_rank_linear(layer, *mixed["weight"], rows.widen(len(inputs[0])), inputs[0])
         return run_layer(layer, updates(layer, mixed), rows, inputs, named)
 
@@ -93,7 +93,7 @@ class LoraStack(nn.Module):
         for name in matrices(layer):
             factors = (tensors[f"down.{name}"], tensors[f"up.{name}"])  # [heads, rank, in/heads or out/heads]
             down, up = (factor.transpose(0, 1).flatten(1) for factor in factors)  # [rank, in], [rank, out]
-            left, right = (down.T, up) if isinstance(layer, nn.Embedding) else (up.T, down)
+            left, right = (down.T, up) if transposed(layer) else (up.T, down)
             shape = tuple(layer.get_parameter(name).shape)
             changes[name] = LowRankChange(left=left, right=right, scale=scale, shape=shape)
         return changes
@@ -104,7 +104,7 @@ class LoraStack(nn.Module):
         Raises:
             InputError: the layer is not linear, or n_splits is not 1.
         """
-        if not isinstance(layer, nn.Linear) or self.options.n_splits != 1:
+        if linear_widths(layer) is None or self.options.n_splits != 1:
             raise InputError("routing.kind=token_moe needs linear layers and modules.n_splits=1.")
         down, up = self.down["weight"][site, 0], self.up["weight"][site, 0]  # [S, rank, in], [S, rank, out]
         hidden = functional.linear(x, down.flatten(0, 1)).unflatten(-1, down.shape[:2])  # [*batch, S, rank]
@@ -124,7 +124,7 @@ def average(weights: Tensor, factors: Tensor) -> tuple[Tensor, ...]:
     return tuple(side_by_side.unbind(0))
 
 
-def low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, rows: Rows, x: Tensor) -> Tensor:
+def low_rank_linear(layer: nn.Module, down: Tensor, up: Tensor, rows: Rows, x: Tensor) -> Tensor:
     """layer(x) + (x down_r^T) up_r with the factors of the row r of each example.
 
     down [R, rank, in], up [R, rank, out], x [B, *length, in] -> [B, *length, out]. Examples of one row stand together
@@ -136,7 +136,7 @@ def low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, rows: Rows, x: T
     return _low_rank_linear(layer, down[rows.index], up[rows.index], x)
 
 
-def _low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, x: Tensor) -> Tensor:
+def _low_rank_linear(layer: nn.Module, down: Tensor, up: Tensor, x: Tensor) -> Tensor:
     """layer(x) + (x down^T) up, factors [R, rank, in or out] and x [R, *, in] row by row -> [R, *, out]."""
     flat = x.reshape(len(x), -1, x.shape[-1])  # [R, n, in]
     hidden = torch.bmm(flat, down.to(x.dtype).mT)  # [R, n, rank]
@@ -146,7 +146,7 @@ def _low_rank_linear(layer: nn.Linear, down: Tensor, up: Tensor, x: Tensor) -> T
 
 
 def updates(layer: nn.Module, factors: Factors) -> dict[str, Tensor]:
-    """Updates of the weights of `layer` by row: name -> [rows, out, in], of an embedding [rows, in, out]."""
-    if isinstance(layer, nn.Embedding):
+    """Updates of the weights of `layer` by row: name -> [rows, out, in], or [rows, in, out] as it stores them."""
+    if transposed(layer):
         return {name: torch.bmm(down.mT, up) for name, (down, up) in factors.items()}
     return {name: torch.bmm(up.mT, down) for name, (down, up) in factors.items()}

@@ -50,7 +50,7 @@ class SparseStack(nn.Module):
             shape = (len(layers), 1, n_skills, k)
             draws = [torch.randperm(numel, generator=generator)[:k] for _ in range(len(layers) * n_skills)]
             self.register_buffer(f"support_{name}", torch.stack(draws).sort(-1).values.view(shape))
-            self.values[name] = nn.Parameter(fresh_entries(matrix, shape, options.init, generator))
+            self.values[name] = nn.Parameter(fresh_entries(layers[0], matrix, shape, options.init, generator))
 
     def prepare(self, weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and matrix the rows' change [rows, *shape]: weights [sites, 1, rows, skills]."""

@@ -20,6 +20,14 @@ def linear(layer: nn.Linear, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
     return rows.scatter(y.view(*grouped.shape[:-1], -1))
 
 
+def conv1d(layer: nn.Module, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
+    """transformers' Conv1D, a linear layer with its weight as [in, out]: x [batch, *length, in] -> [..., out]."""
+    grouped = rows.gather(x)  # [rows, most, *length, in]
+    weight, bias = (total(layer.get_parameter(name), updates, name) for name in ("weight", "bias"))
+    y = affine(grouped.reshape(rows.n_rows, -1, x.shape[-1]), weight.mT, bias)
+    return rows.scatter(y.view(*grouped.shape[:-1], -1))
+
+
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Linear map by row: x [rows, n, in], weight [rows or 1, out, in], bias [rows or 1, out] -> [rows, n, out]."""
     weight = weight.expand(len(x), -1, -1)
