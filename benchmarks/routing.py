@@ -165,7 +165,7 @@ class Case:
     def polyray(self) -> Step:
         """The same inventory and routing, noise of its own for every example, in Polyray."""
         model, shape = self._model(), self._shape
-        patterns = site_patterns(model.config.model_type, ["attention"])
+        patterns = site_patterns(model.config.model_type, ["attention"], model)
         generator = torch.Generator().manual_seed(0)
         names = [f"task {number}" for number in range(N_TASKS)]
         router = PolytroponRouter(

@@ -211,7 +211,9 @@ def test_a_compiled_backbone_gives_the_same(kind: str) -> None:
         assert torch.allclose(torch.compile(net, backend="eager")(x), plain, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize(("kind", "layer"), [(kind, layer) for layer in ("linear", "conv1d") for kind in LAYERS[layer].modules])
+@pytest.mark.parametrize(
+    ("kind", "layer"), [(kind, layer) for layer in ("linear", "conv1d") for kind in LAYERS[layer].modules]
+)
 def test_autocast_runs_in_half_precision(kind: str, layer: str) -> None:
     net, inventory = net_with(kind, layer)
     net.float(), inventory.float()

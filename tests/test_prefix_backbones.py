@@ -51,7 +51,7 @@ def _backbone(family: str, implementation: str = "sdpa") -> tuple[Any, Inventory
     kind, config = FAMILIES[family]
     backbone = kind.from_config(config, attn_implementation=implementation).eval()
     generator = torch.Generator().manual_seed(1)
-    patterns = site_patterns(family, ["prefix"])
+    patterns = site_patterns(family, ["prefix"], backbone)
     inventory = attach(backbone, patterns, "prefix", 3, PrefixOptions(length=3), generator)
     with torch.no_grad():
         for parameter in inventory.parameters():

@@ -51,7 +51,7 @@ def _logits(model: nn.Module) -> Tensor:
 def _inventory(family: str, n_skills: int = SKILLS, **options: Any) -> tuple[nn.Module, Inventory]:
     backbone, generator = _backbone(family), torch.Generator().manual_seed(2)
     chosen = LoraOptions(**{"rank": 2, "alpha": 3.0, **options})
-    inventory = attach(backbone, site_patterns(family, ["all"]), "lora", n_skills, chosen, generator)
+    inventory = attach(backbone, site_patterns(family, ["all"], backbone), "lora", n_skills, chosen, generator)
     with torch.no_grad():
         for parameter in inventory.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))

@@ -80,9 +80,7 @@ class DenseStack(nn.Module):
             raise InputError("routing.kind=token_moe needs linear layers.")
         y: Tensor = layer(x)
         change_of_weight = self.change["weight"][site, 0]
-        outputs = torch.einsum(
-            "...i,soi->...so", x, change_of_weight.mT if transposed(layer) else change_of_weight
-        )
+        outputs = torch.einsum("...i,soi->...so", x, change_of_weight.mT if transposed(layer) else change_of_weight)
         if "bias" in self.change:
             outputs = outputs + self.change["bias"][site, 0]
         change: Tensor = (outputs * weights.unsqueeze(-1)).sum(-2)

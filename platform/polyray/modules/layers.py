@@ -13,6 +13,9 @@ from polyray.modules.rowwise import Updates, row_by_row
 CONV1D = "transformers.pytorch_utils.Conv1D"
 """GPT-2's linear layer, whose weight is [in, out]; by its name, for agents use no transformers, which loads slowly."""
 
+FALCON = "transformers.models.falcon.modeling_falcon.FalconLinear"
+"""A linear layer with a forward method of its own that computes what nn.Linear's does."""
+
 LAYERS: dict[type[nn.Module] | str, Callable[..., Any]] = {
     nn.Linear: fast.linear,
     CONV1D: fast.conv1d,
@@ -47,6 +50,18 @@ def linear_widths(layer: nn.Module) -> tuple[int, int] | None:
         width_in, width_out = layer.get_parameter("weight").shape
         return width_in, width_out
     return None
+
+
+def is_plain_linear(layer: nn.Module) -> bool:
+    """Whether `layer` is linear and computes as its class does: subclasses may do something else with their weight."""
+    kind = type(layer)
+    inherits = issubclass(kind, nn.Linear) and kind.forward is nn.Linear.forward
+    return inherits or _qualified_name(kind) in (CONV1D, FALCON)
+
+
+def carries_skills(layer: nn.Module) -> bool:
+    """Whether LAYERS has an entry for `layer`."""
+    return any(key in LAYERS for kind in type(layer).__mro__ for key in (kind, _qualified_name(kind)))
 
 
 def transposed(layer: nn.Module) -> bool:

@@ -1,12 +1,15 @@
 """Layers of a backbone by name patterns."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from polyray.errors import InputError
-from polyray.lookup import suggestion
+from polyray.modules.layers import carries_skills
+
+LISTED = 30  # names in a message at most
 
 
 def match(backbone: nn.Module, patterns: Sequence[str]) -> list[str]:
@@ -20,11 +23,26 @@ def match(backbone: nn.Module, patterns: Sequence[str]) -> list[str]:
     for pattern in patterns:
         matched = [name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name, f"*.{pattern}")]
         if not matched:
-            kinds = {name.rpartition(".")[2] for name in names if _is_layer(backbone.get_submodule(name))}
-            raise InputError(f"No layer matches the site pattern {pattern!r}. {suggestion(pattern, kinds)}")
+            raise InputError(f"No layer matches the site pattern {pattern!r}. {_suggestion(backbone, pattern)}")
         chosen.update(matched)
     return [name for name in names if name in chosen]
 
 
-def _is_layer(module: nn.Module) -> bool:
-    return not any(True for _ in module.children()) and any(True for _ in module.parameters())
+def candidates(backbone: nn.Module) -> str:
+    """The layers of `backbone` that can carry skills, as a list of patterns with * for a number, for messages."""
+    patterns = _carriers(backbone)
+    more = f", ... ({len(patterns)} in all)" if len(patterns) > LISTED else ""
+    return ", ".join(patterns[:LISTED]) + more if patterns else "none"
+
+
+def _suggestion(backbone: nn.Module, pattern: str) -> str:
+    last_names = dict.fromkeys(name.rpartition(".")[2] for name in _carriers(backbone))
+    near = get_close_matches(pattern.rpartition(".")[2], last_names, n=1, cutoff=0.5)
+    listed = f"Layers of this backbone that can carry skills: {candidates(backbone)}."
+    return f"Did you mean {near[0]!r}? {listed}" if near else listed
+
+
+def _carriers(backbone: nn.Module) -> list[str]:
+    names = [name for name, module in backbone.named_modules() if name and carries_skills(module)]
+    starred = [".".join("*" if word.isdigit() else word for word in name.split(".")) for name in names]
+    return list(dict.fromkeys(name.removesuffix(".layer") for name in starred))

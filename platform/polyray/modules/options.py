@@ -33,5 +33,5 @@ class SkillOptions(ModuleOptions):
     noun: ClassVar[str] = "module kind"
 
     sites: tuple[str, ...] = ("attention",)
-    """Layers that carry skills: presets of the backbone's family (attention, ffn, all, houlsby, pfeiffer, ia3, prefix)
-    or patterns of layer names."""
+    """Layers that carry skills: parts of the backbone (attention, ffn, all, houlsby, pfeiffer, ia3, prefix) or patterns
+    of layer names."""

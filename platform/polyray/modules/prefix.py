@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -86,19 +86,29 @@ def heads_of(attention: nn.Module) -> tuple[int, int]:
             has no key projection or head width under a name in KEY_LAYERS or HEAD_WIDTHS.
     """
     children = dict(attention.named_children())
-    layer = children.get(_first(KEY_LAYERS, children))
-    linear = layer.layer if isinstance(layer, Site) else layer
-    width = _first(HEAD_WIDTHS, vars(attention))
-    parameters = inspect.signature(attention.forward).parameters.values()
-    takes_options = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-    if not isinstance(linear, nn.Linear) or not width or "config" not in vars(attention) or not takes_options:
+    if not takes_prefixes(attention):
         raise InputError(
             f"modules.kind=prefix sits on attention modules of transformers that take an attention function, with a "
             f"linear layer called {' or '.join(KEY_LAYERS)} and an attribute {' or '.join(HEAD_WIDTHS)}; "
             f"{type(attention).__name__} has {', '.join(children) or 'no layers'}."
         )
-    head_width = int(vars(attention)[width])
-    return linear.out_features // head_width, head_width
+    head_width = int(vars(attention)[_first(HEAD_WIDTHS, vars(attention))])
+    return cast(nn.Linear, _key_layer(attention)).out_features // head_width, head_width
+
+
+def takes_prefixes(attention: nn.Module) -> bool:
+    """Whether `attention` is an attention module as `heads_of` needs it."""
+    if not isinstance(_key_layer(attention), nn.Linear) or not _first(HEAD_WIDTHS, vars(attention)):
+        return False
+    parameters = inspect.signature(attention.forward).parameters.values()
+    return "config" in vars(attention) and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+def _key_layer(attention: nn.Module) -> nn.Module | None:
+    """The layer that projects keys, without the skills on it."""
+    children = dict(attention.named_children())
+    layer = children.get(_first(KEY_LAYERS, children))
+    return layer.layer if isinstance(layer, Site) else layer
 
 
 def _first(names: Iterable[str], table: Iterable[str]) -> str:

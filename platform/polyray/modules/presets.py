@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from torch import nn
+
 from polyray.errors import InputError
+from polyray.modules.matching import candidates
+from polyray.modules.structure import parts_by_structure
 
 Parts = Mapping[str, tuple[str, ...]]
 
@@ -75,15 +79,73 @@ _PHI3 = _parts(
     ia3=(),  # queries, keys and values, gate and input share their layers
     prefix=(),
 )
+_PHI = _parts(
+    attention=("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.dense"),
+    ffn=("mlp.fc1", "mlp.fc2"),
+    ends=("self_attn.dense", "mlp.fc2"),
+    ia3=("self_attn.k_proj", "self_attn.v_proj", "mlp.fc1"),
+    prefix=("self_attn",),
+)
+_GPT2 = _parts(
+    attention=("attn.c_attn", "attn.c_proj"),
+    ffn=("mlp.c_fc", "mlp.c_proj"),
+    ends=("attn.c_proj", "mlp.c_proj"),
+    ia3=(),  # queries, keys and values share a layer
+    prefix=(),
+)
+_NEOX = _parts(
+    attention=("*attention.query_key_value", "*attention.dense"),
+    ffn=("mlp.dense_h_to_4h", "mlp.dense_4h_to_h"),
+    ends=("*attention.dense", "mlp.dense_4h_to_h"),
+    ia3=(),
+    prefix=(),
+)
+_GPTJ = _parts(
+    attention=("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.out_proj"),
+    ffn=("mlp.fc_in", "mlp.fc_out"),
+    ends=("attn.out_proj", "mlp.fc_out"),
+    ia3=("attn.k_proj", "attn.v_proj", "mlp.fc_in"),
+    prefix=(),  # computes its attention itself, as MPNet
+)
+_DEBERTA = _parts(
+    attention=("attention.self.value_proj", "attention.output.dense"),  # a batch's relative positions, which belong to
+    # no example, go through the layers of queries and keys too
+    ffn=_BERT["ffn"],
+    ends=_BERT["houlsby"],
+    ia3=(),
+    prefix=(),
+)
+_MODERNBERT = _parts(
+    attention=("attn.Wqkv", "attn.Wo"),
+    ffn=("mlp.Wi", "mlp.Wo"),
+    ends=("attn.Wo", "mlp.Wo"),
+    ia3=(),
+    prefix=(),
+)
+_ALBERT = _parts(
+    attention=("attention.query", "attention.key", "attention.value", "attention.dense"),
+    ffn=("albert_layers.*.ffn", "albert_layers.*.ffn_output"),
+    ends=("attention.dense", "albert_layers.*.ffn_output"),
+    ia3=("attention.key", "attention.value", "albert_layers.*.ffn"),
+    prefix=("albert_layers.*.attention",),
+)
 
 PRESETS: Mapping[str, Parts] = {
     **dict.fromkeys(("t5", "mt5", "umt5"), _T5),
-    **dict.fromkeys(("bart", "mbart", "plbart"), _BART),
+    **dict.fromkeys(("bart", "mbart", "plbart", "marian", "pegasus", "opt"), _BART),
     **dict.fromkeys(("bert", "roberta", "xlm-roberta", "electra"), _BERT),
+    "deberta-v2": _DEBERTA,
+    "modernbert": _MODERNBERT,
+    "albert": _ALBERT,
     "distilbert": _DISTILBERT,
     "mpnet": _MPNET,
-    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma"), _LLAMA),
+    **dict.fromkeys(("llama", "mistral", "qwen2", "qwen3", "gemma", "olmo", "smollm3"), _LLAMA),
+    "gemma2": {**_LLAMA, "prefix": ()},
     "phi3": _PHI3,
+    "phi": _PHI,
+    "gpt2": _GPT2,
+    "gptj": _GPTJ,
+    **dict.fromkeys(("gpt_neox", "falcon", "bloom"), _NEOX),
 }
 """Family (`model_type` of the backbone's config) -> part -> patterns of layer names; heads and embeddings are in none.
 
@@ -93,26 +155,22 @@ values and the feed-forward network's hidden layer. prefix: the attention module
 """
 
 
-def site_patterns(family: str, sites: Sequence[str]) -> tuple[str, ...]:
-    """`sites` with every name of a part replaced by that part's patterns for `family`; other patterns pass unchanged.
+def site_patterns(family: str, sites: Sequence[str], network: nn.Module) -> tuple[str, ...]:
+    """`sites` with the names of parts replaced by patterns of the layers of `network`; other patterns pass unchanged.
+
+    The patterns are the preset of the family, or the names that `parts_by_structure` finds where it has none.
 
     Raises:
-        InputError: a part is named and the family is unknown or has no such sites.
+        InputError: a part is named, and the network has no such layers.
     """
-    parts = dict.fromkeys(preset for table in PRESETS.values() for preset in table)
+    names = dict.fromkeys(part for table in PRESETS.values() for part in table)
+    parts = PRESETS.get(family) or (parts_by_structure(network) if names.keys() & sites else {})
     patterns: list[str] = []
     for site in sites:
-        if site not in parts:
-            patterns.append(site)
-            continue
-        if family not in PRESETS:
+        if site in names and not parts[site]:
             raise InputError(
-                f"modules.sites={site!r} is known for these families of backbones: {', '.join(sorted(PRESETS))}. For "
-                f"{family!r} give patterns of layer names, for example '*.q_proj'."
+                f"modules.sites={site!r}: this backbone ({family}) has no such layers. Give patterns of layer names; "
+                f"layers of it that can carry skills: {candidates(network)}."
             )
-        if not PRESETS[family][site]:
-            raise InputError(
-                f"A {family} backbone has no sites for modules.sites={site!r}; give patterns of layer names."
-            )
-        patterns += PRESETS[family][site]
+        patterns += parts[site] if site in names else [site]
     return tuple(dict.fromkeys(patterns))

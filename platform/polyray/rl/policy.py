@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
-from polyray.modules.layers import LAYERS
+from polyray.modules.layers import carries_skills
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import SkillOptions
@@ -126,8 +126,7 @@ class ModularPolicy(nn.Module):
 
 def carriers(network: nn.Module) -> tuple[str, ...]:
     """The names of all layers of `network` that can carry skills."""
-    kinds = tuple(LAYERS)
-    return tuple(name for name, layer in network.named_modules() if isinstance(layer, kinds))
+    return tuple(name for name, layer in network.named_modules() if carries_skills(layer))
 
 
 def build_policy(

@@ -81,7 +81,7 @@ def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[Task], genera
         InputError: the spec or the tasks do not fit the backbone, or its router not its modules.
     """
     check_mixable(spec)
-    patterns = site_patterns(backbone.family, spec.modules.sites)
+    patterns = site_patterns(backbone.family, spec.modules.sites, backbone.network)
     layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
     names = [task.name for task in tasks]
     router = ROUTERS[spec.routing.kind](names, layout, spec.routing.options, generator)
@@ -99,7 +99,7 @@ def rebuild(
         InputError: the spec does not fit the backbone.
     """
     check_mixable(spec)
-    patterns = site_patterns(backbone.family, spec.modules.sites)
+    patterns = site_patterns(backbone.family, spec.modules.sites, backbone.network)
     layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
     router = ROUTERS[spec.routing.kind].from_state(tasks, layout, spec.routing.options, router_state)
     return _on_backbone(backbone, spec, patterns, router, torch.Generator().manual_seed(0))
