@@ -45,8 +45,8 @@ class Rows:
         times, rest = divmod(batch, len(self))
         if rest or not times:
             raise InputError(
-                f"A site got {batch} rows for a mix of {len(self)} examples; expected {len(self)} or a multiple. A layer "
-                "that reads what belongs to no example, as relative positions, can carry no skills."
+                f"A site got {batch} rows for a mix of {len(self)} examples; expected {len(self)} or a multiple. "
+                "A layer that reads what belongs to no example, as relative positions, can carry no skills."
             )
         if times not in self._wider:
             repeated = [row for row in self.row_of_example for _ in range(times)]
