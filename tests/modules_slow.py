@@ -57,8 +57,8 @@ class Attention(nn.Module):
 
 
 def _change(layer: nn.Module, changes: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    own = {name: p + changes[name].view_as(p) if name in changes else p for name, p in layer.named_parameters()}
-    return first(functional_call(layer, own, (x,)))
+    changed = {name: p + changes[name].view_as(p) if name in changes else p for name, p in layer.named_parameters()}
+    return first(functional_call(layer, changed, (x,)))
 
 
 def _sum(terms: Iterable[Tensor]) -> Tensor:
@@ -124,8 +124,8 @@ def prefix(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: Stac
     n, heads = x.shape[1], []
     for head in range(layer.heads):
         group = head * layer.kv_heads // layer.heads
-        own, shared = (slice(i * layer.head_dim, (i + 1) * layer.head_dim) for i in (head, group))
-        q, k, v = layer.q_proj(x)[0, :, own], layer.k_proj(x)[0, :, shared], layer.v_proj(x)[0, :, shared]
+        queries, shared = (slice(i * layer.head_dim, (i + 1) * layer.head_dim) for i in (head, group))
+        q, k, v = layer.q_proj(x)[0, :, queries], layer.k_proj(x)[0, :, shared], layer.v_proj(x)[0, :, shared]
         scores = q @ torch.cat([keys[group], k]).T / layer.head_dim**0.5
         mask = layer.allowed(n)
         mask = (mask if layer.mask == "float" else mask.clamp_max(0)) + layer.bias(n)[head]

@@ -132,21 +132,21 @@ def test_tokens_mix_for_themselves_from_the_largest_gates(kind: str, layer: str)
     x = LAYERS[layer].inputs(BATCH, seed(4))
     gates = {site: torch.randn(6, SKILLS, generator=seed(5), dtype=torch.float64) for site in inventory.sites}
     with mixing(inventory, TokenMix(gates, 2)):
-        found = net(x).flatten(1, -2)
+        mixed = net(x).flatten(1, -2)
     tokens = x.flatten(0, -2)
-    for place, site in enumerate(inventory.sites):
+    for position, site in enumerate(inventory.sites):
         scores = tokens @ gates[site]
         scores[torch.arange(len(tokens)), scores.argmin(-1)] = -torch.inf
-        every = [_outputs(net, inventory, place, skill, tokens) for skill in range(SKILLS)]
+        every = [_outputs(net, inventory, position, skill, tokens) for skill in range(SKILLS)]
         expected = (torch.stack(every, -1) * scores.softmax(-1).unsqueeze(1)).sum(-1)
-        assert torch.allclose(found[place], expected, rtol=1e-10, atol=1e-10)
+        assert torch.allclose(mixed[position], expected, rtol=1e-10, atol=1e-10)
 
 
-def _outputs(net: Net, inventory: Inventory, place: int, skill: int, tokens: Tensor) -> Tensor:
+def _outputs(net: Net, inventory: Inventory, position: int, skill: int, tokens: Tensor) -> Tensor:
     """[tokens, out] of one skill alone: a mixture of outputs is what token routing is defined as."""
     one_hot = torch.eye(SKILLS, dtype=torch.float64)[[skill] * len(tokens)]
     with mixing(inventory, one_hot):
-        output: Tensor = net(tokens)[place]
+        output: Tensor = net(tokens)[position]
         return output
 
 

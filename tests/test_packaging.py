@@ -71,15 +71,15 @@ def test_the_wheel_holds_every_module_and_runs(root: Path, tmp_path: Path) -> No
     subprocess.run(build, check=True)
     (wheel,) = tmp_path.glob("polyray-*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        held = set(archive.namelist())
+        packed = set(archive.namelist())
         archive.extractall(tmp_path / "site")
     modules = {
         f"{package.replace('.', '/')}/{file.name}"
         for package, folder in folders(root).items()
         for file in folder.glob("*.py")
     }
-    assert modules <= held
-    assert {name.partition("/")[0] for name in held} == {"polyray", f"polyray-{polyray.__version__}.dist-info"}
+    assert modules <= packed
+    assert {name.partition("/")[0] for name in packed} == {"polyray", f"polyray-{polyray.__version__}.dist-info"}
     done = subprocess.run(
         [sys.executable, "-m", "polyray", "--version"],
         cwd=tmp_path / "site",

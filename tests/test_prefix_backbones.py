@@ -78,10 +78,10 @@ def test_padded_examples_together_equal_each_alone_without_padding(family: str) 
         together = backbone(**_inputs(family, ids, mask)).logits
     for row, length in enumerate(lengths):
         alone = Mix(MIX.weights[:, :, [MIX.rows.row_of_example[row]]], Rows([0], 1, torch.device("cpu")))
-        own, kept = ids[row : row + 1], slice(0, min(length, together.shape[1]))
+        tokens, compared = ids[row : row + 1], slice(0, min(length, together.shape[1]))
         with torch.no_grad(), mixing(inventory, alone):
-            expected = backbone(**_inputs(family, own[:, :length], torch.ones(1, length, dtype=torch.long))).logits
-        assert torch.allclose(together[row, kept], expected[0, kept], atol=1e-5)
+            expected = backbone(**_inputs(family, tokens[:, :length], torch.ones(1, length, dtype=torch.long))).logits
+        assert torch.allclose(together[row, compared], expected[0, compared], atol=1e-5)
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -25,7 +25,7 @@ NOTHING_RAN = 5  # pytest's exit status
 
 
 def figures(part: str, device: str, small: bool, seconds: float) -> Any:
-    """What a part measured, or its error."""
+    """Figures of a part, or its error."""
     tests = ("pytest", "-q", "-o", "addopts=", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
     module = tests if part == "tests" else ("benchmarks.gpu.part", part, device, str(small), str(seconds))
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Where and how long a part of the benchmark runs."""
+"""Device, sizes and time of a part of the benchmark."""
 
 import time
 from dataclasses import dataclass

@@ -32,15 +32,15 @@ def test_every_part_has_a_share_of_the_time() -> None:
 
 
 def test_what_a_part_does_not_use_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, float] = {}
+    shares: dict[str, float] = {}
 
     def figures(part: str, device: str, small: bool, seconds: float) -> dict[str, Any]:
-        given[part] = seconds
+        shares[part] = seconds
         return {}
 
     monkeypatch.setattr(command, "figures", figures)
     command.measure(["routing", "planted"], "cpu", small=True, seconds=90.0)
-    assert given == {"routing": pytest.approx(60, abs=1), "planted": pytest.approx(90, abs=1)}
+    assert shares == {"routing": pytest.approx(60, abs=1), "planted": pytest.approx(90, abs=1)}
 
 
 def test_a_part_that_fails_leaves_its_error_and_the_others_run(

@@ -1,4 +1,4 @@
-"""What is computed on a GPU equals what is computed on the CPU, and a training on it resumes exactly.
+"""A GPU computes what the CPU computes, and a training on it resumes exactly.
 
 Every test runs on the CPU in the tiers without a GPU, and on CUDA with `-m gpu`.
 """
