@@ -25,6 +25,7 @@ from polyray.modules.stack import Mixed, StackOptions
 from polyray.objectives import OBJECTIVES, EvaluationOptions, Network, TextOptions
 from polyray.objectives.choices import mean_embedding
 from polyray.objectives.objective import InputRow, TensorBatch, in_batches
+from polyray.objectives.questions import Question
 from polyray.reports.page import Prose
 from polyray.reports.page import Section as ReportSection
 from polyray.reports.sections import SECTIONS
@@ -39,6 +40,7 @@ from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
+from polyray.training.prediction import predict
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.worker import Alone
 from polyray.tune_spaces import SPACES, Space
@@ -67,6 +69,12 @@ def train_adapt_and_load(out: Path, *overrides: str, planted: bool = True) -> di
     outcome = adapt_one(Piece(recipe=adaptation, out=out / "adapted", task=task, seed=0, method="skills"))
     assert 0 <= outcome["score"] <= 1
     return metrics
+
+
+def adapted_skill(out: Path) -> Path:
+    """The skill that `train_adapt_and_load` left in `out`."""
+    (skill,) = (out / "adapted" / "skills").iterdir()
+    return skill
 
 
 # A router: the skills of a task are those whose number its name's length names.
@@ -297,6 +305,15 @@ class Counting:
 
         return in_batches(network, rows, options.batch, estimates)
 
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[WordRow]:
+        examples = [Word(task=task.name, word=question.text("input")) for question in questions]
+        return self.encode(backbone, {task.name: task}, examples, text)
+
+    def answer(
+        self, network: Network, rows: Sequence[WordRow], options: EvaluationOptions, max_output: int
+    ) -> list[float]:
+        return self.predict(network, rows, options, max_output)
+
     def head_key(self, task: Task) -> str:
         return "counting:words"
 
@@ -348,6 +365,10 @@ def test_an_objective_with_a_head_from_outside_is_trained_adapted_saved_and_load
     }  # fmt: skip
     model = load_model(load_inventory(tmp_path / "skills"))
     assert torch.equal(model.heads["counting:words"].get_parameter("weight"), skill.heads["counting:words/weight"])
+    for task, length in (("short", 3), ("long", 9)):
+        assert predict(tmp_path / "skills", task, ["a" * length]) == [pytest.approx(length, abs=1)]
+    outcome = json.loads(next((tmp_path / "adapted" / "adapted").iterdir()).read_text(encoding="utf-8"))
+    assert predict(adapted_skill(tmp_path), "middling", ["aaaaaa", "bbbbbb"]) == pytest.approx(outcome["predictions"])
 
 
 # A job, a space over it, and a section of its report: a walk of so many steps.

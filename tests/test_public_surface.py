@@ -10,11 +10,12 @@ import polyray
 SURFACE = """
     AdaptationOptions Backbone BackboneCard BottleneckOptions Card DenseOptions EvaluationOptions ExpertRouter
     FewShotData HardRouter HyperFormer Ia3Options InputError Inventory InventorySpec Layout LearnedOptions LoraOptions
-    MODULES Mix Modular OptimizerOptions PolyrayError PolytroponRouter PrefixOptions PrivateRouter Provenance ROUTERS
-    RoutingOptions SharedRouter Skill SkillOptions SoftRouter SparseOptions Suite Task TasksOptions TextAnswers
-    TextOptions TokenMoE Training TrainingOptions __version__ adapt analyse attach build delta detach encoded
+    MODULES Mix Modular OptimizerOptions PolyrayError PolytroponRouter Predictor PrefixOptions PrivateRouter Provenance
+    ROUTERS RoutingOptions SharedRouter Skill SkillOptions SoftRouter SparseOptions Suite Task TaskForm TasksOptions
+    TextAnswers TextOptions TokenMoE Training TrainingOptions __version__ adapt analyse attach build delta detach
+    encoded
     export_peft fit fold import_peft lift load_backbone load_inventory load_model load_skill load_suite mixing optimizer
-    predictions recompute save_inventory save_skill score without_skills
+    predict predictions recompute save_inventory save_skill score without_skills
 """
 
 

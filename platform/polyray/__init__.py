@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from polyray.skills.blending import recompute
     from polyray.skills.card import BackboneCard, Card
     from polyray.skills.delta import delta, fold
+    from polyray.skills.form import TaskForm
     from polyray.skills.inventory import Provenance, load_inventory, save_inventory
     from polyray.skills.lifting import lift
     from polyray.skills.peft import export_peft, import_peft
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from polyray.training.loop import Training, fit
     from polyray.training.model import Modular, build, load_model
     from polyray.training.optimizers import OptimizerOptions, optimizer
+    from polyray.training.prediction import Predictor, predict
     from polyray.training.recipe import TrainingOptions
 
 _MODULES = {
@@ -79,6 +81,7 @@ _MODULES = {
     "polyray.skills.blending": ("recompute",),
     "polyray.skills.card": ("BackboneCard", "Card"),
     "polyray.skills.delta": ("delta", "fold"),
+    "polyray.skills.form": ("TaskForm",),
     "polyray.skills.inventory": ("Provenance", "load_inventory", "save_inventory"),
     "polyray.skills.lifting": ("lift",),
     "polyray.skills.peft": ("export_peft", "import_peft"),
@@ -91,6 +94,7 @@ _MODULES = {
     "polyray.training.loop": ("Training", "fit"),
     "polyray.training.model": ("Modular", "build", "load_model"),
     "polyray.training.optimizers": ("OptimizerOptions", "optimizer"),
+    "polyray.training.prediction": ("Predictor", "predict"),
     "polyray.training.recipe": ("TrainingOptions",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -121,6 +125,7 @@ __all__ = [
     "OptimizerOptions",
     "PolyrayError",
     "PolytroponRouter",
+    "Predictor",
     "PrefixOptions",
     "PrivateRouter",
     "Provenance",
@@ -132,6 +137,7 @@ __all__ = [
     "SparseOptions",
     "Suite",
     "Task",
+    "TaskForm",
     "TasksOptions",
     "TextAnswers",
     "TextOptions",
@@ -158,6 +164,7 @@ __all__ = [
     "load_suite",
     "mixing",
     "optimizer",
+    "predict",
     "predictions",
     "recompute",
     "save_inventory",

@@ -42,6 +42,10 @@ class Text(Protocol):
         """The token that stands for a masked one; None where there is no such token."""
 
     @property
+    def mask_text(self) -> str:
+        """The word for the mask in `encode_masked`; empty where there is no such token."""
+
+    @property
     def special(self) -> frozenset[int]:
         """Token numbers that stand for no piece of a text."""
 
@@ -54,6 +58,9 @@ class Text(Protocol):
 
     def encode(self, text: str) -> list[int]:
         """Token numbers of one text, with the special tokens that the backbone expects around it."""
+
+    def encode_masked(self, text: str) -> list[int]:
+        """As `encode`, with the mask wherever `mask_text` stands in the text."""
 
     def continuation(self, text: str) -> list[int]:
         """Token numbers of a text that follows another one, ended by `eos`, with no token before it."""
@@ -70,6 +77,7 @@ class ByteText:
 
     pad, eos, n_tokens = PAD, EOS, FIRST_BYTE + 256
     mask: int | None = FIRST_BYTE + 0xFF  # a byte that UTF-8 never has
+    mask_text = "<mask>"
     special = frozenset({PAD, EOS, BOS, FIRST_BYTE + 0xFF})
     ordinary = torch.arange(FIRST_BYTE, FIRST_BYTE + 0xFF)
     prefix: tuple[int, ...] = ()
@@ -83,6 +91,11 @@ class ByteText:
     def encode(self, text: str) -> list[int]:
         """The bytes of `text` and an end."""
         return self.continuation(text)
+
+    def encode_masked(self, text: str) -> list[int]:
+        """The bytes of `text` and an end; a mask stands for one byte."""
+        first, *others = (self.continuation(piece)[:-1] for piece in text.split(self.mask_text))
+        return [*first, *(number for piece in others for number in (FIRST_BYTE + 0xFF, *piece)), EOS]
 
     def continuation(self, text: str) -> list[int]:
         """The bytes of `text` and an end."""
@@ -107,6 +120,7 @@ class PretrainedText:
         self.pad = int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else self.eos)
 
         self.mask: int | None = tokenizer.mask_token_id
+        self.mask_text = str(tokenizer.mask_token or "")
         self.special = frozenset(tokenizer.all_special_ids)
 
     @cached_property
@@ -143,6 +157,10 @@ class PretrainedText:
         """Token numbers with the tokenizer's own special tokens."""
         ids: list[int] = self.tokenizer(text, truncation=False, verbose=False)["input_ids"]
         return ids[:-1] if self._kind == "causal" and ids and ids[-1] == self.eos else ids
+
+    def encode_masked(self, text: str) -> list[int]:
+        """As `encode`: the tokenizer knows its mask."""
+        return self.encode(text)
 
     def continuation(self, text: str) -> list[int]:
         """Token numbers without a start token, ended by `eos`."""

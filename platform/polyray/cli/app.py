@@ -14,6 +14,7 @@ from rich.console import Console
 
 from polyray import __version__
 from polyray.cli import skills as cli_skills
+from polyray.cli.predicting import predict
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_skills.app, name="skills")
+app.command()(predict)
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]

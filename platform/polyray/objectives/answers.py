@@ -15,6 +15,7 @@ from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.questions import Question, unanswered
 from polyray.tasks import Task, TextAnswers
 
 
@@ -69,7 +70,7 @@ class Answers:
         too_long = TooLong(text, f"text.max_input={limit} or text.max_output={text.max_output}")
         rows = []
         for example in examples:
-            read, written = backbone.text.encode(example.input), backbone.text.continuation(example.outputs[0])
+            read, written = backbone.text.encode(example.input), backbone.text.continuation(example.target)
             cut = len(read) > limit or len(written) > text.max_output
             if cut:
                 too_long.add(example.task, max(len(read), len(written)))
@@ -81,6 +82,14 @@ class Answers:
             )
         too_long.check(len(examples))
         return rows
+
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[AnswerRow]:
+        """Inputs in the task's prompt, without an answer.
+
+        Raises:
+            InputError: a text is too long, or a question does not fit the prompt.
+        """
+        return self.encode(backbone, {task.name: task}, [unanswered(task, question) for question in questions], text)
 
     def collate(
         self, backbone: Backbone, rows: Sequence[AnswerRow], generator: torch.Generator | None = None
@@ -144,6 +153,12 @@ class Answers:
 
         values = iter(in_batches(network, answered, size, losses))
         return [min([(next(values), text) for text in row.candidates], key=itemgetter(0))[1] for row in rows]
+
+    def answer(
+        self, network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int
+    ) -> list[str]:
+        """The predictions."""
+        return self.predict(network, rows, options, max_output)
 
     def head_key(self, task: Task) -> str:
         """No head: the backbone's own writes."""

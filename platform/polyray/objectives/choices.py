@@ -15,6 +15,7 @@ from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.questions import Question, unanswered
 from polyray.tasks import Task, TextAnswers
 
 SHARPNESS = 20.0  # cosines are multiplied by it before the softmax, as sentence-transformers does
@@ -73,7 +74,7 @@ class Choices:
             if len(read) > limit:
                 too_long.add(example.task, len(read))
             candidates = _candidates(backbone, tasks[example.task], example)
-            answer = example.outputs[0]
+            answer = example.target
             rows.append(
                 ChoiceRow(
                     example=example, input=tuple(first_tokens(read, limit)), candidates=candidates,
@@ -83,6 +84,21 @@ class Choices:
         too_long.check(len(examples))
         embed(backbone, [text for row in rows for text in row.candidates])
         return rows
+
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[ChoiceRow]:
+        """Inputs in the task's prompt, and the answers to choose among.
+
+        Raises:
+            InputError: a text is too long, or a question lacks its choices or does not fit the prompt.
+        """
+        examples = [unanswered(task, question) for question in questions]
+        for question, example in zip(questions, examples, strict=True):
+            if not (example.choices or task.labels):
+                raise InputError(
+                    f"{question.where}: inputs of the task {task.name!r} bring the answers to choose among. Give them "
+                    'as "choices": ["...", "..."] in a file of JSON lines (inputs=FILE.jsonl).'
+                )
+        return self.encode(backbone, {task.name: task}, examples, text)
 
     def collate(
         self, backbone: Backbone, rows: Sequence[ChoiceRow], generator: torch.Generator | None = None
@@ -128,6 +144,12 @@ class Choices:
             return [batch.answers[column] for column in self.scores(network, batch).argmax(-1).tolist()]
 
         return in_batches(network, rows, options.batch, nearest)
+
+    def answer(
+        self, network: Network, rows: Sequence[ChoiceRow], options: EvaluationOptions, max_output: int
+    ) -> list[str]:
+        """The predictions."""
+        return self.predict(network, rows, options, max_output)
 
     def head_key(self, task: Task) -> str:
         """No head: the answers' embeddings take its place."""

@@ -12,11 +12,13 @@ from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
 from polyray.backbones.heads import masked_head
 from polyray.backbones.text import padded
+from polyray.errors import InputError
 from polyray.metrics import Recovery
-from polyray.objectives.lengths import longest_input
+from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.questions import Question
 from polyray.tasks import RawText, Task
 
 SHARE = 0.15  # of a text's tokens that are to be predicted
@@ -73,6 +75,31 @@ class MaskedLM:
                 rows.append(TextRow(example=example, input=(*prefix, *piece, *suffix)))
         return rows
 
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[TextRow]:
+        """Texts in which the backbone's mask stands for what is to be filled in.
+
+        Raises:
+            InputError: a text has no mask, or is longer than the network reads.
+        """
+        limit = longest_input(backbone, text)
+        too_long = TooLong(text, f"text.max_input={limit}")
+        rows = []
+        for question in questions:
+            shown = question.text("input")
+            ids = backbone.text.encode_masked(shown)
+            if backbone.text.mask not in first_tokens(ids, limit):
+                raise InputError(
+                    f"{question.where}: the objective {self.name} fills masks, and the text has none"
+                    f"{' among the tokens that are read' if backbone.text.mask in ids else ''}: write "
+                    f"{backbone.text.mask_text} for each token to predict."
+                )
+            if len(ids) > limit:
+                too_long.add(task.name, len(ids))
+            example = RawText(task=task.name, text=shown)
+            rows.append(TextRow(example=example, input=tuple(first_tokens(ids, limit)), cut=len(ids) > limit))
+        too_long.check(len(questions))
+        return rows
+
     def collate(
         self, backbone: Backbone, rows: Sequence[TextRow], generator: torch.Generator | None = None
     ) -> MaskedBatch:
@@ -116,6 +143,25 @@ class MaskedLM:
             return [Recovery(tokens=int(n), hits=int(hits), loss=x / max(1, n)) for n, hits, x in sums.tolist()]
 
         return in_batches(network, rows, options.batch, recover)
+
+    def answer(
+        self, network: Network, rows: Sequence[TextRow], options: EvaluationOptions, max_output: int
+    ) -> list[list[str]]:
+        """The likeliest token at each mask of each text."""
+        backbone, device = network.backbone, device_of(network.backbone.network)
+        ordinary, mask = backbone.text.ordinary.to(device), backbone.text.mask
+        assert mask is not None  # `fits` asked for it
+
+        def fill(chosen: list[TextRow]) -> list[list[str]]:
+            tokens = padded([row.input for row in chosen], backbone.text.pad)
+            ids = tokens.ids.to(device)
+            hidden = backbone.model(input_ids=ids, attention_mask=tokens.mask.to(device)).last_hidden_state
+            masked = torch.eq(ids, mask)
+            logits = network.heads[self.name](hidden[masked], backbone.embeddings)
+            best = iter(ordinary[logits[:, ordinary].argmax(-1)].tolist())
+            return [[backbone.text.decode([next(best)]) for _ in range(n)] for n in masked.sum(1).tolist()]
+
+        return in_batches(network, rows, options.batch, fill)
 
     def head_key(self, task: Task) -> str:
         """One head for all texts."""

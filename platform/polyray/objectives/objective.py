@@ -12,6 +12,7 @@ from polyray.backbones.backbone import Switchable, evaluating, longest_first
 from polyray.modules.attach import Inventory
 from polyray.modules.site import mixing
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.questions import Question
 from polyray.routing import Router
 from polyray.tasks import Example, Task
 
@@ -144,6 +145,13 @@ class Objective(Protocol):
             InputError: a text is longer than `text` allows, or an example lacks what the objective needs.
         """
 
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[Any]:
+        """Inputs without answers as rows for `answer`; like `encode` it is called without skills on the backbone.
+
+        Raises:
+            InputError: a text is longer than `text` allows, or a question lacks what the objective needs.
+        """
+
     def collate(self, backbone: Backbone, rows: Sequence[Any], generator: torch.Generator | None = None) -> Any:
         """The batch of some rows; what training draws anew for each batch comes from `generator`.
 
@@ -158,6 +166,13 @@ class Objective(Protocol):
 
         Raises:
             InputError: `options` ask for something that a row does not allow.
+        """
+
+    def answer(self, network: Network, rows: Sequence[Any], options: EvaluationOptions, max_output: int) -> list[Any]:
+        """The answer to each row of `ask` as JSON can hold it: a text, a number, or a list with one for each word.
+
+        Raises:
+            InputError: as `predict`.
         """
 
     def head_key(self, task: Task) -> str:

@@ -15,6 +15,7 @@ from polyray.objectives.lengths import TooLong, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.questions import Question
 from polyray.tasks import TaggedWords, Task
 
 OUTSIDE = "O"  # predicted for words that were cut off
@@ -88,12 +89,25 @@ class Tagging:
         too_long.check(len(examples))
         return rows
 
+    def ask(self, backbone: Backbone, task: Task, questions: Sequence[Question], text: TextOptions) -> list[TagRow]:
+        """Sentences without tags: the field `words`, or `input` split at its blanks.
+
+        Raises:
+            InputError: a sentence is too long, or a question holds none.
+        """
+        examples = [
+            TaggedWords(task=task.name, words=question.texts("words") or tuple(question.text("input").split()), tags=())
+            for question in questions
+        ]
+        return self.encode(backbone, {task.name: task}, examples, text)
+
     def collate(self, backbone: Backbone, rows: Sequence[TagRow], generator: torch.Generator | None = None) -> TagBatch:
         """Sentences side by side; each weighs as much as it has words."""
         tokens = padded([row.input for row in rows], backbone.text.pad)
         labels = torch.full_like(tokens.ids, IGNORED)
         for index, row in enumerate(rows):
-            labels[index, list(row.first)] = torch.tensor(row.labels, dtype=torch.long)
+            if row.labels:  # none where they are to be predicted
+                labels[index, list(row.first)] = torch.tensor(row.labels, dtype=torch.long)
         n_words = (labels != IGNORED).sum(1)
         return TagBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
@@ -135,6 +149,12 @@ class Tagging:
             return [_tags(row, best[index]) for index, row in enumerate(chosen)]
 
         return in_batches(network, rows, options.batch, tag)
+
+    def answer(
+        self, network: Network, rows: Sequence[TagRow], options: EvaluationOptions, max_output: int
+    ) -> list[list[str]]:
+        """The tags of each sentence's words."""
+        return [list(tags) for tags in self.predict(network, rows, options, max_output)]
 
     def head_key(self, task: Task) -> str:
         """The objective's name and the tags: tasks with equal tags, of other languages for example, share a head.

@@ -23,10 +23,10 @@ class TaskForm(Section):
 
     objective: str = "answers"
     """How the task is put to the network: see `polyray list objectives`."""
-    metric: str = "EM"
-    """What scores its predictions: see `polyray list metrics`."""
-    prompt: str = "{input}"
-    """What the network reads, with the fields of an input in braces: "[colour] {input}"."""
+    metric: str = ""
+    """What scores its predictions: see `polyray list metrics`; empty: not known."""
+    prompt: str = ""
+    """What the network reads, with the fields of an input in braces: "[colour] {input}"; empty: not known."""
     labels: tuple[str, ...] = ()
     """Closed set of answers or tags; empty: there is none."""
     choices: Literal["labels", "own", "inline"] = "labels"

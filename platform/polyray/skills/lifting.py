@@ -11,6 +11,7 @@ from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix
 from polyray.routing import ROUTERS
 from polyray.skills.blending import parents_of
+from polyray.skills.card import SCHEMA
 from polyray.skills.inventory import InventoryFolder
 from polyray.skills.skill import HEADS, Skill, load_skill, save_skill
 
@@ -41,7 +42,7 @@ def lift(folder: InventoryFolder, task: str, out: Path) -> Skill:
         update={"name": out.name, "tasks": (task,), "parents": parents_of(folder.skill_folders, weights, out)}
         | {"data": {name: value for name, value in first.data.items() if name == task}}
         | {"forms": {name: form for name, form in inventory.forms.items() if name == task}}
-        | {"trained_backbone": folder.trained_backbone(out)}
+        | {"schema_version": SCHEMA, "trained_backbone": folder.trained_backbone(out)}
     )
     modules = weighted_sum([skill.modules for skill in skills], first.sites, weights)
     skill = Skill(card=card, tensors={**modules, **heads})

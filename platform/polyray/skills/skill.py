@@ -11,7 +11,7 @@ from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.files import writing
-from polyray.skills.card import CARD, Ancestor, Card, check_sums, read_card, sha256
+from polyray.skills.card import CARD, Ancestor, Card, TrainedBackbone, check_sums, read_card, sha256
 from polyray.skills.fingerprint import fingerprint
 
 TENSORS = "skill.safetensors"
@@ -68,6 +68,22 @@ def load_skill(folder: Path) -> Skill:
         return Skill(card=card, tensors=load_file(folder / TENSORS))
     except (OSError, SafetensorError) as error:
         raise InputError(f"Cannot read {folder / TENSORS}: {error}") from None
+
+
+def load_trained_backbone(folder: Path, trained: TrainedBackbone) -> dict[str, Tensor]:
+    """The backbone's tensors that were trained together with the skill in `folder`, whose card names their file.
+
+    Raises:
+        InputError: the file is not where the card says, or was altered.
+    """
+    file = folder / trained.path
+    if not file.is_file() or sha256(file) != trained.sha256:
+        state = "altered" if file.is_file() else "missing"
+        raise InputError(
+            f"The skill in {folder} sits on a backbone that was trained with it, whose file is {state}: {file}. "
+            "Put the skill back to where its run is, or lift it there again."
+        )
+    return load_file(file)
 
 
 def load_card(folder: Path) -> Card:

@@ -25,8 +25,13 @@ class TextAnswers:
 
     task: str
     input: str
-    outputs: tuple[str, ...]  # accepted answers, the first is the training target
+    outputs: tuple[str, ...]  # accepted answers, the first is the training target; none where they are to be predicted
     choices: tuple[str, ...] | None = None  # this example's own candidates; None: the task's labels
+
+    @property
+    def target(self) -> str:
+        """The answer to learn; empty where there is none."""
+        return self.outputs[0] if self.outputs else ""
 
     @property
     def line(self) -> str:
@@ -57,7 +62,7 @@ class RawText:
 
 @dataclass(frozen=True, kw_only=True)
 class TaggedWords:
-    """A sentence in words, with one tag for each."""
+    """A sentence in words, with one tag for each, or with none where they are to be predicted."""
 
     task: str
     words: tuple[str, ...]

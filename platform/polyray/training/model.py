@@ -1,6 +1,7 @@
 """A backbone with an inventory and a router, as one module with a loss."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,10 @@ from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.presets import site_patterns
 from polyray.objectives import OBJECTIVES, Batch, head_of, heads_for
-from polyray.routing import ROUTERS, Router
+from polyray.routing import ROUTERS, FixedRouter, Router
+from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import InventoryFolder, restore_parameters
+from polyray.skills.skill import Skill, load_trained_backbone
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Task
 
@@ -111,17 +114,47 @@ def load_model(folder: InventoryFolder) -> Modular:
     Raises:
         InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
     """
-    card = folder.card.backbone
-    backbone = load_backbone(card.name, card.revision)
-    if backbone.fingerprint != card.fingerprint:
-        raise InputError(
-            f"The skills in {folder.path} were trained on other weights than {card.name!r} has here "
-            f"(fingerprint {card.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
-        )
+    backbone = _backbone_of(folder.card.backbone, folder.path)
     model = rebuild(backbone, folder.spec, folder.card.tasks, folder.router_state())
     folder.restore(model)
     backbone.freeze()
     return model.eval()
+
+
+def load_single(path: Path, skill: Skill, task: str) -> Modular:
+    """The backbone with the one skill of `path`, which `task` uses alone, in evaluation mode and frozen.
+
+    Raises:
+        InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.
+    """
+    card = skill.card
+    backbone = _backbone_of(card.backbone, path)
+    options = MODULES[card.kind].Options.model_validate(card.options)
+    layers = {site: backbone.network.get_submodule(site) for site in card.sites}
+    inventory = Inventory(layers, card.kind, 1, options, torch.Generator().manual_seed(0))
+    model = Modular(backbone, inventory, FixedRouter([task], torch.ones(1, 1)))
+    inventory.install(backbone.network)
+    if card.trained_backbone is not None:
+        model.load_backbone_state(load_trained_backbone(path, card.trained_backbone))
+    inventory.load_skill(0, skill.modules)
+    model.load_heads_state(skill.heads)
+    backbone.freeze()
+    return model.eval()
+
+
+def _backbone_of(card: BackboneCard, path: Path) -> Backbone:
+    """The backbone that the skills in `path` were trained on.
+
+    Raises:
+        InputError: it cannot be loaded, or has other weights now.
+    """
+    backbone = load_backbone(card.name, card.revision)
+    if backbone.fingerprint != card.fingerprint:
+        raise InputError(
+            f"The skills in {path} were trained on other weights than {card.name!r} has here "
+            f"(fingerprint {card.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
+        )
+    return backbone
 
 
 def _on_backbone(
