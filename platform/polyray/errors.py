@@ -1,5 +1,7 @@
 """Errors of Polyray, each with the exit code of the command line."""
 
+from signal import SIGINT
+
 
 class PolyrayError(Exception):
     """Failure that Polyray explains in one message; the command line ends with its `exit_code`."""
@@ -20,6 +22,11 @@ class RunError(PolyrayError):
 
 
 class Interrupted(PolyrayError):
-    """Stop of a run by the user; the message says how to resume it."""
+    """Stop of a run by a signal or by its stop file; the message says how to resume it.
 
-    exit_code = 130
+    number: of the signal; that of Ctrl-C where there was none. The exit code is 128 more, as shells have it.
+    """
+
+    def __init__(self, message: str, number: int = SIGINT) -> None:
+        super().__init__(message)
+        self.number, self.exit_code = number, 128 + number

@@ -1,57 +1,24 @@
 """A job is run in a folder: its content, when the run is resumed, and when it is refused."""
 
-import io
-import json
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console
+from launch_cases import Config, launch, stored
 
 from polyray.cluster import session
-from polyray.cluster.launch import run_job
-from polyray.config import Section, load_config
+from polyray.config import load_config
 from polyray.errors import InputError, Interrupted, RunError
 from polyray.runs.folder import RunFolder, new_run_folder
-from polyray.runs.job import Job, Result
+from polyray.runs.job import Result
 from polyray.runs.run import Run
-
-
-class Config(Section):
-    steps: int = 3
-    """Steps."""
-    name: str = "a"
-    """Name."""
-
-
-Body = Callable[[Config, Run], Result]
-
-
-def done(config: Config, run: Run) -> Result:
-    (run.out / "skills").mkdir(exist_ok=True)
-    return Result(metrics={"mean": config.steps}, skills=("skills/one",))
-
-
-def launch(out: Path, body: Body = done, config: Config | None = None, name: str = "fake") -> tuple[Result, str]:
-    """The result of a job that does `body`, and what it printed."""
-    console = Console(file=io.StringIO(), width=40)
-    job = Job(about="A test's job.", Config=Config, run=body)
-    result = run_job(name, job, config if config is not None else Config(), out, None, console)
-    assert isinstance(console.file, io.StringIO)
-    return result, console.file.getvalue()
-
-
-def stored(out: Path) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    return result
 
 
 def never(config: Config, run: Run) -> Result:
@@ -126,6 +93,7 @@ def test_a_failed_run_names_its_log_and_can_be_run_again(tmp_path: Path) -> None
     with pytest.raises(RunError, match="ZeroDivisionError: no way") as caught:
         launch(tmp_path, fail)
     assert str(tmp_path / "log.txt") in str(caught.value)
+    assert f"goes on from the newest checkpoint: polyray run fake --config {tmp_path}" in str(caught.value)
     log = (tmp_path / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" in log
     assert "in fail" in log
@@ -234,13 +202,13 @@ def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
 ) -> None:
     calls: list[str] = []
 
-    def start(logs: Path) -> ExitStack:
+    def start(logs: Path, variables: Mapping[str, str]) -> ExitStack:
         calls.append(f"start {logs}")
         cluster = ExitStack()
         cluster.callback(calls.append, "end")
         return cluster
 
-    monkeypatch.setattr(session, "_started", start)
+    monkeypatch.setattr(session, "start_cluster", start)
     launch(tmp_path / "without")
     assert calls == []
 

@@ -2,61 +2,19 @@
 
 import json
 import os
-from collections.abc import Iterator
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from fake_ray import FakeRay, fake_ray
 
 from polyray.cluster.session import RaySession
-from polyray.errors import InputError
+from polyray.errors import InputError, Interrupted
 
-LATE = Exception("The current node timed out during startup. This could happen because some of the raylet failed")
-
-
-class FakeRay:
-    """Records how Ray is started; a start takes no time and begins no process.
-
-    starts: the options of every `ray.init`. errors: raised by the next starts, in order. running: whether Ray is there.
-    """
-
-    def __init__(self) -> None:
-        self.starts: list[dict[str, Any]] = []
-        self.errors: list[Exception] = []
-        self.running = False
-
-    def init(self, address: str | None = None, **options: Any) -> None:
-        self.starts.append({"address": address, **options})
-        if address is None:
-            log = self.homes[-1] / "session_latest" / "logs" / f"try-{len(self.starts)}.log"
-            log.parent.mkdir(parents=True)
-            log.touch()
-        if self.errors:
-            raise self.errors.pop(0)
-        self.running = True
-
-    def shutdown(self) -> None:
-        self.running = False
-
-    @property
-    def homes(self) -> list[Path]:
-        """The folders of the clusters that were started."""
-        return [Path(options["_temp_dir"]) for options in self.starts if "_temp_dir" in options]
-
-
-@pytest.fixture
-def fake_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRay]:
-    fake = FakeRay()
-    monkeypatch.setattr(ray, "init", fake.init)
-    monkeypatch.setattr(ray, "shutdown", fake.shutdown)
-    monkeypatch.setattr(ray, "is_initialized", lambda: fake.running)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    before = dict(os.environ)
-    yield fake
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
+__all__ = ["fake_ray"]  # a fixture
 
 
 def test_nothing_is_started_before_it_is_needed_and_only_once(fake_ray: FakeRay, tmp_path: Path) -> None:
@@ -131,31 +89,42 @@ def test_an_address_where_no_cluster_answers_is_the_users_mistake(
     assert "second line" not in str(caught.value)
 
 
-def test_a_cluster_of_its_own_leaves_its_logs_and_nothing_else(fake_ray: FakeRay, tmp_path: Path) -> None:
-    with RaySession(None, tmp_path / "logs") as opened:
-        opened.start()
-        (home,) = fake_ray.homes
-        assert home.exists() and os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert not home.exists()
-    assert [file.name for file in (tmp_path / "logs").iterdir()] == ["try-1.log"]
+def test_a_stop_that_was_asked_for_before_or_while_ray_starts_needs_no_training(
+    fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_file, start = tmp_path / "stop", fake_ray.init
+
+    def start_and_stop(*arguments: Any, **options: Any) -> None:
+        start(*arguments, **options)
+        stop_file.touch()
+
+    monkeypatch.setattr(ray, "init", start_and_stop)
+    for n_starts in (1, 1):
+        with pytest.raises(Interrupted), RaySession(None, tmp_path / "logs", stop_file) as opened:
+            opened.start()
+        assert len(fake_ray.starts) == n_starts and not fake_ray.running
 
 
-def test_a_cluster_that_is_late_is_started_again_elsewhere(fake_ray: FakeRay, tmp_path: Path) -> None:
-    fake_ray.errors = [LATE, LATE]
+def test_sigterm_does_what_it_did_and_ends_a_start_as_an_interruption(
+    fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rays_handler(number: int, frame: object) -> None:
+        sys.exit(number)
+
+    start, before = fake_ray.init, signal.getsignal(signal.SIGTERM)
+    kills = [False, True]
+
+    def start_and_take_the_signal(*arguments: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, rays_handler)
+        start(*arguments, **options)
+        if kills.pop(0):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(ray, "init", start_and_take_the_signal)
     with RaySession(None, tmp_path) as opened:
         opened.start()
-        assert [home.exists() for home in fake_ray.homes] == [False, False, True]
-    assert not fake_ray.homes[-1].exists()
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["try-1.log", "try-2.log", "try-3.log"]
-
-
-@pytest.mark.parametrize("errors", [[LATE, LATE, LATE], [ValueError("no")]])
-def test_errors_that_another_try_does_not_mend_are_raised(
-    errors: list[Exception], fake_ray: FakeRay, tmp_path: Path
-) -> None:
-    fake_ray.errors = list(errors)
-    opened = RaySession(None, tmp_path)
-    with pytest.raises(type(errors[-1]), match=str(errors[-1])):
+        assert signal.getsignal(signal.SIGTERM) is before
+    with pytest.raises(Interrupted) as caught, RaySession(None, tmp_path) as opened:
         opened.start()
-    assert len(fake_ray.homes) == len(errors)
-    assert not any(home.exists() for home in fake_ray.homes)
+    assert caught.value.exit_code == 143 and signal.getsignal(signal.SIGTERM) is before
+    assert not fake_ray.running and not fake_ray.homes[-1].exists()

@@ -15,6 +15,7 @@ from rich.console import Console
 from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.predicting import predict
+from polyray.cli.terminal import losable_output
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -51,13 +52,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line with `arguments` (None: the process's own) and end the process with its exit code.
 
-    0: done, 1: the run failed, 2: the input was wrong, 130: interrupted.
+    0: done, 1: the run failed, 2: the input was wrong, 128 + N: interrupted by signal N (Ctrl-C: 130).
     """
-    try:
-        app(args=arguments, prog_name="polyray")
-    except PolyrayError as error:
-        typer.echo(f"polyray: {error}", err=True)
-        sys.exit(error.exit_code)
+    with losable_output():
+        try:
+            app(args=arguments, prog_name="polyray")
+        except PolyrayError as error:
+            typer.echo(f"polyray: {error}", err=True)
+            sys.exit(error.exit_code)
 
 
 def _print_version(asked: bool) -> None:

@@ -3,7 +3,9 @@
 import shlex
 import time
 import traceback
+from functools import partial
 from pathlib import Path
+from signal import SIGINT
 
 from rich.console import Console
 
@@ -14,7 +16,8 @@ from polyray.reports.report import REPORT, write_report
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.result import RESULT, read_result
-from polyray.runs.run import Run
+from polyray.runs.run import STOP, Run
+from polyray.runs.stopping import StopRequest, stopping
 
 
 def run_job(name: str, job: Job, config: Section, out: Path, address: str | None, console: Console) -> Result:
@@ -26,7 +29,7 @@ def run_job(name: str, job: Job, config: Section, out: Path, address: str | None
     Raises:
         InputError: `out` holds something else, is in use, or the job refused its input; a new folder is gone again.
         RunError: the job failed; the traceback is in the log that the message names.
-        Interrupted: the user stopped the run; the message says how to resume it.
+        Interrupted: a signal or the stop file ended the run; the message says how to resume it.
     """
     folder = RunFolder(path=out, job=name, config=config, address=address)
     with folder.locked():
@@ -41,24 +44,38 @@ def run_job(name: str, job: Job, config: Section, out: Path, address: str | None
 
 def _run(job: Job, folder: RunFolder, console: Console) -> Result:
     started, out = time.monotonic(), folder.path.absolute()
-    try:
-        with RaySession(folder.address, out / "logs" / "ray") as session:
-            run = Run(out, console=console, cluster=session)
-            run.stop_file.unlink(missing_ok=True)  # it stopped an earlier start
-            result = job.run(folder.config, run)
-        folder.write_result("done", time.monotonic() - started, result)
-    except InputError:
-        raise
-    except (KeyboardInterrupt, Interrupted):
-        folder.write_result("interrupted", time.monotonic() - started)
-        raise Interrupted(f"Interrupted. Resume with: {folder.resume_command}") from None
-    except Exception as error:  # whatever went wrong becomes a log, a status and one message
-        folder.write_log(traceback.format_exc())
-        folder.write_result("failed", time.monotonic() - started)
-        raise RunError(f"The job {folder.job} failed: {_text(error)}\n{_see(folder)}") from error
+    (out / STOP).unlink(missing_ok=True)  # it stopped an earlier start
+    with stopping(out / STOP, partial(_say, console)) as stop:
+        try:
+            with RaySession(folder.address, out / "logs" / "ray", out / STOP) as session:
+                result = job.run(folder.config, Run(out, console=console, cluster=session))
+            folder.write_result("done", time.monotonic() - started, result)
+        except InputError:
+            raise
+        except (KeyboardInterrupt, Interrupted) as error:
+            folder.write_result("interrupted", time.monotonic() - started)
+            reason, number = (f" {error}", error.number) if isinstance(error, Interrupted) else ("", SIGINT)
+            raise stop.interrupted(f"Interrupted.{reason} Resume with: {folder.resume_command}", number) from None
+        except Exception as error:  # whatever went wrong becomes a log, a status and one message
+            raise _failure(error, folder, stop, time.monotonic() - started) from error
     _report(folder)
     _say(console, f"Done. The result is in {folder.path / RESULT}.")
     return result
+
+
+def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: float) -> PolyrayError:
+    """Write down what went wrong: the error to raise, an interruption where a signal came before."""
+    folder.write_log("".join(traceback.format_exception(error)))
+    if stop.number is not None:  # a scheduler may send its signal to Ray's processes, too
+        folder.write_result("interrupted", seconds)
+        return stop.interrupted(
+            f"Interrupted; no checkpoint could be saved. {_see(folder)} Resume with: {folder.resume_command}"
+        )
+    folder.write_result("failed", seconds)
+    return RunError(
+        f"The job {folder.job} failed: {_text(error)}\n{_see(folder)} "
+        f"The same command goes on from the newest checkpoint: {folder.resume_command}"
+    )
 
 
 def _report(folder: RunFolder) -> None:

@@ -18,7 +18,8 @@ PATIENCE = 10.0  # seconds in which new stragglers are looked for
 def main(home: str) -> None:
     """Wait for the end of the driver, kill the processes of the cluster in `home`, and remove that folder."""
     driver = os.getppid()  # it may end the session and live on
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # they are for the driver
+        signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
     deadline = time.monotonic() + PATIENCE
     while (processes := stragglers(home, driver)) and time.monotonic() < deadline:

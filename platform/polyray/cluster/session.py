@@ -3,10 +3,8 @@
 import json
 import logging
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,8 +12,8 @@ from typing import Self
 
 import ray
 
-from polyray.cluster import reaper
-from polyray.errors import InputError
+from polyray.cluster.starting import start_cluster
+from polyray.errors import InputError, Interrupted
 from polyray.memory import KEEP_FREED
 
 ENVIRONMENT = {
@@ -25,7 +23,6 @@ ENVIRONMENT = {
     "RAY_DISABLE_IMPORT_WARNING": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-STARTS, LATE = 3, "timed out during startup"  # Ray's processes have 30 s, too few on a machine that is busy otherwise
 PROCESSES = 8  # that start at a time: Ray's own limit, one a core, lets Ray Train's helpers queue, and warns of them
 WORKERS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **KEEP_FREED, **ENVIRONMENT}
 
@@ -46,32 +43,43 @@ class RaySession:
     Args:
         address: the cluster to join; None: look in the environment.
         logs: folder that the logs of a cluster of this run's own are copied to at the end.
+        stop_file: see `Run.stop_file`; None: nobody asks to stop.
     """
 
-    def __init__(self, address: str | None, logs: Path) -> None:
-        self._address, self._logs = address, logs
+    def __init__(self, address: str | None, logs: Path, stop_file: Path | None = None) -> None:
+        self._address, self._logs, self._stop_file = address, logs, stop_file
         self._open: ExitStack | None = None
 
     def start(self) -> None:
         """Let Ray be there, unless a call before this one did.
 
         Raises:
-            InputError: no cluster answers at the address.
+            InputError: no cluster answers at the address, or this machine does not let one start.
+            Interrupted: the run was asked to stop meanwhile.
         """
         if self._open is not None:
             return
+        self._check_stop()
+        with _sigterm_as_before():
+            self._open = self._connected()
+        quieten()  # ray.init has set levels of its own
+        self._check_stop()
+
+    def _connected(self) -> ExitStack:
         os.environ.update(ENVIRONMENT)
         quieten()
         address = self._address or os.environ.get("RAY_ADDRESS")
         if ray.is_initialized():
-            self._open = ExitStack()
-        elif address:
-            self._open = _joined(address)
-        else:
-            os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
-            os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
-            self._open = _started(self._logs)
-        quieten()  # ray.init has set levels of its own
+            return ExitStack()
+        if address:
+            return _joined(address)
+        os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
+        os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
+        return start_cluster(self._logs, WORKERS)
+
+    def _check_stop(self) -> None:
+        if self._stop_file is not None and self._stop_file.exists():
+            raise Interrupted("Stopped before Ray was needed, as asked.")
 
     def close(self) -> None:
         """Leave a cluster that was joined, and end one that was started."""
@@ -112,41 +120,20 @@ def _submitted_variables() -> Mapping[str, str]:
     return variables
 
 
-def _started(logs: Path) -> ExitStack:
-    """A cluster of this process's own, until the stack is left."""
-    for tries_left in reversed(range(STARTS)):
-        home = Path(tempfile.mkdtemp(prefix="polyray-"))  # a short path: Ray's sockets lie below it
-        cluster = ExitStack()
-        try:
-            cluster.enter_context(_cluster(home, logs))
-            return cluster
-        except Exception as error:  # Ray has no other class for it
-            if not tries_left or LATE not in str(error):
-                raise
-    raise AssertionError("the last try returns or raises")
-
-
 @contextmanager
-def _cluster(home: Path, logs: Path) -> Iterator[None]:
-    """A cluster in the folder `home`; within the block it is there, afterwards its logs are in `logs`."""
-    with _reaped(home):
-        try:
-            ray.init(
-                num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-                runtime_env={"env_vars": dict(WORKERS)}, _temp_dir=str(home),
-            )  # fmt: skip
-            yield
-        finally:
-            ray.shutdown()
-            if (home / "session_latest" / "logs").is_dir():
-                shutil.copytree(
-                    home / "session_latest" / "logs", logs, dirs_exist_ok=True, ignore_dangling_symlinks=True
-                )
+def _sigterm_as_before() -> Iterator[None]:
+    """After the block SIGTERM does what it did before; `ray.init` lets it end the process.
 
-
-@contextmanager
-def _reaped(home: Path) -> Iterator[None]:
-    """After the block, or when this process dies in it, nothing of the cluster in `home` is left."""
-    command = [sys.executable, "-I", str(reaper.__file__), str(home)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):
-        yield  # leaving closes the reaper's standard input and waits for it
+    Raises:
+        Interrupted: SIGTERM came meanwhile.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit:  # Ray's answer
+        raise Interrupted("Stopped while Ray was starting, as asked.", signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, handler)
