@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from polyray.cluster.tasks import run_tasks
-from polyray.errors import InputError, Interrupted
+from polyray.errors import InputError
 from polyray.progress import bars
 from polyray.reports.labels import few_shot_cell
 from polyray.runs.job import Job, Result
@@ -67,10 +67,8 @@ def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
         run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), note="")
-        for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus):
+        for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus, stop=lambda: run.stop_requested):
             display.update(line, advance=1, note=f"{outcome['task']}: {outcome['score']:.3f}")
-            if run.stop_requested:
-                raise Interrupted("Stopped between two adaptations, as asked.")
 
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scores
     run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(names), note="")
-        for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus):
+        for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus, stop=lambda: run.stop_requested):
             scores |= outcome["scores"]
             display.update(line, advance=len(shares[index].tasks))
     return {name: scores[name] for name in names}

@@ -14,14 +14,14 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from polyray.cluster.session import RaySession
 from polyray.cluster.tasks import run_tasks
-from polyray.errors import InputError, RunError
+from polyray.errors import InputError, Interrupted, RunError
 
 
 class FakeTasks:
     """Ray's tasks in this process: each runs when its result is asked for, the last one first.
 
     options: of `ray.remote`. cancelled: numbers of the tasks that were given up. crash: a task whose worker dies for
-    good.
+    good. n_idle_looks: how often nothing is done when somebody looks.
     """
 
     def __init__(self) -> None:
@@ -29,14 +29,18 @@ class FakeTasks:
         self.calls: list[Callable[[], Any]] = []
         self.cancelled: list[int] = []
         self.crash: int | None = None
+        self.n_idle_looks = 0
         self.function: Callable[..., Any] = dict
 
     def submit(self, *arguments: Any) -> int:
         self.calls.append(lambda: self.function(*arguments))
         return len(self.calls) - 1
 
-    def wait(self, references: Sequence[int], num_returns: int) -> tuple[list[int], list[int]]:
+    def wait(self, references: Sequence[int], num_returns: int, timeout: float) -> tuple[list[int], list[int]]:
         assert num_returns == 1
+        if self.n_idle_looks:  # nothing is done yet
+            self.n_idle_looks -= 1
+            return [], list(references)
         return [references[-1]], list(references[:-1])
 
     def get(self, reference: int) -> Any:
@@ -108,6 +112,21 @@ def test_pieces_that_nobody_waits_for_are_given_up(tasks: FakeTasks) -> None:
     results = run_tasks(square, [1, 2, 3])
     next(results)
     results.close()  # type: ignore[attr-defined]
+    assert tasks.cancelled == [0, 1]
+
+
+def test_a_wish_to_stop_gives_up_what_is_not_done_also_while_nothing_is_done(tasks: FakeTasks) -> None:
+    looks: list[bool] = []
+
+    def stop() -> bool:
+        looks.append(True)
+        return len(looks) == 5
+
+    results = run_tasks(square, [1, 2, 3], stop=stop)
+    assert next(results) == (2, {"square": 9})
+    tasks.n_idle_looks = 10
+    with pytest.raises(Interrupted, match="2 of 3 pieces"):
+        next(results)
     assert tasks.cancelled == [0, 1]
 
 

@@ -159,7 +159,7 @@ def test_same_seed_same_bits_another_seed_other_bits(tmp_path: Path) -> None:
     assert first["loss"] != other["loss"]
 
 
-def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_ends_as_one_never_stopped(
+def test_a_run_that_is_asked_to_stop_between_two_reports_ends_as_one_never_stopped(
     unbroken: tuple[dict[str, bytes], float], tmp_path: Path
 ) -> None:
     report = Run.report
@@ -171,9 +171,10 @@ def test_a_run_that_is_asked_to_stop_saves_a_checkpoint_and_ends_as_one_never_st
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Run, "report", report_and_ask)
-        with pytest.raises(Interrupted, match="8 of 24 steps"):
+        with pytest.raises(Interrupted, match="9 of 24 steps"):
             train(tmp_path, "training.save_every=24")
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000008"]
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000009"]
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2  # the next line is due after step 12
     (tmp_path / "stop").unlink()
     train(tmp_path)
     assert outcome(tmp_path) == unbroken[0]

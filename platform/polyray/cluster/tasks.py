@@ -8,13 +8,19 @@ import ray
 import torch
 from ray.exceptions import RayError
 
-from polyray.errors import InputError, RunError
+from polyray.errors import InputError, Interrupted, RunError
 
+LOOK = 1.0  # seconds between two looks whether to stop
 Piece = TypeVar("Piece")
 
 
 def run_tasks(
-    work: Callable[[Piece], dict[str, Any]], pieces: Sequence[Piece], *, cpus: float = 1, gpus: float = 0
+    work: Callable[[Piece], dict[str, Any]],
+    pieces: Sequence[Piece],
+    *,
+    cpus: float = 1,
+    gpus: float = 0,
+    stop: Callable[[], bool] = bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run `work` on every piece in parallel and yield (index, result) as each is done.
 
@@ -23,8 +29,10 @@ def run_tasks(
     Args:
         cpus: cores of one piece.
         gpus: GPUs of one piece, or a share of one.
+        stop: asked every second; when it answers yes, pieces that are not done are given up. Never yes unless given.
 
     Raises:
+        Interrupted: `stop` answered yes.
         InputError: the work refused the user's input.
         RunError: the work failed; the message includes the worker's.
     """
@@ -32,7 +40,12 @@ def run_tasks(
     waiting = {remote.remote(work, piece, os.getcwd()): index for index, piece in enumerate(pieces)}
     try:
         while waiting:
-            (done, *_), _ = ray.wait(list(waiting), num_returns=1)
+            ready, _ = ray.wait(list(waiting), num_returns=1, timeout=LOOK)
+            if stop():
+                raise Interrupted(f"Stopped with {len(waiting)} of {len(pieces)} pieces of work left, as asked.")
+            if not ready:
+                continue
+            (done,) = ready
             index = waiting.pop(done)
             outcome = _outcome(done)
             if "input_error" in outcome:

@@ -1,7 +1,10 @@
 """The record of a training: metrics, progress, checkpoints, and its skills at the end."""
 
+import logging
+import random
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,9 @@ from polyray.training.sampler import Sampler
 from polyray.training.worker import Worker
 
 SKILLS = "skills"
-STATE = "training"  # in a checkpoint: optimiser, generators, sampler
+STATE = "training"  # in a checkpoint: optimiser, sampler, and for each member of the group its generators
+
+log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -45,13 +50,30 @@ class Journal:
         module_of(training.model.router).load_state_dict(folder.router_state())
         state = load_state(checkpoint / STATE)
         load_adam(training.adam, state["adam"])
-        generators = state["generators"][self._worker.rank]
-        training.noise.set_state(generators["noise"])
-        torch.set_rng_state(generators["torch"])
-        if "cuda" in generators:
-            torch.cuda.set_rng_state(generators["cuda"])
+        training.step, training.n_lost = state["step"], state["n_lost"]
+        self._restore_member(training, state["members"])
         sampler.restore(state["sampler"])
-        training.step = state["step"]
+
+    def _restore_member(self, training: Training, members: Sequence[Mapping[str, Any]]) -> None:
+        """Restore what each member of the group has for itself; a group of another size draws its noise anew."""
+        rank, world = self._worker.rank, self._worker.world
+        if len(members) == world:
+            training.lost = members[rank]["lost"]
+            training.noise.set_state(members[rank]["noise"])
+            torch.set_rng_state(members[rank]["torch"])
+            if "cuda" in members[rank]:
+                torch.cuda.set_rng_state(members[rank]["cuda"])
+            return
+        training.lost = statistics.fmean(member["lost"] for member in members)
+        seed = random.Random(f"{training.noise.initial_seed()}-{training.step}-{rank}-{world}")
+        training.noise.manual_seed(seed.getrandbits(63))
+        torch.manual_seed(seed.getrandbits(63))
+        if self._run.first:
+            log.warning(
+                "The checkpoint after step %d is of %d workers, this group has %d: it goes on with the same data in "
+                "the same order and ends equal to rounding (where nothing is sampled), no longer byte for byte.",
+                training.step, len(members), world,
+            )  # fmt: skip
 
     def write(self, report: Report, model: Modular) -> None:
         """Report one line of metrics and one of progress."""
@@ -65,12 +87,12 @@ class Journal:
 
     def save(self, training: Training, sampler: Sampler) -> None:
         """Save a checkpoint of everything that the next step depends on."""
-        generators = {"noise": training.noise.get_state(), "torch": torch.get_rng_state()}
+        member = {"lost": training.lost, "noise": training.noise.get_state(), "torch": torch.get_rng_state()}
         if self._worker.device.type == "cuda":
-            generators["cuda"] = torch.cuda.get_rng_state()
+            member["cuda"] = torch.cuda.get_rng_state()
         state = {
-            "step": training.step, "sampler": sampler.state(), "adam": adam_tensors(training.adam),
-            "generators": self._worker.gather(generators),
+            "step": training.step, "n_lost": training.n_lost, "sampler": sampler.state(),
+            "adam": adam_tensors(training.adam), "members": self._worker.gather(member),
         }  # fmt: skip
 
         def write(folder: Path) -> None:

@@ -18,11 +18,16 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Figures after a step: `step` steps are done; loss is the mean since the report before."""
+    """Figures after a step: `step` steps are done; loss is the mean since the report before.
+
+    stop: training was asked to stop, perhaps before this report was due.
+    """
 
     step: int
     loss: float
     tokens: int
+    due: bool = True
+    stop: bool = False
     rates: dict[str, float] = field(default_factory=dict)
 
 
@@ -39,7 +44,7 @@ class Training:
 
     forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. apart: a block
     in which the wrapper leaves gradients to each worker. reduce: makes gradients the mean over workers where no wrapper
-    does.
+    does. lost: the sum of this worker's losses over the `n_lost` steps since the last report that was due.
     """
 
     model: Modular
@@ -48,6 +53,8 @@ class Training:
     batches: Batches
     noise: torch.Generator
     step: int = 0
+    lost: float = 0.0
+    n_lost: int = 0
     average: Callable[[float], float] = float
     apart: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     reduce: Callable[[Sequence[nn.Parameter]], object] = len
@@ -61,38 +68,53 @@ def fit(
     every: int,
     accumulate: int = 1,
     precision: Precision = "fp32",
+    stop: Callable[[], bool] = bool,
 ) -> Iterator[Report]:
     """Train until `steps` steps are done, and say every `every` steps, and at the end, how it goes.
 
     A step is `accumulate` batches. Whoever wants a checkpoint or a bar takes what this yields.
 
+    Args:
+        stop: asked after every step; when it answers yes, a report follows at once. Never yes unless given.
+
     Raises:
         FloatingPointError: the loss is no longer a finite number.
     """
     training.model.train()
-    lost, tokens, since = 0.0, 0, training.step
+    tokens = 0
     while training.step < steps:
-        set_rates(training.adam, training.step, steps, options.warmup)
-        for number in range(accumulate):
-            batch = training.batches.draw()
-            with contextlib.nullcontext() if number + 1 == accumulate else training.apart():
-                loss = _backward(training, batch, accumulate, precision)
-            lost += loss.item() / accumulate
-            tokens += batch.n_tokens
-        _complete(training.model.heads)
-        training.reduce(trained(training.adam))
-        nn.utils.clip_grad_norm_(trained(training.adam), options.clip)
-        training.adam.step()
-        training.adam.zero_grad(set_to_none=True)
-        training.step += 1
-        if training.step % every == 0 or training.step == steps:
-            mean = training.average(lost / (training.step - since))
+        tokens += _step(training, options, steps, accumulate, precision)
+        due, stopped = training.step % every == 0 or training.step == steps, stop()
+        if due or stopped:
+            mean = training.average(training.lost / training.n_lost)
             if not mean < float("inf"):
                 raise FloatingPointError(f"The loss is {mean} after step {training.step}: lower training.lr.")
             rates = {str(group["name"]): float(group["lr"]) for group in training.adam.param_groups}
-            yield Report(step=training.step, loss=mean, tokens=tokens, rates=rates)
+            if due:
+                training.lost, training.n_lost = 0.0, 0
+            yield Report(step=training.step, loss=mean, tokens=tokens, due=due, stop=stopped, rates=rates)
             training.model.train()
-            lost, tokens, since = 0.0, 0, training.step
+            tokens = 0
+
+
+def _step(training: Training, options: OptimizerOptions, steps: int, accumulate: int, precision: Precision) -> int:
+    """One update: the number of tokens that were read."""
+    set_rates(training.adam, training.step, steps, options.warmup)
+    tokens = 0
+    for number in range(accumulate):
+        batch = training.batches.draw()
+        with contextlib.nullcontext() if number + 1 == accumulate else training.apart():
+            loss = _backward(training, batch, accumulate, precision)
+        training.lost += loss.item() / accumulate
+        tokens += batch.n_tokens
+    _complete(training.model.heads)
+    training.reduce(trained(training.adam))
+    nn.utils.clip_grad_norm_(trained(training.adam), options.clip)
+    training.adam.step()
+    training.adam.zero_grad(set_to_none=True)
+    training.step += 1
+    training.n_lost += 1
+    return tokens
 
 
 def _backward(training: Training, batch: Batch, accumulate: int, precision: Precision) -> Tensor:

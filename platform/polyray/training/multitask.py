@@ -89,16 +89,21 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
 def _train(recipe: TrainingRecipe, training: Training, data: "TrainingData", journal: Journal, worker: Worker) -> None:
     options = recipe.training
     every = options.report_every
+
+    def stop() -> bool:
+        return worker.mean(float(journal.stop_requested)) > 0  # all members or none
+
     for report in fit(
-        training, options, options.steps, every=every, accumulate=options.accumulate, precision=options.precision
-    ):
+        training, options, options.steps, every=every, accumulate=options.accumulate, precision=options.precision,
+        stop=stop,
+    ):  # fmt: skip
+        if report.due:
+            journal.write(report, training.model)
         last = report.step == options.steps
-        journal.write(report, training.model)
-        due = report.step // options.save_every > (report.step - every) // options.save_every
-        stop = not last and any(worker.gather(journal.stop_requested))
-        if last or due or stop:
+        save = report.due and report.step // options.save_every > (report.step - every) // options.save_every
+        if last or save or report.stop:
             journal.save(training, data.sampler)
-        if stop:
+        if report.stop and not last:
             raise Interrupted(f"Stopped after {report.step} of {options.steps} steps, as asked.")
 
 
