@@ -125,3 +125,58 @@ def test_a_task_s_skill_is_lifted_once(kind: str, capsys: pytest.CaptureFixture[
     assert same_tensors(recompute(tmp_path / "lifted").tensors, load_skill(tmp_path / "lifted").tensors)
     assert code(*lifting) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_skill_goes_to_peft_and_comes_back_with_its_tensors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    language_skills(Path("skills"))
+    assert code("skills", "export", "skills/blend", "adapter", "--to", "peft", "--task-type", "FEATURE_EXTRACTION") == 0
+    assert "a LoRA adapter of tiny-encoder" in capsys.readouterr().out
+    assert json.loads(Path("adapter/adapter_config.json").read_text())["task_type"] == "FEATURE_EXTRACTION"
+    assert code("skills", "import", "adapter", "back", "--from", "peft", "--backbone", "tiny-encoder") == 0
+    back, blend = load_skill(Path("back")), load_skill(Path("skills/blend"))
+    assert same_tensors(back.tensors, blend.tensors) and back.card.backbone == blend.card.backbone
+    assert back.card.name == "back"
+    monkeypatch.chdir("skills")  # a name alone is a folder here
+    assert code("skills", "export", "skill-1", "../again", "--to", "peft") == 0
+    assert (tmp_path / "again" / "adapter_model.safetensors").is_file()
+
+
+def test_what_cannot_go_to_peft_or_come_from_it_has_one_message_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    language_skills(Path("skills"))
+    save_policy(Path("agent"), policy_of("dense", "polytropon"), WORDS)
+    assert code("skills", "export", "skills/blend", "adapter", "--to", "peft") == 0
+    capsys.readouterr()
+    card = json.loads(Path("skills/blend/card.json").read_text())
+    trained = {"path": "../inventory/backbone.safetensors", "sha256": "0"}
+    shutil.copytree("skills/blend", "skills/trained")
+    Path("skills/trained/card.json").write_text(json.dumps({**card, "trained_backbone": trained}))
+    Path("empty").mkdir()
+    Path("file").write_text("")
+    before = sorted(tmp_path.rglob("*"))
+    to, back = ("new", "--to", "peft"), ("new", "--from", "peft", "--backbone")
+    for arguments, message in [
+        (("export", "skills/blned", *to), "holds no skill called 'blned'. Did you mean 'blend'?"),
+        (("export", "skills", *to), "holds no skill"),
+        (("export", "skills/blend", "new", "--to", "pfet"), "No format is called 'pfet'. Did you mean 'peft'?"),
+        (("export", "skills/blend", "empty", "--to", "peft"), "empty is there already"),
+        (("export", "skills/blend", "file/new", "--to", "peft"), "Cannot write file/new"),
+        (("export", "skills/blend", *to, "--task-type", "CAUSAL"), "Did you mean 'CAUSAL_LM'?"),
+        (("export", "agent/skill-0", *to), "sits on a backbone that was trained with it"),
+        (("export", "skills/trained", *to), "sits on a backbone that was trained with it"),
+        (("import", "none", *back, "tiny-encoder"), "none is no folder"),
+        (("import", "empty", *back, "tiny-encoder"), "empty holds no PEFT adapter"),
+        (("import", "adapter", *back, "tiny-encodr"), "Did you mean 'tiny-encoder'?"),
+        (("import", "adapter", *back, "tiny-causal"), "and the backbone 'tiny-causal' has no such layer"),
+        (("import", "adapter", "file/new", "--from", "peft", "--backbone", "tiny-encoder"), "Cannot write file/new"),
+        (("import", "adapter", "empty", "--from", "peft", "--backbone", "tiny-encoder"), "empty is there already"),
+    ]:
+        assert code("skills", *arguments) == 2, arguments
+        streams = capsys.readouterr()
+        assert message in streams.err and streams.out == "" and len(streams.err.splitlines()) == 1, streams.err
+    assert sorted(tmp_path.rglob("*")) == before

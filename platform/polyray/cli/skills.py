@@ -1,6 +1,8 @@
 """The commands `polyray skills ...`."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -10,8 +12,11 @@ import typer
 import yaml
 
 from polyray.errors import InputError
+from polyray.lookup import lookup
 
-app = typer.Typer(help="Look into folders of skills.", no_args_is_help=True)
+FORMATS = {"peft": "a LoRA adapter as the library PEFT saves it"}  # of other libraries, that skills go to and come from
+
+app = typer.Typer(help="Look into folders of skills; take skills to other libraries and back.", no_args_is_help=True)
 
 Library = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of skill folders, such as RUN/skills.")]
 
@@ -58,13 +63,73 @@ def lift(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the skill; it must not be there yet.")],
 ) -> None:
     """Write the one skill that a trained task uses: the weighted sum of an inventory's skills."""
-    if out.exists():
-        raise InputError(f"{out} is there already. Choose another folder.")
+    _refuse_taken(out)
     # torch, which both bring along, takes seconds, and a mistyped command should not wait for it
     inventory = import_module("polyray.skills.inventory").load_inventory(folder)
     skill = import_module("polyray.skills.lifting").lift(inventory, task, out)
     parents = ", ".join(f"{parent.name}" for parent in skill.card.parents)
     typer.echo(f"The skill of {task!r} is in {out}: a weighted sum of {parents}.")
+
+
+@app.command()
+def export(
+    skill: Annotated[
+        Path, typer.Argument(metavar="NAME_OR_FOLDER", help="Folder of a skill, such as RUN/skills/NAME.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the adapter; it must not be there yet.")],
+    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Form of the folder: peft.")],
+    task_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="PEFT's task_type, such as CAUSAL_LM or SEQ_2_SEQ_LM.")
+    ] = None,
+) -> None:
+    """Write a skill as another library loads it."""
+    lookup(FORMATS, to, "format")
+    _refuse_taken(out)
+    loaded = _library().find_skill(skill.parent, skill.name)
+    if _library().sits_on_trained_backbone(skill):
+        raise InputError(
+            f"The skill in {skill} sits on a backbone that was trained with it; an adapter holds the skill alone and "
+            "would be put on the weights from before."
+        )
+    with _writing(out):
+        import_module("polyray.skills.peft").export_peft(loaded, out, task_type=task_type)
+    typer.echo(f"The skill {loaded.card.name!r} is in {out}, a LoRA adapter of {loaded.card.backbone.name}.")
+
+
+@app.command("import")
+def import_skill(
+    adapter: Annotated[Path, typer.Argument(metavar="PEFT_FOLDER", help="Folder of an adapter.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the skill; it must not be there yet.")],
+    source: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Form of the adapter: peft.")],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="The network that it was trained on.")],
+    revision: Annotated[str, typer.Option(metavar="COMMIT", help="Of a network on the Hub.")] = "",
+) -> None:
+    """Make a skill of an adapter that another library wrote."""
+    lookup(FORMATS, source, "format")
+    _refuse_taken(out)
+    if not adapter.is_dir():
+        raise InputError(f"{adapter} is no folder; expected that of an adapter.")
+    network = import_module("polyray.backbones").load_backbone(backbone, revision)
+    card = import_module("polyray.training.multitask").backbone_card(network)
+    skill = import_module("polyray.skills.peft").import_peft(adapter, name=out.name, backbone=card)
+    import_module("polyray.training.model").put_on(network, skill, out.name)  # refuses what does not fit
+    with _writing(out):
+        import_module("polyray.skills.skill").save_skill(skill, out)
+    typer.echo(f"The adapter is the skill {out.name!r} in {out}, with {len(skill.card.sites)} sites on {network.name}.")
+
+
+def _refuse_taken(out: Path) -> None:
+    if out.exists():
+        raise InputError(f"{out} is there already. Choose another folder.")
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Turn an error of the disk into one message; what is written is whole or absent."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"Cannot write {out}: {error.strerror}. Choose another folder.") from None
 
 
 def _library() -> ModuleType:

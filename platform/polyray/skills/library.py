@@ -6,6 +6,7 @@ from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.skills.blending import parents_resolve
 from polyray.skills.card import CARD, Card
+from polyray.skills.inventory import CARD as INVENTORY_CARD
 from polyray.skills.inventory import FOLDER, load_inventory
 from polyray.skills.skill import Skill, load_card, load_skill
 
@@ -32,6 +33,21 @@ def find_skill(folder: Path, name: str) -> Skill:
     if name not in by_name:
         raise InputError(f"{folder} holds no skill called {name!r}. {suggestion(name, by_name)}")
     return load_skill(folder / name)
+
+
+def sits_on_trained_backbone(folder: Path) -> bool:
+    """Whether the skill in `folder` was trained together with its backbone, of whatever form the skill's folder is.
+
+    Raises:
+        InputError: there is no skill, or the inventory beside it is damaged.
+    """
+    if load_card(folder).trained_backbone is not None:
+        return True
+    library = folder.resolve().parent
+    if not (library / FOLDER / INVENTORY_CARD).exists():
+        return False
+    inventory = load_inventory(library)
+    return folder.resolve().name in inventory.card.skills and inventory.trained_backbone(library) is not None
 
 
 def verify(folder: Path) -> dict[str, Card]:

@@ -127,19 +127,34 @@ def load_single(path: Path, skill: Skill, task: str) -> Modular:
     Raises:
         InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.
     """
-    card = skill.card
-    backbone = _backbone_of(card.backbone, path)
+    model = put_on(_backbone_of(skill.card.backbone, path), skill, task)
+    if skill.card.trained_backbone is not None:
+        model.load_backbone_state(load_trained_backbone(path, skill.card.trained_backbone))
+    model.backbone.freeze()
+    return model.eval()
+
+
+def put_on(backbone: Backbone, skill: Skill, task: str) -> Modular:
+    """`backbone` with the one skill, which `task` uses alone.
+
+    Raises:
+        InputError: the backbone lacks a site of the skill, or a tensor does not fit.
+    """
+    card, network = skill.card, backbone.network
+    missing = sorted(set(card.sites).difference(name for name, _ in network.named_modules()))
+    if missing:
+        raise InputError(
+            f"The skill {card.name!r} sits on {missing[0]!r}, and the backbone {backbone.name!r} has no such layer "
+            f"({len(missing)} of {len(card.sites)} sites are missing): is it the network that the skill was trained on?"
+        )
     options = MODULES[card.kind].Options.model_validate(card.options)
-    layers = {site: backbone.network.get_submodule(site) for site in card.sites}
+    layers = {site: network.get_submodule(site) for site in card.sites}
     inventory = Inventory(layers, card.kind, 1, options, torch.Generator().manual_seed(0))
     model = Modular(backbone, inventory, FixedRouter([task], torch.ones(1, 1)))
-    inventory.install(backbone.network)
-    if card.trained_backbone is not None:
-        model.load_backbone_state(load_trained_backbone(path, card.trained_backbone))
+    inventory.install(network)
     inventory.load_skill(0, skill.modules)
     model.load_heads_state(skill.heads)
-    backbone.freeze()
-    return model.eval()
+    return model
 
 
 def _backbone_of(card: BackboneCard, path: Path) -> Backbone:
