@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from polyray.cluster.tasks import run_tasks
 from polyray.errors import InputError
 from polyray.progress import bars
+from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
-from polyray.tasks import load_suite
-from polyray.training.data import partition_tasks
+from polyray.tasks import load_suite, read_all
+from polyray.training.adaptation import check_methods
+from polyray.training.data import partition_tasks, repeats
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 
 Config = AdaptationRecipe
@@ -26,6 +27,8 @@ Config = AdaptationRecipe
 def run(config: AdaptationRecipe, run: Run) -> Result:
     """Adapt every task, split and method as a Ray task of its own; see `AdaptationRecipe`."""
     pieces = pieces_of(config, run.out)
+    suite = load_suite(config.tasks)
+    print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.part)))
     run_pieces(pieces, run)
     metrics = gather(pieces)
     show(metrics, run.console, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
@@ -43,9 +46,11 @@ def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
     folder = load_inventory(Path(config.skills))
     suite = load_suite(config.tasks)
     names = partition_tasks(suite, config.adapt.part)
+    check_methods(config.adapt.methods, folder.spec.routing.kind)
     seen = set(folder.card.tasks) & set(names)
     if seen:
         raise InputError(f"{min(seen)!r} was a training task of {config.skills}: adapt to tasks it has not seen.")
+    read_all(suite, names, seeds=config.adapt.seeds or None)
     return [
         Piece(recipe=config, out=out, task=name, seed=seed, method=method)
         for name in names
@@ -85,20 +90,16 @@ def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
         means = [statistics.fmean(values["scores"]) for values in tasks.values()]
         methods[method] = {"mean": statistics.fmean(means), "tasks": tasks}
     first = next(iter(methods.values()))
-    return {"mean": first["mean"], "tasks": first["tasks"], "methods": methods}
+    too_long = sum(outcome.get("too_long", 0) for outcome in outcomes)
+    return {"mean": first["mean"], "tasks": first["tasks"], "methods": methods, "too_long": too_long}
 
 
 def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:
     """The table of tasks x methods on the console."""
-    table = Table(title=title)
-    table.add_column("task")
-    for method in metrics["methods"]:
-        table.add_column(method, justify="right")
-    for task in metrics["tasks"]:
-        table.add_row(task, *[few_shot_cell(method["tasks"][task]) for method in metrics["methods"].values()])
-    table.add_section()
-    table.add_row("mean", *[f"{100 * method['mean']:.1f}" for method in metrics["methods"].values()])
-    console.print(table)
+    methods = metrics["methods"]
+    rows = [[task, *[few_shot_cell(method["tasks"][task]) for method in methods.values()]] for task in metrics["tasks"]]
+    last = ["mean", *[f"{100 * method['mean']:.1f}" for method in methods.values()]]
+    print_table(console, title, ["task", *methods], rows, last)
 
 
 JOB = Job(about="adapt trained skills to unseen tasks from few examples", Config=Config, run=run)

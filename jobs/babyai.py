@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
-from rich.table import Table
 
 from polyray.cluster.rllib.training import Counts, Phase, train
 from polyray.config import Section
@@ -20,6 +19,7 @@ from polyray.files import write_file
 from polyray.modules.dense import DenseOptions
 from polyray.modules.options import ModuleOptions
 from polyray.modules.sparse import SparseOptions
+from polyray.reports.console import print_table
 from polyray.rl.blueprint import Blueprint
 from polyray.rl.evaluation import AgentEvaluationOptions, evaluate, held_out_fingerprints
 from polyray.rl.imitation import CloningOptions, imitate
@@ -133,8 +133,9 @@ def check(config: Config) -> tuple[tuple[Level, ...], ModularPolicy]:
     levels = levels_of(config.suite or None, config.levels)
     if config.needs_ticket and config.ticket.frames >= config.training.frames:
         raise InputError(
-            f"ticket.frames={config.ticket.frames} leaves nothing of training.frames={config.training.frames}: lower "
-            "ticket.frames, or raise training.frames."
+            f"ticket.frames={config.ticket.frames} leaves nothing of training.frames={config.training.frames}: set "
+            f"ticket.frames to less than {config.training.frames} (0: the entries of sparse skills are drawn at "
+            f"random), or training.frames to more than {config.ticket.frames}."
         )
     names, seed = tuple(level.name for level in levels), config.training.seed
     if config.skills:
@@ -186,12 +187,12 @@ def _ticket(config: Config, agent: Agent, policy: ModularPolicy, run: Run) -> tu
 
 
 def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: float) -> None:
-    table = Table("level", "success", "return", "length", title="Unseen levels")
-    for name, values in tasks.items():
-        table.add_row(name, f"{100 * values['success']:.1f}", f"{values['return']:.3f}", f"{values['length']:.1f}")
-    table.add_section()
-    table.add_row("mean", f"{100 * mean:.1f}", "", "")
-    console.print(table)
+    rows = [
+        [name, f"{100 * values['success']:.1f}", f"{values['return']:.3f}", f"{values['length']:.1f}"]
+        for name, values in tasks.items()
+    ]
+    header = ["level", "success", "return", "length"]
+    print_table(console, "Unseen levels", header, rows, ["mean", f"{100 * mean:.1f}", "", ""])
 
 
 JOB = Job(about="train agents with skills on several BabyAI levels at once", Config=Config, run=run)

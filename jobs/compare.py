@@ -6,26 +6,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from rich.console import Console
-from rich.table import Table
 
 from polyray.config import load_config
 from polyray.jobs import adapt, polytropon
+from polyray.lookup import all_known
 from polyray.modules.lora import LoraOptions
 from polyray.modules.options import SkillOptions
 from polyray.progress import follow
+from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell, in_order, router_label
 from polyray.reports.report import write_report
-from polyray.routing import RoutingOptions
+from polyray.routing import ROUTERS, RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.result import final_metrics
 from polyray.runs.run import Run
-from polyray.tasks import load_suite
-from polyray.training.adaptation import AdaptationOptions
-from polyray.training.data import partition_tasks
+from polyray.tasks import load_suite, read_all
+from polyray.training.adaptation import AdaptationOptions, check_methods
+from polyray.training.data import partition_tasks, repeats
 from polyray.training.fewshot import AdaptationRecipe, Piece
 from polyray.training.journal import SKILLS
 from polyray.training.recipe import TrainingOptions
@@ -54,6 +55,19 @@ class Config(polytropon.Config):
     )
     """How each is adapted to the test tasks."""
 
+    @field_validator("kinds")
+    @classmethod
+    def _routers_there_are(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        all_known(kinds, ROUTERS, "router")
+        return kinds
+
+    @field_validator("each")
+    @classmethod
+    def _compared_routers(cls, each: dict[str, dict[str, Any]], info: ValidationInfo) -> dict[str, dict[str, Any]]:
+        if each and "kinds" in info.data:  # else the kinds are wrong, which is reported for itself
+            all_known(each, info.data["kinds"], "router among kinds")
+        return each
+
     def unread(self) -> Mapping[str, str]:
         """`routing.kind`, because `kinds` names the routers."""
         return {"routing.kind": "kinds names the routers that are compared"}
@@ -61,12 +75,18 @@ class Config(polytropon.Config):
 
 def run(config: Config, run: Run) -> Result:
     """Train all routers side by side on Ray, adapt them, and compare; see `Config`."""
-    partition_tasks(load_suite(config.tasks), "test")
+    suite = load_suite(config.tasks)
+    tests = partition_tasks(suite, "test")
     trainings = {kind: _training(config, kind) for kind in config.kinds}
     for training in trainings.values():
         polytropon.check(training)
+    adaptations = {kind: _adaptation(config, kind, run.out / kind) for kind in config.kinds}
+    for kind, adaptation in adaptations.items():
+        check_methods(adaptation.adapt.methods, kind)
+    read_all(suite, tests, seeds=config.adapt.seeds or None)
+    print_note(run.console, repeats(suite, [*partition_tasks(suite, "train"), *tests]))
     trained = _train(trainings, run)
-    pieces = {kind: adapt.pieces_of(_adaptation(config, kind, run.out / kind), run.out / kind) for kind in config.kinds}
+    pieces = {kind: adapt.pieces_of(adaptation, run.out / kind) for kind, adaptation in adaptations.items()}
     adapt.run_pieces([piece for of_kind in pieces.values() for piece in of_kind], run)
     metrics = _gather(pieces, trained)
     show(metrics, run.console)
@@ -138,17 +158,14 @@ def _gather(pieces: Mapping[str, Sequence[Piece]], trained: Mapping[str, Any]) -
 
 def show(metrics: Mapping[str, Any], console: Console) -> None:
     """The paper's Table 1 on the console: unseen tasks x routers, mean and deviation over few-shot splits."""
-    kinds = metrics["kinds"]
-    table = Table(title="Few-shot adaptation to unseen tasks, mean ± standard deviation over splits")
-    table.add_column("task")
-    for kind in in_order(kinds):
-        table.add_column(router_label(kind), justify="right")
-    for task, values in metrics["tasks"].items():
-        cells = [few_shot_cell(kinds[kind]["tasks"][task]) for kind in in_order(kinds)]
-        table.add_row(f"{task} ({next(iter(values))})", *cells)
-    table.add_section()
-    table.add_row("mean", *[f"{100 * kinds[kind]['mean']:.1f}" for kind in in_order(kinds)])
-    console.print(table)
+    kinds = {kind: metrics["kinds"][kind] for kind in in_order(metrics["kinds"])}
+    rows = [
+        [f"{task} ({next(iter(values))})", *[few_shot_cell(kind["tasks"][task]) for kind in kinds.values()]]
+        for task, values in metrics["tasks"].items()
+    ]
+    last = ["mean", *[f"{100 * kind['mean']:.1f}" for kind in kinds.values()]]
+    title = "Few-shot adaptation to unseen tasks, mean ± standard deviation over splits"
+    print_table(console, title, ["task", *map(router_label, kinds)], rows, last)
     recovery = metrics["trained"].get("polytropon", {}).get("recovery")
     if recovery:
         console.print(

@@ -3,19 +3,16 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
-
-from rich.console import Console
-from rich.table import Table
+from typing import get_args
 
 from polyray.backbones.backbone import Kind
 from polyray.cluster.tasks import run_tasks
 from polyray.envs.levels import levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.errors import InputError
-from polyray.lookup import lookup
+from polyray.lookup import lookup, suggestion
 from polyray.progress import bars
-from polyray.reports.labels import own_metric
+from polyray.reports.console import print_scores
 from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
 from polyray.rl.policy_folder import AGENT, load_policy
 from polyray.runs.job import Job, Result
@@ -27,6 +24,7 @@ from polyray.training.data import mean_score
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
 Scores = dict[str, dict[str, float]]  # of each task {metric: value}, its own metric first
+Scored = tuple[Scores, dict[str, int]]  # and counts for the whole run
 
 
 class Config(ScoringRecipe):
@@ -50,13 +48,13 @@ def run(config: Config, run: Run) -> Result:
     if not config.skills:
         raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run.")
     folder = load_inventory(Path(config.skills))
-    scores = lookup(SCORERS, folder.card.backbone.kind, "kind of backbone").score(config, folder, run)
-    metrics = {"mean": mean_score(scores), "tasks": scores}
-    _show(metrics, run.console)
+    scores, counts = lookup(SCORERS, folder.card.backbone.kind, "kind of backbone").score(config, folder, run)
+    metrics = {"mean": mean_score(scores), "tasks": scores, **counts}
+    print_scores(run.console, metrics)
     return Result(metrics=metrics)
 
 
-def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scores:
+def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored:
     """Scores of a language model on Ray, several tasks at a time; predictions are written to predictions/TASK.jsonl."""
     names = _task_names(config, folder)
     recipe = ScoringRecipe.model_validate(config.model_dump(include=set(ScoringRecipe.model_fields)))
@@ -66,13 +64,15 @@ def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scores
         for start in range(0, len(names), size)
     ]
     scores: Scores = {}
+    too_long = 0
     run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(names), note="")
         for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus, stop=lambda: run.stop_requested):
             scores |= outcome["scores"]
+            too_long += outcome["too_long"]
             display.update(line, advance=len(shares[index].tasks))
-    return {name: scores[name] for name in names}
+    return {name: scores[name] for name in names}, {"too_long": too_long}
 
 
 def _task_names(config: Config, folder: InventoryFolder) -> list[str]:
@@ -90,11 +90,11 @@ def _task_names(config: Config, folder: InventoryFolder) -> list[str]:
     return names
 
 
-def _score_agent(config: Config, folder: InventoryFolder, run: Run) -> Scores:
+def _score_agent(config: Config, folder: InventoryFolder, run: Run) -> Scored:
     """Scores of an agent on start states that the run which trained it held out; films are written to videos/."""
     levels = levels_of(None, _chosen(config, folder, folder.card.tasks))
     seed = load_card(folder.skill_folders[0]).seed
-    return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run.out, run.console)
+    return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run.out, run.console), {}
 
 
 def _chosen(config: Config, folder: InventoryFolder, trained: list[str] | tuple[str, ...]) -> list[str]:
@@ -105,12 +105,12 @@ def _chosen(config: Config, folder: InventoryFolder, trained: list[str] | tuple[
     """
     unknown = [name for name in config.score.tasks if name not in trained]
     if unknown:
-        raise _untrained(folder, f"{unknown[0]!r} is not")
+        raise _untrained(folder, f"score.tasks: {unknown[0]!r:.80} is not", unknown[0])
     return list(config.score.tasks or trained)
 
 
-def _untrained(folder: InventoryFolder, beginning: str) -> InputError:
-    return InputError(f"{beginning} a task that {folder.path} was trained on: {', '.join(folder.card.tasks)}.")
+def _untrained(folder: InventoryFolder, beginning: str, name: str = "") -> InputError:
+    return InputError(f"{beginning} a task that {folder.path} was trained on. {suggestion(name, folder.card.tasks)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class Scorer:
 
     owner: str
     unread: tuple[str, ...]
-    score: Callable[[Config, InventoryFolder, Run], Scores]
+    score: Callable[[Config, InventoryFolder, Run], Scored]
 
 
 LANGUAGE = Scorer(owner="a language model", unread=("agent",), score=_score_language)
@@ -134,17 +134,6 @@ AGENTS = Scorer(
     unread=("suite", "tasks", "score.split", "score.mixed", "score.gpus", "text", "evaluation"),
 )  # fmt: skip
 SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(get_args(Kind), LANGUAGE), AGENT: AGENTS}  # by the kind on cards
-
-
-def _show(metrics: Mapping[str, Any], console: Console) -> None:
-    """The table of tasks and scores on the console."""
-    table = Table("task", "metric", "score", "details", title="Scores")
-    for name, values in metrics["tasks"].items():
-        metric, score, details = own_metric(values)
-        table.add_row(name, metric, f"{score:.1f}", details)
-    table.add_section()
-    table.add_row("mean", "", f"{100 * metrics['mean']:.1f}", "")
-    console.print(table)
 
 
 JOB = Job(about="score trained skills on the tasks that they know", Config=Config, run=run)

@@ -4,10 +4,12 @@ from polyray.cluster.train import TrainingRun, WorkerOptions
 from polyray.errors import InputError
 from polyray.objectives import one_objective
 from polyray.progress import follow
+from polyray.reports.console import print_note, print_scores
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite, load_suite, read_all
-from polyray.training.data import partition_tasks
+from polyray.training.checking import check_fit
+from polyray.training.data import partition_tasks, repeats
 from polyray.training.journal import SKILLS
 from polyray.training.model import check_mixable
 from polyray.training.multitask import spec_of, train
@@ -23,11 +25,14 @@ class Config(TrainingRecipe):
 
 def run(config: Config, run: Run) -> Result:
     """Train on Ray, then score; see `Config`."""
-    check(config)
+    suite = check(config)
+    print_note(run.console, repeats(suite, partition_tasks(suite, "train")))
     run.cluster.start()
     training = start(config, run)
     follow({config.routing.kind: (run.out, config.training.steps)}, lambda: training.running, run.console)
-    return Result(metrics=training.result(), skills=(SKILLS,))
+    metrics = training.result()
+    print_scores(run.console, metrics)
+    return Result(metrics=metrics, skills=(SKILLS,))
 
 
 def check(config: Config) -> Suite:
@@ -39,7 +44,9 @@ def check(config: Config) -> Suite:
     suite = load_suite(config.tasks)
     check_mixable(spec_of(config, suite))
     tasks = partition_tasks(suite, "train")
-    one_objective([suite.tasks[task] for task in tasks])
+    train_tasks = [suite.tasks[task] for task in tasks]
+    one_objective(train_tasks)
+    check_fit(config.backbone, spec_of(config, suite), train_tasks)
     read_all(suite, tasks)
     if config.training.batch % config.workers.n:
         raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")

@@ -16,8 +16,8 @@ TAIL = 1 << 16  # bytes at the end of a file among which its last line is looked
 def bars(console: Console) -> Progress:
     """Make a display of progress bars; each has a field `note` for a text such as loss and speed."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=None), MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}", markup=False), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
         console=console, transient=not console.is_terminal,
     )  # fmt: skip
 

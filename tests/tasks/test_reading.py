@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+from gathering import for_cases
 
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.formats import check_name, file_name
 from polyray.tasks import Suite, TasksOptions, load_suite, read_all
 from polyray.training.recipe import SuiteConfig
-from tests.gathering import for_cases
 
 LINE = json.dumps({"input": "x", "output": "y"})
 

@@ -48,12 +48,12 @@ def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
-    kind = _kind(AutoConfig.from_pretrained(name, revision=revision))
+    kind = kind_of(AutoConfig.from_pretrained(name, revision=revision))
     model = loaders[kind].from_pretrained(name, revision=revision, dtype=torch.float32)
     return kind, model, PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision), kind)
 
 
-def _kind(config: "PretrainedConfig") -> Kind:
+def kind_of(config: "PretrainedConfig") -> Kind:
     """Kind by the architecture in the checkpoint; transformers' causal models alone would list BERT as a writer."""
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,

@@ -2,6 +2,8 @@
 
 from typing import ClassVar, cast
 
+from pydantic import field_validator
+
 from polyray.config import Choice
 from polyray.modules.kinds import MODULES
 from polyray.modules.stack import StackOptions
@@ -35,3 +37,10 @@ class SkillOptions(ModuleOptions):
     sites: tuple[str, ...] = ("attention",)
     """Layers that carry skills: parts of the backbone (attention, ffn, all, houlsby, pfeiffer, ia3, prefix) or patterns
     of layer names."""
+
+    @field_validator("sites")
+    @classmethod
+    def _some(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        if not sites or not all(site.strip() for site in sites):
+            raise ValueError("expected at least one preset or pattern, none of them empty")
+        return sites

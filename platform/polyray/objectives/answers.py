@@ -67,7 +67,7 @@ class Answers:
             InputError: a text is too long.
         """
         limit = longest_input(backbone, text)
-        too_long = TooLong(text, f"text.max_input={limit} or text.max_output={text.max_output}")
+        too_long = TooLong(backbone, text, writes=True)
         rows = []
         for example in examples:
             read, written = backbone.text.encode(example.input), backbone.text.continuation(example.target)

@@ -67,18 +67,22 @@ class Choices:
             InputError: a text is too long, or an example has no candidates.
         """
         limit = longest_input(backbone, text)
-        too_long = TooLong(text, f"text.max_input={limit}")
+        too_long = TooLong(backbone, text)
+        lengths: dict[str, int] = {}  # of the answers, which are embedded whole or cut at what the backbone reads
         rows = []
         for example in examples:
             read = backbone.text.encode(example.input)
-            if len(read) > limit:
-                too_long.add(example.task, len(read))
             candidates = _candidates(backbone, tasks[example.task], example)
+            lengths |= {text: len(backbone.text.encode(text)) for text in candidates if text not in lengths}
+            longest = max(lengths[text] for text in candidates)
+            cut = len(read) > limit or 0 < backbone.reach < longest
+            if cut:
+                too_long.add(example.task, max(len(read), longest))
             answer = example.target
             rows.append(
                 ChoiceRow(
                     example=example, input=tuple(first_tokens(read, limit)), candidates=candidates,
-                    chosen=candidates.index(answer) if answer in candidates else -1, cut=len(read) > limit,
+                    chosen=candidates.index(answer) if answer in candidates else -1, cut=cut,
                 )
             )  # fmt: skip
         too_long.check(len(examples))

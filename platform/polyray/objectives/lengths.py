@@ -20,11 +20,18 @@ def first_tokens(ids: Sequence[int], limit: int) -> list[int]:
 class TooLong:
     """The examples of which tokens were cut off.
 
-    limits: in words, with the fields that set them.
+    Args:
+        writes: whether answers are limited too, by text.max_output.
     """
 
-    def __init__(self, text: TextOptions, limits: str) -> None:
-        self._text, self._limits = text, limits
+    def __init__(self, backbone: Backbone, text: TextOptions, *, writes: bool = False) -> None:
+        self._text = text
+        self._by_backbone = bool(backbone.reach) and backbone.reach < text.max_input
+        answers = f" or text.max_output={text.max_output}" if writes else ""
+        if self._by_backbone:
+            self._limits = f"{backbone.reach} tokens, the most that the backbone {backbone.name} reads,{answers}"
+        else:
+            self._limits = f"text.max_input={text.max_input}{answers} tokens"
         self._lengths: list[tuple[int, str]] = []
 
     def add(self, task: str, n_tokens: int) -> None:
@@ -40,7 +47,8 @@ class TooLong:
         if not self._lengths or self._text.too_long == "truncate":
             return
         longest, task = max(self._lengths)
+        remedy = "Choose a backbone that reads more" if self._by_backbone else "Raise the limits"
         raise InputError(
-            f"{len(self._lengths)} of {n_examples} examples are longer than {self._limits} tokens (longest: {longest}, "
-            f"task {task!r}). Raise the limits, or set text.too_long=truncate to cut them."
+            f"{len(self._lengths)} of {n_examples} examples are longer than {self._limits} (longest: "
+            f"{longest}, task {task!r}). {remedy}, or set text.too_long=truncate to cut them."
         )

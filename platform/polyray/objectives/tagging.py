@@ -75,7 +75,7 @@ class Tagging:
             InputError: a sentence is too long.
         """
         limit = longest_input(backbone, text)
-        too_long = TooLong(text, f"text.max_input={limit}")
+        too_long = TooLong(backbone, text)
         keys = {example.task: self.head_key(tasks[example.task]) for example in examples}
         rows = []
         for example in examples:

@@ -59,7 +59,7 @@ class PlantedOptions(Section):
 
     n_skills: int = Field(default=5, ge=2, le=len(SKILLS))
     """Latent skills: the first so many of vowels, lips, teeth, liquids, throat, stutter, plural, reverse."""
-    subset_sizes: tuple[int, ...] = (2, 3)
+    subset_sizes: tuple[int, ...] = Field(default=(2, 3), min_length=1)
     """How many skills a task may compose."""
     train_subsets: int = Field(default=8, ge=1)
     """Different subsets of skills among the train tasks."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
+from polyray.lookup import all_known
 from polyray.modules.attach import Inventory
 from polyray.objectives import Batch, EvaluationOptions, heads_for
-from polyray.routing import FixedRouter, Router, module_of
+from polyray.routing import ROUTERS, FixedRouter, Router, module_of
 from polyray.tasks import Task
 from polyray.training.data import Encoded
 from polyray.training.evaluation import predictions
@@ -44,7 +45,7 @@ class AdaptationOptions(OptimizerOptions):
     """Updates."""
     batch: int = Field(8, ge=1)
     """Examples of an update."""
-    rates: tuple[float, ...] = ()
+    rates: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Learning rates of the skills to try; the development set chooses among them; empty: `lr`."""
     looks: int = Field(10, ge=1)
     """How often the development set is looked at; the best look is kept."""
@@ -52,6 +53,31 @@ class AdaptationOptions(OptimizerOptions):
     """Seed of everything that is drawn."""
     gpus: float = Field(0, ge=0)
     """GPUs of one adaptation; a fraction shares one."""
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_there_are(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:
+        all_known(methods, METHODS, "method")
+        return methods
+
+    @field_validator("seeds", "rates")
+    @classmethod
+    def _different(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError("expected different numbers, each is used once")
+        return values
+
+
+def check_methods(methods: Sequence[Method], router: str) -> None:
+    """Refuse methods that an inventory with this kind of router cannot be adapted by.
+
+    Raises:
+        InputError: `row` is among them, and the router has no rows to train.
+    """
+    if "row" in methods and not ROUTERS[router].trains_rows:
+        raise InputError(
+            f"adapt.methods: row trains a row of the allocation, and that of routing.kind={router} is fixed."
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

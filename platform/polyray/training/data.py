@@ -41,6 +41,23 @@ def pooled_examples(task: Task, splits: Sequence[str]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(x for seed in task.seeds for split in splits for x in task.examples(split, seed)))
 
 
+def repeats(suite: Suite, names: Sequence[str]) -> str:
+    """A sentence on test examples that are also train or dev examples of their task and seed; empty: there are none."""
+    counts = {}
+    for name in names:
+        task = suite.tasks[name]
+        tests = [(seed, example.line) for seed in task.seeds for example in task.examples("test", seed)]
+        sources = [(seed, split) for seed in task.seeds for split in ("train", "dev")]
+        learned = {(seed, example.line) for seed, split in sources for example in task.examples(split, seed)}
+        n_repeated = sum(line in learned for line in tests)
+        if n_repeated:
+            counts[name] = f"{n_repeated} of {len(tests)} test examples of {name!r}"
+    if not counts:
+        return ""
+    more = f" and some of {len(counts) - 5} more tasks" if len(counts) > 5 else ""
+    return f"{', '.join([*counts.values()][:5])}{more} are among the train or dev examples too: scores flatter."
+
+
 def first_examples(task: Task, split: str, seed: int | None, limit: int) -> tuple[Any, ...]:
     """The first `limit` (0: all) examples of a split."""
     examples = task.examples(split, seed)

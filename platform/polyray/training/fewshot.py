@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from polyray.files import write_file
+from polyray.formats import file_name
 from polyray.modules.mix import Mix
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
@@ -51,7 +52,7 @@ class Piece:
     @property
     def name(self) -> str:
         """Name of the adaptation in the run folder."""
-        return f"{self.task}-{self.seed}-{self.method}"
+        return f"{file_name(self.task)}-{self.seed}-{self.method}"
 
     @property
     def result_file(self) -> Path:
@@ -82,6 +83,7 @@ def adapt_one(piece: Piece) -> dict[str, Any]:
     outcome = {
         "task": task.name, "seed": piece.seed, "method": piece.method, "metric": task.metric,
         "score": scores[task.metric], "scores": scores, "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
+        "too_long": sum(row.cut for split in (train, dev, tests) for row in split.rows),
     }  # fmt: skip
     if full:  # the backbone itself was trained: the next piece starts from the pretrained one
         model.network.load_state_dict(pretrained, strict=False)

@@ -73,7 +73,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
         scores = score(suite.tasks, tests.examples, predicted)
-        too_long = sum(row.cut for row in data.encoded.rows)
+        too_long = sum(row.cut for row in (*data.encoded.rows, *tests.rows))
         if run.first:
             return journal.end(training, scores, {"too_long": too_long}, planted_allocation(suite))
     return {}

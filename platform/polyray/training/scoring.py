@@ -10,6 +10,7 @@ from pydantic import Field
 
 from polyray.config import Section
 from polyray.files import write_file
+from polyray.formats import file_name
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.skills.inventory import load_inventory
@@ -76,5 +77,6 @@ def score_share(share: Share) -> dict[str, Any]:
             for example, prediction in zip(data.examples, predicted, strict=True)
             if example.task == name
         ]
-        write_file(folder / f"{name}.jsonl", "".join(lines))
-    return {"scores": score(suite.tasks, data.examples, predicted)}
+        write_file(folder / f"{file_name(name)}.jsonl", "".join(lines))
+    too_long = sum(row.cut for row in data.rows)
+    return {"scores": score(suite.tasks, data.examples, predicted), "too_long": too_long}

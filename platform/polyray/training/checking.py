@@ -1,0 +1,36 @@
+"""Whether skills and routing fit a backbone and tasks, from names and shapes alone, before anything starts."""
+
+from collections.abc import Sequence
+
+import torch
+
+from polyray.backbones.skeleton import load_skeleton
+from polyray.errors import InputError
+from polyray.modules.attach import alike
+from polyray.modules.kinds import MODULES
+from polyray.modules.layout import Layout
+from polyray.modules.presets import site_patterns
+from polyray.routing import ROUTERS
+from polyray.skills.spec import InventorySpec
+from polyray.tasks import Task
+
+
+def check_fit(backbone: str, spec: InventorySpec, tasks: Sequence[Task]) -> None:
+    """Refuse skills on layers that a backbone lacks or that cannot carry them, and a router that does not fit tasks.
+
+    One skill is built for each group of alike layers, on tensors without values, and the router.
+
+    Raises:
+        InputError: they do not fit; the message gives the nearest layer or task.
+    """
+    skeleton = load_skeleton(backbone)
+    patterns = site_patterns(skeleton.family, spec.modules.sites, skeleton.model)
+    try:
+        layout = Layout.of(skeleton.model, patterns, spec.modules.n_heads)
+    except InputError as error:
+        raise InputError(f"modules.sites: {error}") from None
+    generator = torch.Generator().manual_seed(0)
+    ROUTERS[spec.routing.kind]([task.name for task in tasks], layout, spec.routing.options, generator)
+    layers = [skeleton.model.get_submodule(site) for site in layout.sites]
+    for group in alike(layers):
+        MODULES[spec.modules.kind](layers[group[0] : group[0] + 1], 1, spec.modules.stack_options, generator)
