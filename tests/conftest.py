@@ -13,7 +13,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that call Ray in pytest's own process come last: it cannot be forked afterwards as `ray_cases.Run` does."""
+    """Put tests last that call Ray in pytest's own process: it cannot be forked afterwards as `ray_cases.Run` does.
+
+    Limits of Ray's tests in time are for a machine that has nothing else to do; they grow with its load.
+    """
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # others want the cores, too
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if limit is not None and item.get_closest_marker("ray") is not None:
+            item.add_marker(pytest.mark.timeout(busy * limit.args[0]), append=False)
     items.sort(key=lambda item: item.get_closest_marker("ray") is not None and "cluster" in item.path.parts)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_cases import free_port, head
+from ray_cases import free_port, head, slowness
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
@@ -116,7 +116,7 @@ def submitted(dashboard: int, entrypoint: list[str], runtime_env: dict[str, Any]
     """Submits a job as soon as the cluster takes jobs, and waits for its success."""
     ray_command = str(Path(sys.executable).with_name("ray"))
     more = ["--address", f"http://127.0.0.1:{dashboard}", "--runtime-env-json", json.dumps(runtime_env)]
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 120 * slowness()
     while True:
         done = subprocess.run(
             [ray_command, "job", "submit", *more, "--", *entrypoint], env={**os.environ, "RAY_AUTH_MODE": "disabled"},

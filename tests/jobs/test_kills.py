@@ -11,6 +11,11 @@ import pytest
 from job_cases import outcome
 from ray_cases import Run, actors_of, descendants, finish, gone, start, wait_for
 
+CALLS = (
+    "CoreWorkerService.grpc_client.PushTask", "NodeManagerService.grpc_client.ReturnWorkerLease",
+    "NodeManagerService.grpc_client.PinObjectIDs", "ray::rpc::InternalKVGcsService.grpc_client.InternalKVGet",
+    "ray::rpc::ActorInfoGcsService.grpc_client.GetActorInfo", "ray::rpc::NodeInfoGcsService.grpc_client.GetAllNodeInfo",
+)  # fmt: skip
 KILLS = int(os.environ.get("POLYRAY_KILLS", "1"))  # of a worker, and of the driver
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600 * KILLS)]
 
@@ -57,6 +62,35 @@ def test_a_killed_worker_is_replaced_a_killed_driver_leaves_nothing_and_the_run_
         finish(two_workers(out))
         assert outcome(out) == outcome(unbroken)
     assert killed, "no worker was there to be killed"
+
+
+@pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, True), (signal.SIGHUP, True), (signal.SIGUSR1, False)])
+def test_a_signal_to_the_driver_or_its_group_saves_a_checkpoint_and_the_run_ends_the_same(
+    number: signal.Signals, group: bool, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYRAY_GRACE", "600")  # the tests' machine may be slow
+    out = tmp_path / "run"
+    process = two_workers(out)
+    wait_for(out, 2, process)
+    children = descendants(process)
+    process.send(number, group)
+    output = finish(process, code=128 + number)
+    assert "Resume with: polyray run polytropon" in output and "Traceback" not in output
+    assert gone(children), "processes were left running"
+    assert json.loads((out / "result.json").read_text())["status"] == "interrupted"
+    steps = output.partition("Stopped after ")[2].partition(" ")[0]
+    assert (out / "checkpoints" / f"step-{int(steps):08d}").is_dir()
+    finish(two_workers(out))
+    assert outcome(out) == outcome(unbroken)
+
+
+def test_a_run_whose_calls_between_processes_fail_now_and_then_ends_the_same(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = {"num_failures": 3, "req_failure_prob": 20, "resp_failure_prob": 20}
+    monkeypatch.setenv("RAY_testing_rpc_failure", json.dumps(dict.fromkeys(CALLS, failing)))  # Ray's chaos switch
+    finish(two_workers(tmp_path / "run"))
+    assert outcome(tmp_path / "run") == outcome(unbroken)
 
 
 def test_a_sharded_backbone_learns_the_same(unbroken: Path, tmp_path: Path) -> None:

@@ -113,3 +113,34 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("steps: 3\n")
     with pytest.raises(InputError, match="does not begin with '# job:'"):
         job_of(tmp_path)
+
+
+class Elastic(Section):
+    elastic = frozenset({"n"})
+    n: int = 2
+
+
+class Job(Section):
+    workers: Elastic = Elastic()
+    steps: int = 3
+
+
+def resume(path: Path, n: int, steps: int = 3, refused: bool = False) -> list[str]:
+    run = RunFolder(path=path, job="toy", config=Job(workers=Elastic(n=n), steps=steps), address=None)
+    with run.locked() as changes:
+        if refused:
+            raise InputError("3 workers cannot share that")
+        return changes
+
+
+def test_a_run_may_go_on_with_other_workers_and_with_nothing_else_changed(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    assert resume(path, 2) == resume(path, 2) == []
+    assert resume(path, 3) == ["workers.n = 2 there, 3 here"]
+    assert resume(path, 3) == []  # it is the run's own number now
+    with pytest.raises(InputError, match="steps = 3 there, 4 here") as caught:
+        resume(path, 2, steps=4)
+    assert "workers.n" not in str(caught.value)
+    with pytest.raises(InputError, match="3 workers cannot"):
+        resume(path, 1, refused=True)
+    assert read_config(path) == {"workers": {"n": 3}, "steps": 3}

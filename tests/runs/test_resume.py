@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed as dist
 from job_cases import outcome, train
 from torch.nn.parallel import DistributedDataParallel
 
+from polyray.cluster.train import RayWorker
 from polyray.errors import Interrupted
 from polyray.runs.checkpoint import latest_checkpoint
 from polyray.runs.run import Run
+from polyray.skills.skill import load_skill
 
 KILLS = 20
 
@@ -121,19 +124,69 @@ def test_exchanging_gradients_once_a_step_is_learning_from_all_batches_of_all_wo
     assert len(once) == 2 and once == pytest.approx(each, rel=1e-4)
 
 
-def train_together(out: Path) -> None:
-    """Three processes train as one group, each on its share of every batch."""
+@pytest.mark.ray  # processes that wait for each other, too
+@pytest.mark.parametrize("world", [1, 3])
+def test_a_checkpoint_of_two_workers_goes_on_with_another_number_equal_to_rounding(world: int, tmp_path: Path) -> None:
+    plain = ("routing.sample=none", "training.report_every=2")  # what is sampled is sampled anew
+    train_together(tmp_path / "whole", *plain, world=2)
+    report = Run.report
+
+    def report_and_ask(run: Run, step: int, *rest: Any, **speed: Any) -> None:
+        report(run, step, *rest, **speed)
+        if run.first and step == 2:
+            run.stop_file.touch()
+
+    out = tmp_path / "elastic"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "report", report_and_ask)
+        train_together(out, *plain, world=2, stopped=True)
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step-00000003"]  # between two reports
+    (out / "stop").unlink()
+    train_together(out, *plain, world=world)
+    whole, elastic = (
+        [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (tmp_path / "whole", out)
+    )
+    assert len(whole) == 4 and elastic == pytest.approx(whole, rel=1e-4)
+    for number in range(3):
+        one, other = (load_skill(folder / "skills" / f"skill-{number}") for folder in (tmp_path / "whole", out))
+        for name, tensor in one.tensors.items():
+            torch.testing.assert_close(other.tensors[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def train_together(out: Path, *more: str, world: int = 3, stopped: bool = False) -> None:
+    """Processes train as one group, each on its share of every batch.
+
+    stopped: they are expected to end because they are asked to.
+    """
 
     def member(rank: int) -> None:
-        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=3)
-        more = ("training.steps=8", "training.batch=6", "training.accumulate=2")
-        train(out, *more, rank=rank, world=3)
+        dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
+        options = ("training.steps=8", "training.batch=6", "training.accumulate=2", *more)
+        with pytest.raises(Interrupted) if stopped else nullcontext():
+            train(out, *options, rank=rank, world=world)
 
     out.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         meeting = Path(folder) / "meeting"
-        children = [in_child(lambda rank=rank: member(rank)) for rank in range(3)]  # type: ignore[misc]
-        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+        children = [in_child(lambda rank=rank: member(rank)) for rank in range(world)]  # type: ignore[misc]
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * world
+
+
+def test_a_group_of_another_size_says_that_it_is_no_longer_exact(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def of_two(worker: RayWorker, value: Any) -> list[Any]:
+        return [value, value]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RayWorker, "gather", of_two)
+        train(tmp_path, "training.steps=4")
+    train(tmp_path, "training.steps=8")
+    assert "after step 4 is of 2 workers, this group has 1" in caplog.text and "no longer byte for byte" in caplog.text
+    caplog.clear()
+    train(tmp_path, "training.steps=12")
+    assert caplog.text == ""  # it is a checkpoint of one worker now
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(

@@ -32,7 +32,11 @@ def run_job(name: str, job: Job, config: Section, out: Path, address: str | None
         Interrupted: a signal or the stop file ended the run; the message says how to resume it.
     """
     folder = RunFolder(path=out, job=name, config=config, address=address)
-    with folder.locked():
+    with folder.locked() as changes:
+        for line in changes:
+            text = f"This run goes on with {line}: on the same data in the same order, no longer exact to the byte."
+            _say(console, text)
+            folder.write_log(text)
         if folder.is_done:
             result = read_result(out) or {}
             _say(console, f"The run in {out} is done already; its result is in {out / RESULT}.")

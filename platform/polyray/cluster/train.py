@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ray
 import ray.train
@@ -34,8 +34,11 @@ PROBLEMS: Mapping[str, type[PolyrayError]] = {kind.__name__: kind for kind in (I
 class WorkerOptions(Section):
     """The processes that train."""
 
+    elastic: ClassVar[frozenset[str]] = frozenset({"n", "cpus", "restarts"})
+
     n: int = Field(1, ge=1)
-    """Training workers, each with its share of a batch."""
+    """Training workers, each with its share of a batch. A run may go on with another number, no longer exact to the
+    byte."""
     cpus: int = Field(1, ge=1)
     """CPUs of a worker."""
     gpus: int = Field(0, ge=0)

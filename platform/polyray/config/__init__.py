@@ -2,6 +2,8 @@
 
 from polyray.config.describing import describe_config, field_names
 from polyray.config.loading import dump_config, load_config
-from polyray.config.section import Choice, NoOptions, Section
+from polyray.config.section import Choice, NoOptions, Section, elastic_fields
 
-__all__ = ["Choice", "NoOptions", "Section", "describe_config", "dump_config", "field_names", "load_config"]
+__all__ = [
+    "Choice", "NoOptions", "Section", "describe_config", "dump_config", "elastic_fields", "field_names", "load_config",
+]  # fmt: skip

@@ -24,7 +24,8 @@ class Section(BaseModel):
     """A frozen group of fields: unknown fields are refused, the string under a field is its documentation.
 
     `selectors` maps the name of a field that is a `Choice` to the field beside it that holds the choice's kind, where
-    that is not the choice's own `kind` (`suite` chooses what `tasks` holds).
+    that is not the choice's own `kind` (`suite` chooses what `tasks` holds). `elastic` are the names of fields that may
+    change when a run goes on: they say where and with how many processes it runs, not what it computes.
     """
 
     model_config = ConfigDict(
@@ -32,6 +33,7 @@ class Section(BaseModel):
     )
 
     selectors: ClassVar[Mapping[str, str]] = {}
+    elastic: ClassVar[frozenset[str]] = frozenset()
 
     @field_validator("*", mode="before")
     @classmethod
@@ -130,6 +132,12 @@ def unread_fields(config: Section) -> dict[str, str]:
     if isinstance(config, Choice):
         unread |= unread_fields(config.options)
     return unread
+
+
+def elastic_fields(config: type[Section]) -> set[str]:
+    """Dotted names of all fields of `config` and its sections that may change when a run goes on."""
+    nested = {f"{name}.{field}" for name, section in sections(config) for field in elastic_fields(section)}
+    return nested | config.elastic
 
 
 def sections(kind: type[Section]) -> Iterator[tuple[str, type[Section]]]:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from polyray.config import Section, dump_config, load_config
+from polyray.config import Section, dump_config, elastic_fields, load_config
 from polyray.errors import InputError
 from polyray.files import write_file
 from polyray.formats import read_document, read_yaml
@@ -37,10 +37,12 @@ class RunFolder:
     address: str | None
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[list[str]]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
 
-        When the body raises InputError, a new folder in which nothing else was written is removed again.
+        Yields a line for each elastic field (see `Section`) in which the run goes on otherwise than it began;
+        config.yaml then has the new values. When the body raises InputError, config.yaml is as before, and a new folder
+        in which nothing else was written is removed again.
 
         Raises:
             InputError: the path is no folder, holds something else, a run of another job or with another config,
@@ -54,12 +56,15 @@ class RunFolder:
             raise InputError(f"Cannot make the run folder {self.path}: {error}. Choose another --out.") from None
         with self._lock():
             self._check()
-            if not self._config_file.exists():
-                text = f"{JOB_LINE}{self.job}\n{dump_config(self.config)}"
-                write_file(self._config_file, text)
+            before = self._config_file.read_bytes() if self._config_file.exists() else None
+            changes = [] if before is None or self.is_done else self._differences()
+            if before is None or changes:
+                write_file(self._config_file, f"{JOB_LINE}{self.job}\n{dump_config(self.config)}")
             try:
-                yield
+                yield changes
             except InputError:
+                if before is not None and changes:
+                    write_file(self._config_file, before)
                 if new_folders:
                     self._remove(new_folders)
                 raise
@@ -111,18 +116,23 @@ class RunFolder:
         job = job_of(self.path)
         if job != self.job:
             raise InputError(f"{self.path} holds a run of the job {job!r}, not {self.job!r}. Choose another --out.")
+        elastic = elastic_fields(type(self.config))
+        lines = [line for line in self._differences() if line.partition(" = ")[0] not in elastic]
+        if lines:
+            raise InputError(
+                f"{self.path} holds a run with another config:\n  " + "\n  ".join(lines) + "\n"
+                f"Choose another --out, or go on with that run: {self.resume_command}"
+            )
+
+    def _differences(self) -> list[str]:
+        """A line for each field in which the run in the folder differs from this one."""
         stored = _flat(load_config(type(self.config), self._config_file).model_dump(mode="json"))
         asked = _flat(self.config.model_dump(mode="json"))
-        lines = [
-            f"  {name} = {stored.get(name)!r} there, {asked.get(name)!r} here"
+        return [
+            f"{name} = {stored.get(name)!r} there, {asked.get(name)!r} here"
             for name in sorted(stored.keys() | asked.keys())
             if stored.get(name) != asked.get(name)
         ]
-        if lines:
-            raise InputError(
-                f"{self.path} holds a run with another config:\n" + "\n".join(lines) + "\n"
-                f"Choose another --out, or go on with that run: {self.resume_command}"
-            )
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
