@@ -1,6 +1,7 @@
 """Tiny models of many families, built from their configs, and a tokenizer of twenty words for all of them."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,6 +49,10 @@ from transformers import (
     UMT5Config,
     XLMRobertaConfig,
 )
+
+from polyray.backbones.backbone import Backbone, Kind
+from polyray.backbones.huggingface import in_memory
+from polyray.backbones.text import PretrainedText
 
 LAYERS, WIDTH, POSITIONS = 2, 8, 32
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", *(f"w{number}" for number in range(16))]
@@ -149,3 +154,21 @@ def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
+
+
+def kind_of_family(family: str) -> Kind:
+    """The kind of a family's backbones."""
+    return "seq2seq" if family in SEQ2SEQ else "encoder" if family in ENCODERS else "causal"
+
+
+def tiny_backbone(family: str) -> Backbone:
+    """The tiny model of a family as a backbone, as it is loaded from a folder, but in memory."""
+    kind = kind_of_family(family)
+    model, text = tiny_model(family, bare=kind == "encoder"), PretrainedText(tiny_tokenizer(family), kind)
+    return in_memory(family, kind, model, text)
+
+
+def save_folder(family: str, folder: Path) -> None:
+    """Write the tiny model of a family, with its head, and its tokenizer as transformers does."""
+    tiny_model(family).save_pretrained(folder)
+    tiny_tokenizer(family).save_pretrained(folder)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from polyray.backbones.text import Text
+from polyray.errors import InputError
 
 if TYPE_CHECKING:  # the models of transformers take a second to load, and agents have none
     from transformers import PreTrainedModel
@@ -21,8 +22,9 @@ class Backbone:
     """A network with its tokenizer.
 
     kind: seq2seq and causal write answers, an encoder chooses among given ones. family: the architecture
-    (transformers' model_type), which names its sites. reach: tokens that it can read at most, 0 for no limit.
-    pretrained: whether `name` is that of a checkpoint.
+    (transformers' model_type), which names its sites. reach: tokens that it reads at most, with the answer where it
+    continues the input; written_reach: tokens that a decoder of its own writes at most; 0 for no limit. pretrained:
+    whether `name` is that of a checkpoint.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Backbone:
     text: Text
     fingerprint: str
     reach: int = 0
+    written_reach: int = 0
     pretrained: bool = False
     anchors: dict[str, Tensor] = field(default_factory=dict)
 
@@ -72,6 +75,31 @@ class Backbone:
     def reads_both_ways(self) -> bool:
         """Whether its output at a token depends on the tokens before and behind it."""
         return self.kind == "encoder"
+
+    def input_limit(self, max_input: int, max_output: int) -> int:
+        """Tokens of an input at most, of which `max_input` are allowed; room for an answer that continues it is left.
+
+        Raises:
+            InputError: an answer of `max_output` tokens leaves no room.
+        """
+        if not self.reach:
+            return max_input
+        room = self.reach - (max_output if self.continues else 0)
+        if room < 1:
+            raise InputError(
+                f"The backbone {self.name} reads {self.reach} tokens at most, input and answer together: "
+                f"text.max_output={max_output} leaves none for the input. Set it lower."
+            )
+        return min(max_input, room)
+
+    def output_limit(self, max_output: int) -> int:
+        """Tokens of an answer at most, of which `max_output` are allowed."""
+        return min(max_output, self.written_reach) if self.written_reach else max_output
+
+    def answer_room(self, n_read: int) -> int | None:
+        """Tokens that an answer to an input of `n_read` tokens may have; None for no limit."""
+        room = self.reach - n_read if self.continues and self.reach else self.written_reach
+        return room or None
 
     def decoder_tokens(self, labels: Tensor) -> Tensor:
         """The decoder's inputs under which a seq2seq backbone predicts `labels` [B, L], negative where none is."""

@@ -1,12 +1,16 @@
 """Backbones of the transformers library, by name or folder."""
 
+import inspect
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 
 from polyray.backbones.backbone import Backbone, Kind
-from polyray.backbones.text import ByteText, PretrainedText
+from polyray.backbones.limits import limits
+from polyray.backbones.text import ByteText, PretrainedText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
 from polyray.lookup import suggestion
@@ -14,6 +18,9 @@ from polyray.skills.fingerprint import fingerprint
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
     from transformers import PretrainedConfig, PreTrainedModel
+
+POOLER = "pooler."
+"""How the names begin of tensors that pool an encoder's output for a classifier, which no objective uses."""
 
 BACKBONES: dict[str, str] = {
     **{name: f"{kind}, seeded, byte-level, no download" for name, (kind, _) in TINY.items()},
@@ -25,32 +32,54 @@ def load_backbone(name: str, revision: str = "") -> Backbone:
     """Load a tiny backbone, a folder, or a model of the Hugging Face Hub.
 
     Raises:
-        InputError: nothing of that name can be loaded.
+        InputError: nothing of that name can be loaded, or its file lacks weights of the network.
     """
     if name in TINY:
         kind, model = build_tiny(name)
-        return _backbone(name, "", kind, model, ByteText(), pretrained=False)
+        return in_memory(name, kind, model, ByteText())
     if name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     if Path(name).is_dir():
         name = str(Path(name).absolute())  # cards and checkpoints name it; they are read from other folders
     try:
         kind, model, text = _pretrained(name, revision or None)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: tensors of other shapes
         source = "folder" if Path(name).exists() else "name"
         message = str(error).splitlines()[0]
         raise InputError(f"No backbone can be loaded from the {source} {name!r}: {message}") from None
-    return _backbone(name, revision, kind, model.eval(), text, pretrained=True)
+    return replace(in_memory(name, kind, model.eval(), text), revision=revision, pretrained=True)
 
 
 def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel, PretrainedText]":
-    """Kind, network and tokenizer of a folder or of a model of the Hub."""
+    """Kind, network and tokenizer of a folder or of a model of the Hub.
+
+    Raises:
+        InputError: the file lacks weights of the network, which transformers would draw at random.
+    """
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
     loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
-    kind = kind_of(AutoConfig.from_pretrained(name, revision=revision))
-    model = loaders[kind].from_pretrained(name, revision=revision, dtype=torch.float32)
+    config = AutoConfig.from_pretrained(name, revision=revision)
+    kind = kind_of(config)
+    options = {"add_pooling_layer": False} if kind == "encoder" and _may_pool(config) else {}
+    model, report = loaders[kind].from_pretrained(
+        name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
+    )
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith(POOLER))
+    if missing:
+        raise InputError(
+            f"{name!r} holds no weights for {len(missing)} tensors of its network, first {missing[0]!r}: it "
+            f"was saved from another class ({', '.join(config.architectures or ['unknown'])}) than the one that this "
+            f"{kind} backbone needs, {type(model).__name__}. transformers would draw them at random."
+        )
     return kind, model, PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision), kind)
+
+
+def _may_pool(config: "PretrainedConfig") -> bool:
+    """Whether the encoder of this config can be built without the pooler, which no objective uses."""
+    from transformers import MODEL_MAPPING
+
+    return "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)]).parameters
 
 
 def kind_of(config: "PretrainedConfig") -> Kind:
@@ -73,12 +102,11 @@ def kind_of(config: "PretrainedConfig") -> Kind:
     return "encoder"
 
 
-def _backbone(
-    name: str, revision: str, kind: Kind, model: "PreTrainedModel", text: ByteText | PretrainedText, *, pretrained: bool
-) -> Backbone:
-    """`model` with its text, its fingerprint and the number of positions that it has."""
-    positions = model.config.to_dict().get("max_position_embeddings")
+def in_memory(name: str, kind: Kind, model: "PreTrainedModel", text: Text) -> Backbone:
+    """`model` with its text, its limits, and the fingerprint of all tensors that it uses."""
+    reach, written_reach = limits(model)
+    used = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(POOLER)}
     return Backbone(
-        name=name, revision=revision, kind=kind, family=model.config.model_type, model=model, text=text,
-        fingerprint=fingerprint(model.state_dict()), reach=int(positions or 0), pretrained=pretrained,
+        name=name, revision="", kind=kind, family=model.config.model_type, model=model, text=text,
+        fingerprint=fingerprint(used), reach=reach, written_reach=written_reach,
     )  # fmt: skip

@@ -66,17 +66,21 @@ class Answers:
         Raises:
             InputError: a text is too long.
         """
-        limit = longest_input(backbone, text)
+        limit, longest_output = longest_input(backbone, text), backbone.output_limit(text.max_output)
+        lengths: dict[str, int] = {}  # of candidates
         too_long = TooLong(backbone, text, writes=True)
         rows = []
         for example in examples:
             read, written = backbone.text.encode(example.input), backbone.text.continuation(example.target)
-            cut = len(read) > limit or len(written) > text.max_output
-            if cut:
-                too_long.add(example.task, max(len(read), len(written)))
-                read = read[-limit:] if backbone.continues else first_tokens(read, limit)
-                written = first_tokens(written, text.max_output)
             candidates = example.choices or tasks[example.task].labels or ()
+            lengths |= {x: len(backbone.text.continuation(x)) for x in candidates if x not in lengths}
+            room = backbone.answer_room(min(len(read), limit))
+            longest = max((lengths[x] for x in candidates), default=0)
+            cut = len(read) > limit or len(written) > longest_output or (room is not None and longest > room)
+            if cut:
+                too_long.add(example.task, max(len(read), len(written), longest))
+                read = read[-limit:] if backbone.continues else first_tokens(read, limit)
+                written = first_tokens(written, longest_output)
             rows.append(
                 AnswerRow(example=example, input=tuple(read), output=tuple(written), candidates=candidates, cut=cut)
             )
@@ -135,6 +139,8 @@ class Answers:
     def rank(self, network: Network, rows: Sequence[AnswerRow], size: int) -> list[str]:
         """The likeliest of each row's candidates, by mean log-likelihood per token; `size` of them at once.
 
+        Of a candidate that is longer than the backbone has room for, the first tokens count.
+
         Raises:
             InputError: a row has no candidates.
         """
@@ -144,7 +150,12 @@ class Answers:
                 f"Task {open_ended[0]!r} has no closed set of answers to rank: use evaluation.method=generate."
             )
         tokens = {text: tuple(network.backbone.text.continuation(text)) for row in rows for text in row.candidates}
-        answered = [replace(row, output=tokens[text]) for row in rows for text in row.candidates]
+        rooms = [network.backbone.answer_room(row.n_read) for row in rows]
+        answered = [
+            replace(row, output=tokens[text] if room is None else tuple(first_tokens(tokens[text], room)))
+            for row, room in zip(rows, rooms, strict=True)
+            for text in row.candidates
+        ]
         device = device_of(network.backbone.network)
 
         def losses(batch: list[AnswerRow]) -> list[float]:
@@ -174,9 +185,10 @@ def written(network: Network, rows: Sequence[AnswerRow], options: EvaluationOpti
     read = padded([row.input for row in rows], backbone.text.pad, left=backbone.continues)
     device = device_of(backbone.network)
     ids = backbone.model.generate(  # type: ignore[operator]
-        input_ids=read.ids.to(device), attention_mask=read.mask.to(device), max_new_tokens=max_output,
-        num_beams=options.beams, do_sample=options.sample, pad_token_id=backbone.text.pad,
-        eos_token_id=backbone.text.eos, **({"temperature": options.temperature} if options.sample else {}),
+        input_ids=read.ids.to(device), attention_mask=read.mask.to(device),
+        max_new_tokens=backbone.output_limit(max_output), num_beams=options.beams, do_sample=options.sample,
+        pad_token_id=backbone.text.pad, eos_token_id=backbone.text.eos,
+        **({"temperature": options.temperature} if options.sample else {}),
     )  # fmt: skip
     skipped = read.ids.shape[1] if backbone.continues else 1  # the prompt, or the decoder's start
     return [backbone.text.decode(answer[skipped:]) for answer in ids.tolist()]

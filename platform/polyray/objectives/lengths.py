@@ -8,8 +8,12 @@ from polyray.objectives.options import TextOptions
 
 
 def longest_input(backbone: Backbone, text: TextOptions) -> int:
-    """Tokens of an input at most."""
-    return min(text.max_input, backbone.reach) if backbone.reach else text.max_input
+    """Tokens of an input at most.
+
+    Raises:
+        InputError: text.max_output leaves no room for an input that is continued.
+    """
+    return backbone.input_limit(text.max_input, text.max_output)
 
 
 def first_tokens(ids: Sequence[int], limit: int) -> list[int]:

@@ -11,7 +11,8 @@ class TextOptions(Section):
     """Lengths of texts."""
 
     max_input: int = Field(512, ge=1)
-    """Tokens of an input at most; the backbone's own limit holds too."""
+    """Tokens of an input at most; the backbone's own limit holds too. Where an answer continues its input, as with
+    causal backbones, max_output tokens of that limit are kept for the answer."""
     max_output: int = Field(64, ge=1)
     """Tokens of an answer at most, in training and in generation."""
     too_long: Literal["error", "truncate"] = "error"
