@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from backbone_cases import tiny_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BertConfig, T5Config
@@ -17,7 +18,8 @@ from polyray.modules.mix import Mix, Rows
 from polyray.modules.presets import site_patterns
 from polyray.modules.site import mixing
 from polyray.skills.card import BackboneCard, Card
-from polyray.skills.peft import CONFIG, DEFAULTS, WEIGHTS, export_peft, import_peft
+from polyray.skills.peft import CONFIG, WEIGHTS, export_peft, import_peft
+from polyray.skills.peft_config import DEFAULTS
 from polyray.skills.skill import Skill
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
@@ -165,7 +167,14 @@ def _adapter(folder: Path, factors: dict[str, tuple[Tensor, Tensor]] | None = No
         ({"bias": "lora_only"}, "bias='lora_only'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' changed the backbone's weights"),
         ({"peft_type": "IA3"}, "peft_type is 'IA3'; only 'LORA'"),
-        ({"r": "two"}, "r and lora_alpha must be numbers"),
+        ({"r": "two"}, "r='two'; expected a whole number from 1"),
+        ({"r": 0}, "r=0; expected a whole number from 1"),
+        ({"r": True}, "r=True; expected a whole number"),
+        ({"lora_alpha": float("nan")}, "lora_alpha=nan; expected a finite number above 0"),
+        ({"lora_alpha": float("inf")}, "lora_alpha=inf; expected a finite number above 0"),
+        ({"lora_alpha": True}, "lora_alpha=True; expected a finite number"),
+        ({"use_rslora": "no"}, "use_rslora='no'; expected true or false"),
+        ({"fan_in_fan_out": 1}, "fan_in_fan_out=1; expected true or false"),
         ({"r": 3}, r"lora_A of q has the shape \[2, 4\], not the rank r=3"),
     ],
 )
@@ -178,6 +187,10 @@ def test_what_a_skill_cannot_hold_is_refused(config: dict[str, Any], message: st
     ("name", "tensor", "message"),
     [
         ("shared.lora_embedding_A", torch.ones(2, 4), r"lora_embedding_A \[2, 4\] is no LoRA factor of a linear layer"),
+        ("lm_head.base_layer.weight", torch.ones(2, 4), "leave lm_head and embeddings out of PEFT's target_modules"),
+        ("q.lora_A.weight", torch.ones(2, 4).long(), r"torch.int64\) holds something else than finite floating-point"),
+        ("q.lora_A.weight", torch.ones(2, 4).bool(), r"torch.bool\) holds something else than finite floating-point"),
+        ("q.lora_A.weight", torch.full((2, 4), torch.nan), "something else than finite floating-point numbers"),
         ("q.lora_A.weight", torch.ones(2, 4, 1, 1), r"\[2, 4, 1, 1\] is no LoRA factor of a linear layer"),
         ("k.lora_A.weight", torch.ones(2, 4), "k has no lora_B"),
         ("q.lora_B.weight", torch.ones(3, 5), r"lora_B of q has the shape \[3, 5\]"),
@@ -222,3 +235,43 @@ def test_what_peft_cannot_hold_is_refused(tmp_path: Path) -> None:
 def test_what_a_config_leaves_out_has_pefts_own_defaults() -> None:
     config = peft.LoraConfig()
     assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+
+
+def _next_tokens(model: Any) -> Tensor:
+    ids = torch.randint(4, 20, (4, 6), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        logits: Tensor = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return logits
+
+
+def test_skills_on_gpt2_go_out_and_in_with_the_same_logits(tmp_path: Path) -> None:
+    backbone, generator = tiny_model("gpt2"), torch.Generator().manual_seed(2)
+    sites = site_patterns("gpt2", ["all"], backbone)
+    inventory = attach(backbone, sites, "lora", 1, LoraOptions(rank=2, alpha=3.0), generator)
+    with torch.no_grad():
+        for parameter in inventory.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    with mixing(inventory, torch.ones(4, 1)):
+        ours = _next_tokens(backbone)
+    skill = _skill(inventory, inventory.skill(0))
+    export_peft(skill, str(tmp_path / "out"), network=tiny_model("gpt2"))
+    assert json.loads((tmp_path / "out" / CONFIG).read_text())["fan_in_fan_out"] is True
+    theirs = _next_tokens(peft.PeftModel.from_pretrained(tiny_model("gpt2"), tmp_path / "out").eval())
+    assert (ours - theirs).abs().max() < 1e-5 * ours.abs().max()
+    back = import_peft(str(tmp_path / "out"), name="back", backbone=BACKBONE, network=tiny_model("gpt2"))
+    assert set(back.card.sites) == set(skill.card.sites)
+    assert all(torch.equal(back.tensors[name], skill.tensors[name]) for name in skill.tensors)
+
+
+def test_an_adapter_of_a_model_with_a_head_fits_the_encoder_alone_and_the_other_way_round(tmp_path: Path) -> None:
+    for bare, prefix in ((False, ""), (True, "bert.")):
+        network = tiny_model("bert", bare=not bare)
+        model = peft.get_peft_model(tiny_model("bert", bare), peft.LoraConfig(target_modules=["query"], r=2))
+        model.save_pretrained(tmp_path)
+        skill = import_peft(tmp_path, name="x", backbone=BACKBONE, network=network)
+        assert skill.card.sites == tuple(f"{prefix}encoder.layer.{block}.attention.self.query" for block in range(2))
+    with pytest.raises(InputError, match=r"no layer 'encoder\.layer\.0\..*: shared, .*SelfAttention\.q,"):
+        import_peft(tmp_path, name="x", backbone=BACKBONE, network=_backbone("t5"))
+    _adapter(tmp_path, {"encoder.layer.0.attention.self.query": (torch.ones(2, 5), torch.ones(8, 2))})
+    with pytest.raises(InputError, match=r"the shape \[2, 5\]; the backbone's layer has 8 inputs and 8 outputs"):
+        import_peft(tmp_path, name="x", backbone=BACKBONE, network=network)

@@ -9,17 +9,22 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.files import writing
 from polyray.lookup import lookup
+from polyray.modules.layers import linear_widths, transposed
 from polyray.modules.lora import LoraOptions
+from polyray.modules.matching import candidates
 from polyray.skills.card import BackboneCard, Card
+from polyray.skills.peft_config import read_config
 from polyray.skills.skill import Skill
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 FACTOR = re.compile(r"base_model\.model\.(?P<site>.+)\.lora_(?P<factor>[AB])\.weight")
+OUTSIDE = re.compile(r"lm_head|embed|\bwte\b|\bshared\b|modules_to_save|base_layer")
+"""Names in PEFT's files of what lies outside the blocks."""
 
 TASK_TYPES: Mapping[str, str] = {
     "CAUSAL_LM": "decoders",
@@ -30,30 +35,23 @@ TASK_TYPES: Mapping[str, str] = {
     "TOKEN_CLS": "tagging",
 }
 
-HARMLESS = frozenset({
-    "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision", "task_type",
-    "exclude_modules", "layers_pattern", "layers_to_transform", "lora_dropout", "runtime_config", "target_modules",
-    "bias", "init_lora_weights", "lora_alpha", "r", "use_rslora",  # import_peft looks at these
-    "eva_config", "megatron_core", "qalora_group_size",  # nothing where what they belong to is off
-})  # fmt: skip
-"""Fields of PEFT's config that do not change what trained factors compute; any other field must be off."""
 
-DEFAULTS: Mapping[str, Any] = {"bias": "none", "init_lora_weights": True, "use_rslora": False}
-
-PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")
-"""Ways to start PEFT's factors that leave the backbone's own weights as they were."""
-
-
-def export_peft(skill: Skill, folder: Path, *, task_type: str | None = None) -> None:
+def export_peft(
+    skill: Skill, folder: Path | str, *, task_type: str | None = None, network: nn.Module | None = None
+) -> None:
     """Write a LoRA skill as a folder that `peft.PeftModel.from_pretrained` loads; one that stood there is replaced.
 
     The skill's sites are linear layers. The heads of multi-head routing are joined, so one skill, or the one that
     `Inventory.blend` makes of a task's mix, becomes an ordinary LoRA with the same alpha and rank.
 
+    Args:
+        network: the backbone, which shows layers that store their weights transposed, as GPT-2's do. Without it PEFT
+            finds that out itself when it loads the adapter, with a warning.
+
     Raises:
         InputError: the skill is no LoRA, sits on other weights than linear layers', or `task_type` is unknown to PEFT.
     """
-    card = skill.card
+    card, folder = skill.card, Path(folder)
     if card.kind != "lora":
         raise InputError(f"Skill {card.name!r} has modules.kind={card.kind}; PEFT's LoRA takes modules.kind=lora.")
     if task_type is not None:
@@ -74,6 +72,8 @@ def export_peft(skill: Skill, folder: Path, *, task_type: str | None = None) -> 
         "bias": "none",
         "target_modules": list(card.sites),
     }
+    if network is not None:
+        config["fan_in_fan_out"] = all(transposed(network.get_submodule(site)) for site in card.sites)
     factors = {}
     for site in card.sites:
         down, up = skill.tensors[f"{site}/down.weight"], skill.tensors[f"{site}/up.weight"]
@@ -85,24 +85,33 @@ def export_peft(skill: Skill, folder: Path, *, task_type: str | None = None) -> 
 
 
 def import_peft(
-    folder: Path,
+    folder: Path | str,
     *,
     name: str,
     backbone: BackboneCard,
     tasks: Sequence[str] = (),
     metrics: Mapping[str, Any] | None = None,
+    network: nn.Module | None = None,
 ) -> Skill:
     """The LoRA adapter that PEFT saved in `folder` as a skill called `name` on `backbone`.
 
     The skill's alpha is PEFT's, times sqrt(rank) where the adapter uses rank-stabilised scaling.
 
+    Args:
+        network: the backbone. The adapter's layers are then checked against it, and found where the adapter was trained
+            with or without a head and they are called `bert.encoder...` there, `encoder...` here.
+
     Raises:
-        InputError: a file is missing or unreadable, the adapter is no LoRA on linear layers of one rank, or it uses
-            something that a skill cannot hold (DoRA, biases, whole modules, ranks or alphas of their own, ...).
+        InputError: a file is missing or unreadable, the adapter is no LoRA on linear layers of one rank, it uses
+            something that a skill cannot hold (DoRA, biases, whole modules, ranks or alphas of their own, ...), or
+            `network` lacks its layers.
     """
-    config = _config(folder / CONFIG)
+    folder = Path(folder)
+    config = read_config(folder / CONFIG)
     rank, alpha = config["r"], float(config["lora_alpha"])
     factors = _factors(folder)
+    if network is not None:
+        factors = _on_network(folder / WEIGHTS, factors, network)
     sites = sorted({site for site, _ in factors}, key=_natural)
     tensors = {}
     for site in sites:
@@ -115,34 +124,6 @@ def import_peft(
         tasks=tuple(tasks), metrics=dict(metrics or {}),
     )  # fmt: skip
     return Skill(card=card, tensors=tensors)
-
-
-def _config(file: Path) -> dict[str, Any]:
-    """PEFT's config, checked to describe a plain LoRA."""
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file.parent} holds no PEFT adapter: cannot read {file}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{error.lineno} is not valid JSON: {error.msg}.") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        peft_type = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
-        raise InputError(f"{file}: peft_type is {peft_type!r}; only 'LORA' becomes a skill.")
-    if not isinstance(config.get("r"), int) or not isinstance(config.get("lora_alpha"), int | float):
-        raise InputError(f"{file}: r and lora_alpha must be numbers.")
-    on = [field for field, value in config.items() if field not in HARMLESS and value]
-    if on:
-        raise InputError(f"{file}: {on[0]}={config[on[0]]!r} is something that a skill cannot hold; it must be off.")
-    config = {**DEFAULTS, **config}
-    if config["bias"] != "none":
-        raise InputError(f"{file}: bias={config['bias']!r}: a LoRA skill holds no biases; it must be 'none'.")
-    start = config["init_lora_weights"]
-    if start not in PLAIN_STARTS:
-        raise InputError(
-            f"{file}: init_lora_weights={start!r} changed the backbone's weights; let PEFT convert the adapter to a "
-            "plain LoRA when it saves it (path_initial_model_for_weight_conversion)."
-        )
-    return config
 
 
 def _factors(folder: Path) -> dict[tuple[str, str], Tensor]:
@@ -159,11 +140,52 @@ def _factors(folder: Path) -> dict[tuple[str, str], Tensor]:
     for key, tensor in tensors.items():
         matched = FACTOR.fullmatch(key)
         if matched is None or tensor.dim() != 2:
-            raise InputError(f"{file}: {key} {list(tensor.shape)} is no LoRA factor of a linear layer.")
+            raise InputError(f"{file}: {key} {list(tensor.shape)} is no LoRA factor of a linear layer.{_hint(key)}")
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise InputError(f"{file}: {key} ({tensor.dtype}) holds something else than finite floating-point numbers.")
         factors[matched["site"], matched["factor"]] = tensor
     if not factors:
         raise InputError(f"{file} holds no tensors.")
     return factors
+
+
+def _hint(key: str) -> str:
+    """The remedy where an adapter also holds an output layer or embeddings."""
+    if not OUTSIDE.search(key):
+        return ""
+    return (
+        " The adapter was trained on the output layer or the embeddings too, which a skill does not hold: leave "
+        "lm_head and embeddings out of PEFT's target_modules and modules_to_save, and save with "
+        "save_embedding_layers=False."
+    )
+
+
+def _on_network(
+    file: Path, factors: Mapping[tuple[str, str], Tensor], network: nn.Module
+) -> dict[tuple[str, str], Tensor]:
+    """The factors under the names that their layers have in `network`.
+
+    Raises:
+        InputError: it has no such layer, or one of other widths.
+    """
+    modules = dict(network.named_modules())
+    base = f"{getattr(network, 'base_model_prefix', '')}."  # of transformers' models
+    renamed = {}
+    for (site, which), tensor in factors.items():
+        names = (site, site.removeprefix(base), base + site)
+        name = next((name for name in names if name in modules), "")
+        if not name:
+            raise InputError(
+                f"{file}: the backbone has no layer {site!r}. Its layers that can carry skills: {candidates(network)}."
+            )
+        widths = linear_widths(modules[name])
+        if widths is None or tensor.shape[1 if which == "A" else 0] != widths[which == "B"]:
+            raise InputError(
+                f"{file}: lora_{which} of {site} has the shape {list(tensor.shape)}; the backbone's layer has "
+                f"{'no inputs and outputs' if widths is None else f'{widths[0]} inputs and {widths[1]} outputs'}."
+            )
+        renamed[name, which] = tensor
+    return renamed
 
 
 def _factor(folder: Path, factors: Mapping[tuple[str, str], Tensor], site: str, which: str, rank: int) -> Tensor:
