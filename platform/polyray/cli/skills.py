@@ -111,7 +111,9 @@ def import_skill(
         raise InputError(f"{adapter} is no folder; expected that of an adapter.")
     network = import_module("polyray.backbones").load_backbone(backbone, revision)
     card = import_module("polyray.training.multitask").backbone_card(network)
-    skill = import_module("polyray.skills.peft").import_peft(adapter, name=out.name, backbone=card)
+    skill = import_module("polyray.skills.peft").import_peft(
+        adapter, name=out.name, backbone=card, network=network.network
+    )
     import_module("polyray.training.model").put_on(network, skill, out.name)  # refuses what does not fit
     with _writing(out):
         import_module("polyray.skills.skill").save_skill(skill, out)

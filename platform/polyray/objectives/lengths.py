@@ -30,9 +30,15 @@ class TooLong:
 
     def __init__(self, backbone: Backbone, text: TextOptions, *, writes: bool = False) -> None:
         self._text = text
-        self._by_backbone = bool(backbone.reach) and backbone.reach < text.max_input
+        limit = longest_input(backbone, text)
+        self._by_backbone = limit < text.max_input
         answers = f" or text.max_output={text.max_output}" if writes else ""
-        if self._by_backbone:
+        if self._by_backbone and backbone.continues:
+            self._limits = (
+                f"the {limit} tokens that the backbone {backbone.name}, which reads {backbone.reach} at most, leaves "
+                f"for an input beside text.max_output={text.max_output}"
+            )
+        elif self._by_backbone:
             self._limits = f"{backbone.reach} tokens, the most that the backbone {backbone.name} reads,{answers}"
         else:
             self._limits = f"text.max_input={text.max_input}{answers} tokens"
