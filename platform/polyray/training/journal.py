@@ -71,7 +71,7 @@ class Journal:
         if self._run.first:
             log.warning(
                 "The checkpoint after step %d is of %d workers, this group has %d: it goes on with the same data in "
-                "the same order and ends equal to rounding (where nothing is sampled), no longer byte for byte.",
+                "the same order, no longer byte for byte.",
                 training.step, len(members), world,
             )  # fmt: skip
 
