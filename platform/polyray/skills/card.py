@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyray import __version__
 from polyray.errors import InputError
+from polyray.formats import parse_json_object, read_document
 from polyray.skills.form import TaskForm
 
 CARD = "card.json"
@@ -91,15 +92,18 @@ def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
         InputError: the file cannot be read, has a wrong field, or was written by a newer Polyray.
     """
     try:
-        card = kind.model_validate_json(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{otherwise}: cannot read {file}: {error}") from None
+        text = read_document(file)
+    except InputError as error:
+        raise InputError(f"{otherwise}: {error}") from None
+    try:
+        card = kind.model_validate_json(text)
     except ValidationError as error:
         _refuse_newer(file)
         problem = error.errors()[0]
         where = ".".join(str(step) for step in problem["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {problem['msg']}.") from None
     _refuse_newer(file)
+    parse_json_object(text, file)  # no key twice, no half character
     return card
 
 

@@ -70,13 +70,13 @@ def parsed_card(values: Mapping[str, Any], where: str) -> Card:
             near = nearest(name, Card.model_fields)
             hint = f"Did you mean {near!r}? " if near else ""
             raise InputError(
-                f"{where}: {name}: no such field. {hint}Fields of a task: {', '.join(Card.model_fields)}."
+                f"{where}: {name:.80}: no such field. {hint}Fields of a task: {', '.join(Card.model_fields)}."
             ) from None
-        raise InputError(f"{where}: {name}: {reason(problem)}, found {problem['input']!r:.80}.") from None
+        raise InputError(f"{where}: {name:.80}: {reason(problem):.300}, found {problem['input']!r:.80}.") from None
     if card.metric and card.metric not in METRICS:
         raise InputError(f"{where}: No metric is called {card.metric!r:.80}. {suggestion(card.metric, METRICS)}")
     if card.labels is not None and len(set(card.labels)) < max(1, len(card.labels)):
-        raise InputError(f"{where}: labels must be a list of different texts, found {list(card.labels)!r}.")
+        raise InputError(f"{where}: labels must be a list of different texts, found {list(card.labels)!r:.200}.")
     return card
 
 
@@ -92,11 +92,15 @@ def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> Te
         if not output.strip():
             raise InputError(f"{row.where}: an output is empty; expected a text.")
         if card.labels is not None and output not in card.labels:
-            raise InputError(f"{row.where}: {output!r} is not a label of {task!r}. {suggestion(output, card.labels)}")
+            raise InputError(
+                f"{row.where}: {output!r:.80} is not a label of {task!r}. {suggestion(output, card.labels)}"
+            )
     if row.choices is not None and row.outputs[0] not in row.choices:
-        raise InputError(f"{row.where}: the output {row.outputs[0]!r} is not among the choices {list(row.choices)!r}.")
+        raise InputError(
+            f"{row.where}: the output {row.outputs[0]!r:.80} is not among the choices {list(row.choices)!r:.200}."
+        )
     if card.metric == "Pearson-Correlation" and number(row.outputs[0]) is None:
-        raise InputError(f"{row.where}: {card.metric} needs a number as output, found {row.outputs[0]!r}.")
+        raise InputError(f"{row.where}: {card.metric} needs a number as output, found {row.outputs[0]!r:.80}.")
     prompt = beginning(task, prompt_name) + row.input
     return TextAnswers(task=task, input=prompt, outputs=row.outputs, choices=row.choices)
 

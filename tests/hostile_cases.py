@@ -1,0 +1,226 @@
+"""Hostile input files, drawn from a seed: small valid files of every format with one thing done to them.
+
+`python tests/hostile_cases.py --n 560` tries so many and prints how many went wrong.
+"""
+
+import argparse
+import os
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from polyray.config import load_config
+from polyray.errors import InputError
+from polyray.skills.card import BackboneCard, Card
+from polyray.skills.library import verify
+from polyray.skills.skill import Skill, save_skill
+from polyray.tasks import TasksOptions, load_suite, read_all
+from polyray.training.recipe import TrainingRecipe
+
+LONGEST, LARGEST = 10.0, 2**30  # seconds, bytes
+
+PIECES = (
+    b"\0", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"\r", b"\t", b"\n\n", b'"', b"{", b"}", b"[" * 3000, b"{" * 200,
+    b"9" * 5000, b"1e999", b"NaN", b".inf", b"-.inf", b"null", b"true", b"\\ud800", b'"\\udfff"', "\u2028".encode(),
+    b"*a", b"&a ",
+    b"<<: *a\n", b"!!python/object/apply:os.system ['true']", b"2024-13-45", b"---\n", b"\x1b[31m", b"../../x", b"%s%n",
+    b"[/]", b"x" * 300, b"# ", b": ", b"- ", b",", b"\\", b"0x", b"O\tO", b"-DOCSTART-", b"1-2\t_", b'"a": 1, "a": 2,',
+)  # fmt: skip
+
+
+def write_crossfit(folder: Path) -> None:
+    (folder / "mood").mkdir()
+    for split in ("train", "dev", "test"):
+        (folder / "mood" / f"mood_16_13_{split}.tsv").write_text("fine film\tgood\ndull film\tbad\n")
+    (folder / "tasks.json").write_text('{"mood": {"metric": "ACC", "labels": ["good", "bad"]}}')
+    (folder / "custom_tasks_splits").mkdir()
+    (folder / "custom_tasks_splits" / "all.json").write_text('{"train": ["mood"],\n "dev": [], "test": []}')
+
+
+def write_jsonl(folder: Path) -> None:
+    (folder / "mood").mkdir()
+    for split in ("train", "dev", "test"):
+        (folder / "mood" / f"{split}.jsonl").write_text('{"input": "fine", "output": ["good", "great"]}\n' * 3)
+    (folder / "mood" / "task.json").write_text('{"category": "classification",\n "metric": "EM"}')
+    (folder / "partition.json").write_text('{"train": ["mood"]}')
+
+
+def write_conll(folder: Path) -> None:
+    (folder / "eng").mkdir()
+    for split in ("train", "dev", "test"):
+        (folder / "eng" / f"{split}.conll").write_text("Ada\tB-PER\nsang\tO\n\nhere\tO\n")
+    (folder / "ud").mkdir()
+    row = "\t".join(["1", "Ada", "_", "PROPN", *["_"] * 6])
+    (folder / "ud" / "en-ud-train.conllu").write_text(f"# text = Ada\n{row}\n\n" * 12)
+
+
+def write_text(folder: Path) -> None:
+    (folder / "hau.txt").write_text("".join(f"line {number}\n" for number in range(30)))
+
+
+def write_config(folder: Path) -> None:
+    (folder / "config.yaml").write_text(
+        "suite: jsonl\ntasks:\n  path: data\n  train_splits: [train, dev]\nmodules: &a\n  kind: lora\n  rank: 4\n"
+        "training:\n  steps: 10\n  lr: 1e-3\n  checkpointing: off\n"
+    )
+
+
+def write_skill(folder: Path) -> None:
+    card = Card(
+        name="first", kind="lora", backbone=BackboneCard(name="tiny-causal", fingerprint="f"), sites=("a",),
+        options={"rank": 2}, tasks=("t",),
+    )  # fmt: skip
+    save_skill(Skill(card=card, tensors={"a/down.weight": torch.ones(2, 3)}), folder / "first")
+
+
+def read_suite(kind: str, **options: str) -> Callable[[Path], object]:
+    """Reading of all examples of all tasks in a folder."""
+    return lambda folder: read_all(
+        load_suite(TasksOptions.model_validate({"kind": kind, "path": str(folder), **options}))
+    )
+
+
+FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
+    "TSV": (write_crossfit, read_suite("crossfit", partition="all")),
+    "JSON lines": (write_jsonl, read_suite("jsonl")),
+    "CoNLL": (write_conll, read_suite("conll")),
+    "text": (write_text, read_suite("text")),
+    "YAML": (write_config, lambda folder: load_config(TrainingRecipe, folder / "config.yaml")),
+    "skill": (write_skill, verify),
+}
+
+
+def flip(content: bytearray, draw: random.Random) -> None:
+    for _ in range(draw.choice((1, 3, 30))):
+        content[draw.randrange(len(content))] = draw.randrange(256)
+
+
+def insert(content: bytearray, draw: random.Random) -> None:
+    place = draw.randrange(len(content) + 1)
+    content[place:place] = draw.choice(PIECES)
+
+
+def replace_word(content: bytearray, draw: random.Random) -> None:
+    start = draw.randrange(len(content))
+    content[start : start + draw.randrange(1, 12)] = draw.choice(PIECES)
+
+
+def cut(content: bytearray, draw: random.Random) -> None:
+    start = draw.randrange(len(content))
+    del content[start : start + draw.choice((1, 5, len(content)))]
+
+
+def repeat(content: bytearray, draw: random.Random) -> None:
+    start = draw.randrange(len(content))
+    piece = content[start : start + draw.randrange(1, 60)]
+    content[start:start] = piece * draw.choice((1, 2, 1000))
+
+
+def lengthen(content: bytearray, draw: random.Random) -> None:
+    place = draw.randrange(len(content) + 1)
+    content[place:place] = draw.choice((b"x", b" ", b"\n", b"[", b"a\t", b"a: {")) * draw.choice((10_000, 5 * 2**20))
+
+
+CONTENTS = (flip, insert, insert, replace_word, replace_word, cut, repeat, lengthen)
+
+
+def pipe(file: Path) -> None:
+    os.mkfifo(file)
+
+
+def endless(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+
+def circle(file: Path) -> None:
+    file.symlink_to(file)
+
+
+def sparse(file: Path) -> None:
+    with file.open("wb") as stream:
+        stream.truncate(2**31)
+
+
+KINDS: tuple[Callable[[Path], None], ...] = (pipe, endless, circle, sparse, Path.mkdir, Path.touch, lambda file: None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What reading one hostile folder did; wrong: empty, or what should not have happened."""
+
+    kind: str
+    refused: bool
+    wrong: str
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(f"{path.relative_to(folder)} {path.lstat().st_size}" for path in folder.rglob("*"))
+
+
+def attempt(number: int, seed: int = 0) -> Outcome:
+    """Make hostile folder `number` of this seed, read it, and judge what happened."""
+    kind = list(FORMATS)[number % len(FORMATS)]
+    write, read = FORMATS[kind]
+    draw = random.Random(f"{seed} {number}")
+    folder = Path(tempfile.mkdtemp(prefix="hostile-"))
+    try:
+        write(folder)
+        file = draw.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+        if draw.random() < 0.2:
+            file.unlink()
+            draw.choice(KINDS)(file)
+        else:
+            content = bytearray(file.read_bytes())
+            draw.choice(CONTENTS)(content, draw)
+            file.write_bytes(content)
+        refused, wrong = judged(read, folder)
+        return Outcome(kind, refused, f"{kind} {number} ({file.name}): {wrong}" if wrong else "")
+    finally:
+        shutil.rmtree(folder)
+
+
+def judged(read: Callable[[Path], object], folder: Path) -> tuple[bool, str]:
+    """Whether reading was refused, and what went wrong with it."""
+    before, started = listing(folder), time.process_time()
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused, wrong = False, ""
+    try:
+        read(folder)
+    except InputError as error:
+        refused = True
+        wrong = "the message is empty or longer than a page" if not 0 < len(str(error)) < 4000 else ""
+    except Exception as error:  # noqa: BLE001  # every other error is what is looked for
+        wrong = f"{type(error).__name__}: {error}"[:200]
+    if time.process_time() - started > LONGEST:
+        wrong = f"{time.process_time() - started:.0f} s"
+    if (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory) * 1024 > LARGEST:
+        wrong = "more than 1 GB of memory"
+    return refused, wrong or ("" if listing(folder) == before else "something was written")
+
+
+def main() -> None:
+    """Try hostile inputs and print how many of each format there were and how many went wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n", type=int, default=560)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    outcomes = [attempt(number, arguments.seed) for number in range(arguments.n)]
+    tried, refused = Counter(x.kind for x in outcomes), Counter(x.kind for x in outcomes if x.refused)
+    for kind in FORMATS:
+        print(f"{kind:12} {tried[kind]:5} tried {refused[kind]:5} refused")
+    wrong = [outcome.wrong for outcome in outcomes if outcome.wrong]
+    print("\n".join([*wrong, f"{len(outcomes)} hostile inputs tried, {len(wrong)} went wrong."]))
+    sys.exit(1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    main()
