@@ -118,7 +118,7 @@ def _no_tensors_at_all(folder: Path) -> None:
         (lambda folder: (folder / TENSORS).unlink(), r"is not whole: skill\.safetensors is missing"),
         (_no_tensors_at_all, r"Cannot read .*skill\.safetensors"),
         (_edit(sha256={}), r"card\.json: sha256: has no sum of skill\.safetensors"),
-        (lambda folder: (folder / CARD).unlink(), r"holds no skill: cannot read .*card\.json"),
+        (lambda folder: (folder / CARD).unlink(), r"holds no skill: Cannot read .*card\.json"),
         (lambda folder: (folder / CARD).write_text('{"name": "co'), r"card\.json: .*JSON"),
         (_edit(flavour="mint"), r"card\.json: flavour: Extra inputs are not permitted"),
         (_edit(kind=None), r"card\.json: kind: Field required"),

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,22 +95,38 @@ def read_lines(file: Path) -> Iterator[str]:
             in two by a carriage return; the message names the line.
     """
     n_lines = n_blank = 0  # lines that were yielded, and blank ones since then
-    with opened(file) as stream:
-        for number, content in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
-            if len(content) > LONGEST_LINE:
-                raise InputError(f"{file}:{number}: the line is longer than {LONGEST_LINE // MEBI} MiB.")
-            text = _decoded(content.removesuffix(b"\n"), file, number)
-            line = (text.removeprefix(BOM) if number == 1 else text).removesuffix("\r")
-            if "\r" in line:
-                raise InputError(f"{file}:{number}: a carriage return inside the line. Save with line ends of Unix.")
-            if line.strip(" "):
-                yield from [""] * n_blank
-                yield line
-                n_lines, n_blank = number, 0
-            else:
-                n_blank += 1
+    for number, content in enumerate(chain.from_iterable(_pieces(file)), start=1):
+        if len(content) > LONGEST_LINE:
+            raise InputError(f"{file}:{number}: the line is longer than {LONGEST_LINE // MEBI} MiB.")
+        text = _decoded(content.removesuffix(b"\n"), file, number)
+        line = (text.removeprefix(BOM) if number == 1 else text).removesuffix("\r")
+        if "\r" in line:
+            raise InputError(f"{file}:{number}: a carriage return inside the line. Save with line ends of Unix.")
+        if line.strip(" "):
+            yield from [""] * n_blank
+            yield line
+            n_lines, n_blank = number, 0
+        else:
+            n_blank += 1
     if not n_lines:
         raise InputError(f"{file} is empty; expected one example a line.")
+
+
+def _pieces(file: Path) -> Iterator[list[bytes]]:
+    """The lines of `file`, a mebibyte of them at a time; while one is worked on the file is closed.
+
+    A reader that stops at a wrong line leaves nothing open.
+    """
+    offset, lines = 0, [b""]
+    while lines:
+        lines, size = [], 0
+        with opened(file) as stream:
+            stream.seek(offset)
+            while size < MEBI and (line := stream.readline(LONGEST_LINE + 1)):
+                lines.append(line)
+                size += len(line)
+            offset = stream.tell()
+        yield lines
 
 
 def read_document(file: Path, limit: int = LARGEST_DOCUMENT) -> str:

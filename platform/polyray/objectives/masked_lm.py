@@ -82,7 +82,7 @@ class MaskedLM:
             InputError: a text has no mask, or is longer than the network reads.
         """
         limit = longest_input(backbone, text)
-        too_long = TooLong(text, f"text.max_input={limit}")
+        too_long = TooLong(backbone, text)
         rows = []
         for question in questions:
             shown = question.text("input")
