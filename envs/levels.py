@@ -7,6 +7,7 @@ Competencies are those of Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), Tab
 list they follow from the paper's definitions.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,11 @@ class Level:
     max_steps: int  # step limit; where it follows from the instruction, the largest possible one
     competencies: tuple[str, ...]
     rooms: int  # number of rooms
+
+    @property
+    def code(self) -> int:
+        """Number of 64 bits, the same in every process, by which a start state says that it is of this level."""
+        return int.from_bytes(hashlib.sha256(self.name.encode()).digest()[:8], "little")
 
 
 _VERSIONS = {"GoToObjS6": "v1"}  # minigrid retired the v0 of this one

@@ -22,9 +22,9 @@ class Starts(Protocol):
 class Engine:
     """Batch of n environments, of which number i plays level number tasks[i] from first to last.
 
-    `image` [n, 7, 7, 3] is minigrid's (type, colour, state; the first index is x), `direction` [n] and `mission`
-    [n, LENGTH] are views of `state`; `reset` and `step` update all three in place. An environment must be reset before
-    its first step; one whose episode has ended goes on until it is reset.
+    `image` [n, 7, 7, 3] is minigrid's (type, colour, state; the first index is x); `reset` and `step` update it and
+    `state` in place. An environment must be reset before its first step; one whose episode has ended goes on until it
+    is reset. Copies by `copy.deepcopy` and pickle go on exactly as the engine does.
 
     Raises:
         ValueError: there is no level, or a task is not the number of one.
@@ -39,20 +39,30 @@ class Engine:
         self.state = empty(self.n, max(level.height for level in levels), max(level.width for level in levels))
         self.state.task[:] = self.tasks
         self.image = np.zeros((self.n, VIEW, VIEW, 3), np.uint8)
-        self.direction = self.state.direction
-        self.mission = self.state.mission
+        self._codes = np.array([level.code for level in levels], np.uint64)[self.tasks]
         self._starts = starts
+
+    @property
+    def direction(self) -> NDArray[np.uint8]:
+        """Direction in which each agent looks, [n]: a view of `state`."""
+        return self.state.direction
+
+    @property
+    def mission(self) -> NDArray[np.uint8]:
+        """Numbers of each instruction's words, [n, LENGTH]: a view of `state`."""
+        return self.state.mission
 
     def reset(self, rows: NDArray[np.int64] | None = None) -> None:
         """Begin a new episode in the environments `rows`, in all of them if None."""
         chosen = np.arange(self.n) if rows is None else np.asarray(rows, np.int64)
         self._starts.fill(self.state, chosen, self.tasks[chosen])
+        self.state.level[chosen] = self._codes[chosen]
         observe_starts(self.state, chosen, self.image)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
         """Take one action in every environment, reset none: rewards, terminated and truncated, each [n].
 
-        The reward is minigrid's: 1 - 0.9 * steps / limit on success, else 0.
+        The reward is minigrid's: 1 - 0.9 * steps / limit on success, which is negative long after the limit, else 0.
 
         Raises:
             ValueError: there is not one action for each environment, or one is not between 0 and 6.

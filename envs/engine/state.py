@@ -35,6 +35,7 @@ ROW: np.dtype[Any] = np.dtype(
         [
             ("objects", np.uint64, N_LEAVES),  # set of objects that fulfil the leaf (PUT_NEXT: objects to move)
             ("fixed", np.uint64, N_LEAVES),  # PUT_NEXT: set of objects to put one next to
+            ("level", np.uint64),  # code of the level that the state is of (`Level.code`), 0: not stated
             ("task", np.int64),  # number of the environment's level
             ("steps", np.int32),  # since the start
             ("limit", np.int32),  # step at which the episode is truncated
@@ -59,7 +60,11 @@ ROW: np.dtype[Any] = np.dtype(
 
 
 class State(NamedTuple):
-    """State of N environments on grids of H rows and W columns; cells beyond a smaller level's grid are walls."""
+    """State of N environments on grids of H rows and W columns; cells beyond a smaller level's grid are walls.
+
+    Its properties are views of `rows`, made at each access. An object keeps the State and none of the views, which
+    `copy.deepcopy` and pickle would part from it: then its copies go on exactly as it does.
+    """
 
     grid: NDArray[np.uint8]  # [N, H, W] number of the object in each cell, indexed [environment, y, x]
     rows: NDArray[np.record]  # [N] of ROW; its fields are the properties below
@@ -172,6 +177,11 @@ class State(NamedTuple):
     def mission(self) -> NDArray[np.uint8]:
         """Numbers of the instruction's words (`missions.encode`), [N, LENGTH]."""
         return self.rows["mission"]
+
+    @property
+    def level(self) -> NDArray[np.uint64]:
+        """Code of the level that each start state is of (`Level.code`), [N]; 0: not stated."""
+        return self.rows["level"]
 
     @property
     def task(self) -> NDArray[np.int64]:

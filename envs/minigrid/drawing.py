@@ -10,7 +10,7 @@ from polyray.envs.levels import Level
 from polyray.envs.minigrid.world import World
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Drawing:
     """Options of a picture; names and defaults are minigrid's."""
 

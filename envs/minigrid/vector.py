@@ -15,7 +15,9 @@ from polyray.envs.engine.engine import Engine, Starts
 from polyray.envs.engine.state import State
 from polyray.envs.levels import levels_of
 from polyray.envs.minigrid.drawing import Drawing, draw
+from polyray.envs.minigrid.keywords import refuse, truth, whole_number
 from polyray.envs.missions import LENGTH, VOCABULARY
+from polyray.envs.starts.limited import LimitedStarts
 from polyray.envs.starts.seeded import SeededStarts
 from polyray.errors import InputError
 from polyray.lookup import lookup
@@ -24,6 +26,10 @@ Arrays = dict[str, NDArray[Any]]
 Infos = dict[str, Any]
 Step = tuple[Arrays, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_], Infos]
 
+KEYWORDS = (
+    *("level", "levels", "starts", "autoreset_mode", "copy", "render_mode", "max_steps", "tile_size", "highlight"),
+    "agent_pov",
+)
 _MODES = {mode.value: mode for mode in AutoresetMode}
 
 
@@ -48,10 +54,14 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         copy: whether `reset` and `step` return copies; if not, the next call overwrites what they returned, "direction"
             is uint8, and a call takes a few microseconds less.
         render_mode: None, or "rgb_array" to make `render` return a tuple of n pictures.
+        max_steps: replaces the levels' own step limits, 1 or more.
+        tile_size: pixels along a cell of the pictures.
+        highlight: whether the cells that the agent sees are lighter in the pictures.
+        agent_pov: whether the pictures show what the agents see instead of the whole grids.
 
     Raises:
-        InputError: neither or both of `level` and `levels`, fewer environments than levels, an unknown name, or a level
-            without a recipe and no `starts` for it.
+        InputError: neither or both of `level` and `levels`, fewer environments than levels, an unknown name, an
+            impossible value, a keyword of another, or a level without a recipe and no `starts` for it.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -66,10 +76,18 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         copy: bool = True,
         render_mode: str | None = None,
+        max_steps: int | None = None,
+        tile_size: int = 32,
+        highlight: bool = True,
+        agent_pov: bool = False,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            refuse(unknown, KEYWORDS)
         if level is not None and levels:
             raise InputError("Give either one level or several levels; both are given.")
         self.levels = levels_of(None, levels if level is None else (level,))
+        num_envs = whole_number("num_envs", num_envs, least=1)
         if num_envs < len(self.levels):
             raise InputError(f"{len(self.levels)} levels need as many environments or more, not {num_envs}.")
         mode = lookup(_MODES, autoreset_mode, "autoreset mode") if isinstance(autoreset_mode, str) else autoreset_mode
@@ -84,6 +102,11 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         self._seeded: SeededStarts | None = None
         if starts is None:
             starts = self._seeded = SeededStarts(self.levels, num_envs)
+        if max_steps is not None:
+            starts = LimitedStarts(starts, whole_number("max_steps", max_steps, least=1))
+        self._drawing = Drawing(
+            whole_number("tile_size", tile_size, least=1), truth("highlight", highlight), truth("agent_pov", agent_pov)
+        )
         self._engine = Engine(self.levels, np.arange(num_envs) * len(self.levels) // num_envs, starts)
         self._ended = np.arange(num_envs)  # environments that must be reset before they step
 
@@ -140,7 +163,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         if self.render_mode is None:
             return None
         levels = [self.levels[task] for task in self._engine.tasks]
-        return tuple(draw(self.state, row, level, Drawing()) for row, level in enumerate(levels))
+        return tuple(draw(self.state, row, level, self._drawing) for row, level in enumerate(levels))
 
     def _observations(self) -> Arrays:
         engine = self._engine

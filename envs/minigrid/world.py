@@ -1,6 +1,9 @@
 """One environment of the engine as minigrid's own objects, for minigrid's drawing and its bot."""
 
+from typing import Any, NoReturn
+
 import numpy as np
+from minigrid.core.grid import Grid
 from minigrid.core.world_object import Box, Door, WorldObj
 from minigrid.envs.babyai.core.roomgrid_level import BabyAIMissionSpace
 from minigrid.envs.babyai.core.verifier import (
@@ -15,6 +18,7 @@ from minigrid.envs.babyai.core.verifier import (
     PutNextInstr,
 )
 from minigrid.minigrid_env import MiniGridEnv
+from numpy.typing import NDArray
 
 from polyray.envs.engine.state import (
     AND,
@@ -34,6 +38,28 @@ from polyray.envs.engine.state import (
 )
 from polyray.envs.levels import Level
 from polyray.envs.missions import decode
+from polyray.errors import InputError
+
+NOT_CHANGED = (
+    "The compiled engine keeps the state of the environment, and what is written into minigrid's objects would be "
+    'ignored. Begin in a state of your own instead: reset(options={"start": state}).'
+)
+
+
+class _ReadOnlyGrid(Grid):
+    """minigrid's grid, which refuses to be changed by anybody but the world that shows it."""
+
+    def set(self, i: int, j: int, v: WorldObj | None) -> NoReturn:
+        """Refuse to change a cell.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(NOT_CHANGED)
+
+    def show(self, x: int, y: int, item: WorldObj | None) -> None:
+        """Set a cell as the engine has it."""
+        self.grid[y * self.width + x] = item
 
 
 class World(MiniGridEnv):
@@ -41,11 +67,14 @@ class World(MiniGridEnv):
 
     It has no dynamics of its own: the engine steps and resets. Objects keep their identity from one look to the next,
     as the bot expects, until another episode begins (then make another world). The instruction refers to its objects
-    directly, not by descriptions.
+    directly, not by descriptions. `agent_view_size` and `see_through_walls` may be set.
     """
+
+    grid: _ReadOnlyGrid
 
     def __init__(self, state: State, row: int, level: Level) -> None:
         super().__init__(BabyAIMissionSpace(), width=level.width, height=level.height, max_steps=1)
+        self.grid = _ReadOnlyGrid(level.width, level.height)
         self._state, self._row = state, row
         self._numbers = np.full((level.height, level.width), EMPTY, np.uint8)
         self._objects = [WorldObj.decode(*look) if look[0] else None for look in state.looks[row].tolist()]
@@ -54,7 +83,6 @@ class World(MiniGridEnv):
             if content and isinstance(box, Box):
                 box.contains = self._objects[content]
         self.mission = decode(state.mission[row])
-        self.max_steps = int(state.limit[row])
         self._descriptions: list[tuple[ObjDesc, list[int]]] = []
         self.instrs = self._instruction()
         self.look()
@@ -62,18 +90,36 @@ class World(MiniGridEnv):
     def look(self) -> None:
         """Take over the changes that the engine has made since the last look."""
         state, row = self._state, self._row
-        self.agent_pos = int(state.x[row]), int(state.y[row])
+        position: Any = np.int64(state.x[row]), np.int64(state.y[row])  # the type that minigrid has, and hashes
+        self.agent_pos = position
         self.agent_dir = int(state.direction[row])
-        self.step_count = int(state.steps[row])
+        self.step_count, self.max_steps = int(state.steps[row]), int(state.limit[row])
         self.carrying = self._objects[state.carried[row]] if state.carried[row] else None
         self._look_at_objects()
         numbers = state.grid[row, : self.height, : self.width]
         for y, x in np.argwhere(numbers != self._numbers).tolist():
-            self.grid.set(x, y, self._objects[numbers[y, x]])
+            self.grid.show(x, y, self._objects[numbers[y, x]])
         self._numbers = numbers.copy()
         for description, objects in self._descriptions:
             believed = [(int(x), int(y)) for x, y in state.believed_position[row, objects] if x != NOWHERE]
             description.obj_poss = sorted(believed)
+
+    def image(self) -> NDArray[np.uint8]:
+        """The agent's view at the last look, [agent_view_size, agent_view_size, 3]."""
+        image: NDArray[np.uint8] = self.gen_obs()["image"]
+        return image
+
+    def first_image(self) -> NDArray[np.uint8]:
+        """The agent's first view of an episode (`observe_start`): an object carried from the start still lies there."""
+        item: Any = self.carrying
+        if item is None or item.cur_pos == (-1, -1):
+            return self.image()
+        self.carrying = None
+        self.grid.show(*item.cur_pos, item)
+        image = self.image()
+        self.carrying = item
+        self.grid.show(*item.cur_pos, None)
+        return image
 
     def room_from_pos(self, x: int, y: int) -> None:
         """Return no room: only descriptions that mention a side ask for it, and there are none here."""

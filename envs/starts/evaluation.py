@@ -28,7 +28,7 @@ def evaluation_starts(levels: Sequence[Level], per_level: int, seed: int) -> Sta
     for task, level in enumerate(levels):
         rows = np.arange(per_level) + task * per_level
         copy_rows(_held_out(level, per_level, seed), np.arange(per_level), state, rows)
-        state.task[rows] = task
+        state.task[rows], state.level[rows] = task, level.code
     return state
 
 

@@ -26,13 +26,13 @@ class MinigridStarts:
 
     def __init__(self, level: Level, generator: np.random.Generator) -> None:
         self.generator = generator
-        self._environment = minigrid_environment(level)
+        self.environment = minigrid_environment(level)
 
     def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
         """Overwrite `rows` with the level's next start states, one after the other."""
-        self._environment.np_random = self.generator
+        self.environment.np_random = self.generator
         for row in rows.tolist():
-            begin(self._environment, state, row)
+            begin(self.environment, state, row)
 
 
 class SeededStarts:

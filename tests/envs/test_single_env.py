@@ -1,5 +1,6 @@
 """polyray/BabyAI-*-v0 is minigrid's environment of the same name: spaces, levels, steps and pictures."""
 
+import pickle
 import subprocess
 import sys
 from typing import Any
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
+from polyray.envs.engine.state import State
 from polyray.envs.levels import LEVELS
-from polyray.envs.minigrid.drawing import Drawing
 from polyray.envs.minigrid.single import BabyAIEnv
+from polyray.envs.missions import decode
+from polyray.envs.starts.evaluation import evaluation_starts
 from polyray.errors import InputError
 
 pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
@@ -69,18 +72,6 @@ def test_a_seed_gives_what_minigrid_gives_at_every_step_of_every_episode(name: s
             ended = bool(outcome[1] or outcome[2])
 
 
-@pytest.mark.parametrize("drawing", [Drawing(agent_pov=True), Drawing(highlight=False, tile_size=8)])
-def test_pictures_are_minigrids_with_every_way_to_draw(drawing: Drawing) -> None:
-    ours: Any = BabyAIEnv("GoToLocalS5N2", render_mode="rgb_array", drawing=drawing)
-    theirs: Any = gymnasium.make(
-        "BabyAI-GoToLocalS5N2-v0", render_mode="rgb_array",
-        tile_size=drawing.tile_size, highlight=drawing.highlight, agent_pov=drawing.agent_pov,
-    )  # fmt: skip
-    ours.reset(seed=1), theirs.reset(seed=1)
-    ours.step(2), theirs.step(2)
-    assert np.array_equal(_picture(ours), _picture(theirs))
-
-
 def test_an_environment_without_a_render_mode_draws_nothing() -> None:
     env = BabyAIEnv("GoToObjS4")
     env.reset(seed=0)
@@ -94,6 +85,54 @@ def test_an_episode_begins_in_the_start_state_of_the_options() -> None:
     env.reset(seed=4)
     assert equal(env.reset(options={"start": start})[0], first)
     assert env.mission == first["mission"]
+
+
+def test_a_start_state_that_another_process_or_a_larger_batch_made_is_played() -> None:
+    levels = [LEVELS["GoToObjS4"], LEVELS["GoToObjMazeS4"]]
+    states, env = evaluation_starts(levels, 3, 0), BabyAIEnv("GoToObjS4")
+    for row in range(3):
+        env.reset(options={"start": pickle.loads(pickle.dumps(states.at([row])))})
+        assert env.state.grid.shape == (1, 4, 4) and env.mission == decode(states.mission[row])
+    with pytest.raises(InputError, match="is a state of 'GoToObjMazeS4', and this is an environment of 'GoToObjS4'"):
+        env.reset(options={"start": states.at([3])})
+
+
+FILLED = {number: np.pad(np.full((6, 6), number), 1, constant_values=1) for number in (63, 64)}
+FAULTS: dict[str, dict[str, Any]] = {
+    r"the agent is at \(200, 200\), outside the grid of 8x8 cells": {"x": 200, "y": 200},
+    r"the agent is at \(0, 3\), outside": {"x": 0, "y": 3},
+    "its grid is not enclosed by walls": {"grid": 0},
+    "grid holds a number of an object that is not below 64": {"grid": FILLED[64]},
+    "its grid holds the number of an object that is not there": {"grid": FILLED[63]},
+    "where it cannot be": {"grid": 1},
+    "direction is 4, and at most 3 is possible": {"direction": 4},
+    "kind is 9, and at most 4": {"kind": 9},
+    "mission is 200": {"mission": 200},
+    "carried holds a number": {"carried": 64},
+    "position holds a place outside": {"position": 8},
+    "looks holds a type": {"looks": 3},
+    "it has taken 0 steps of 0": {"limit": 0},
+}
+
+
+def test_a_start_state_that_cannot_be_played_is_refused_and_changes_nothing() -> None:
+    env = BabyAIEnv("GoToLocal")
+    env.reset(seed=0)
+    start = env.state.at([0])
+    wrong = {
+        "a state of one environment, not of 2": start.at([0, 0]),
+        "a grid of 7x8 cells, and 'GoToLocal' one of 8x8": State(start.grid[:, :, :7], start.rows),
+        "has a grid of 9x8 cells": State(np.pad(start.grid, ((0, 0), (0, 0), (0, 1))), start.rows),
+        "The grid of the option": State(start.grid.astype(np.int64), start.rows),  # type: ignore[arg-type]  # wrong
+    }
+    for message, fields in FAULTS.items():
+        wrong[message] = start.at([0])
+        for name, value in fields.items():
+            wrong[message].arrays()[name][0] = value
+    for message, state in wrong.items():
+        with pytest.raises(InputError, match=message):
+            env.reset(seed=1, options={"start": state})
+    assert equal(env.reset(seed=0, options={"start": start})[0], env.reset(seed=0)[0])
 
 
 def test_a_step_limit_of_ones_own_ends_the_episode() -> None:
@@ -121,5 +160,17 @@ def test_wrong_input_is_answered_with_what_would_be_right() -> None:
     with pytest.raises(InputError, match=r"is a polyray.envs.engine.state.State, not a int"):
         env.reset(options={"start": 1})
     env.reset(seed=0)
-    with pytest.raises(InputError, match="no action 7; actions are numbered from 0 to 6"):
-        env.step(7)
+    actions: list[Any] = [7, -1, 1.0, np.array([1, 2]), "left", None]
+    for action in actions:
+        with pytest.raises(InputError, match=r"no action .*; actions are numbered from 0 to 6"):
+            env.step(action)
+
+
+def test_an_action_may_be_minigrids_or_numpys() -> None:
+    env = BabyAIEnv("GoToObjS4")
+    actions: list[Any] = [env.actions.left, np.int64(0), np.array(0), np.array([0])]
+    for action in actions:
+        env.reset(seed=0)
+        before = env.agent_dir
+        env.step(action)
+        assert env.agent_dir == (before + 3) % 4
