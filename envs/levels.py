@@ -1,13 +1,15 @@
 """BabyAI's levels: every id that minigrid registers, named suites of them, and the EXPERT allocation.
 
-A level of one's own is a subclass of minigrid's RoomGridLevel registered with gymnasium, and an entry in LEVELS.
-Without a recipe in `envs.generation` its start states come from minigrid (`envs.starts.reference`), which is slower.
+`polyray.envs.register_level` adds a level of one's own, a subclass of minigrid's RoomGridLevel. Without a recipe in
+`envs.generation` its start states come from minigrid (`envs.starts.reference`), which is slower.
 
 Competencies are those of Chevalier-Boisvert et al. 2019 (arXiv:1810.08272), Table 1; for levels that the table does not
 list they follow from the paper's definitions.
 """
 
 import hashlib
+import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +22,7 @@ class Level:
     """Family of start states and instructions that one of minigrid's environments draws from."""
 
     name: str  # "GoToLocal": the minigrid id without "BabyAI-" and its version
-    env_id: str  # "BabyAI-GoToLocal-v0"
+    env_id: str  # "BabyAI-GoToLocal-v0"; "module:id" where importing the module registers the id with gymnasium
     width: int  # of the grid, in tiles
     height: int
     max_steps: int  # step limit; where it follows from the instruction, the largest possible one
@@ -171,10 +173,40 @@ SUITES: dict[str, tuple[str, ...]] = {
 }
 
 
-ABOUT: dict[str, str] = {
-    level.name: f"{level.width} x {level.height} tiles, at most {level.max_steps} steps: {' '.join(level.competencies)}"
-    for level in LEVELS.values()
-}
+def about(level: Level) -> str:
+    """One line on a level: its size, step limit and competencies."""
+    competencies = f": {' '.join(level.competencies)}" if level.competencies else ""
+    return f"{level.width} x {level.height} tiles, at most {level.max_steps} steps{competencies}"
+
+
+ABOUT: dict[str, str] = {level.name: about(level) for level in LEVELS.values()}
+
+OWN_LEVELS = "POLYRAY_LEVELS"  # environment variable: modules, separated by commas, that register levels of one's own
+
+
+def level_called(name: str) -> Level:
+    """The level of this name: BabyAI's, one registered in this process, or one of the modules in POLYRAY_LEVELS.
+
+    Raises:
+        InputError: there is none, or a module in POLYRAY_LEVELS cannot be found.
+    """
+    if name not in LEVELS:
+        for module in filter(None, os.environ.get(OWN_LEVELS, "").split(",")):
+            _import(module.strip())
+    return lookup(LEVELS, name, "level")
+
+
+def _import(module: str) -> None:
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise InputError(f"{OWN_LEVELS} holds names of modules, separated by commas; {module!r} is none.")
+    try:
+        importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is the module itself that imports what is not there
+        raise InputError(
+            f"{OWN_LEVELS} names the module {module!r}, which is not found: install it, or set PYTHONPATH."
+        ) from error
 
 
 def levels_of(suite: str | None, names: Sequence[str]) -> tuple[Level, ...]:
@@ -190,4 +222,4 @@ def levels_of(suite: str | None, names: Sequence[str]) -> tuple[Level, ...]:
     twice = sorted({name for name in chosen if chosen.count(name) > 1})
     if twice:
         raise InputError(f"The level {twice[0]!r} is given more than once; name each level once.")
-    return tuple(lookup(LEVELS, name, "level") for name in chosen)
+    return tuple(level_called(name) for name in chosen)

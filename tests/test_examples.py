@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 def numbers(pattern: str, output: str) -> list[float]:
     """The numbers that the group of a pattern matches, in the order of the output."""
-    return [float(number) for number in re.findall(pattern, output)]
+    return [float(number) for number in re.findall(pattern, output, re.MULTILINE)]
 
 
 def loss_falls_and_the_allocation_is_right(output: str) -> bool:
@@ -39,13 +39,26 @@ def success_rises(output: str) -> bool:
     return len(before) == len(after) == 2 and min(after) >= 0.9 > max(before)
 
 
+def every_update_is_reported(output: str) -> bool:
+    updates, rates = numbers(r"update (\S+)", output), numbers(r"success (\S+)", output)
+    losses = numbers(r"value loss (\S+)", output)
+    return updates == [1, 2, 3, 4] and all(0 <= rate <= 1 for rate in rates) and all(0 < loss < 1 for loss in losses)
+
+
+def every_step_is_minigrids(output: str) -> bool:
+    (equal,), (steps,), (solved,) = (numbers(form, output) for form in (r"^(\d+) of", r"of (\d+) s", r"; (\d+) ep"))
+    return equal == steps == 300 and solved > 0
+
+
 PROMISES: dict[str, Callable[[str], bool]] = {
     "agent": success_rises,
+    "cleanrl_ppo": every_update_is_reported,
+    "my_level": every_step_is_minigrids,
     "my_jsonl": every_task_is_learned,
     "peft_in_and_out": logits_are_those_of_peft,
     "plain_loop": loss_falls_and_the_allocation_is_right,
 }
-MARKS = {"agent": pytest.mark.agents}  # compiles the environments
+MARKS = dict.fromkeys(("agent", "cleanrl_ppo", "my_level"), pytest.mark.agents)  # they compile the environments
 
 
 def test_every_example_has_a_promise() -> None:

@@ -43,9 +43,14 @@ def checked_start(start: Any, level: Level) -> State:
     _check_form(start)
     _check_level(int(start.level[0]), level)
     state = State(grid=_cut(start.grid, level), rows=start.rows.copy())
-    for fault in _faults(state.rows[0], state.grid[0]):
+    if fault := first_fault(state):
         raise InputError(f'The state of the option "start" cannot be played: {fault}.')
     return state
+
+
+def first_fault(state: State) -> str | None:
+    """The first thing that is wrong with the state of one environment, None if the engine can play it."""
+    return next(_faults(state.rows[0], state.grid[0]), None)
 
 
 def _check_form(start: State) -> None:

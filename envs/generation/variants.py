@@ -1,5 +1,6 @@
 """minigrid's class and options of every level that minigrid registers, so that compiled levels do not need minigrid."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,5 +82,8 @@ def class_of(level: Level) -> tuple[str, Options]:
     """
     if level.env_id in MINIGRID_IDS:
         return VARIANTS.get(level.name, (level.name, {}))
-    spec = gymnasium.spec(level.env_id)
+    module, _, env_id = level.env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)  # as gymnasium.make does, and gymnasium.spec does not
+    spec = gymnasium.spec(env_id)
     return str(spec.entry_point).removeprefix("minigrid.envs.babyai:"), spec.kwargs

@@ -17,7 +17,7 @@ from polyray.envs.engine.engine import Engine
 from polyray.envs.engine.observe import VIEW
 from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.engine.validity import checked_start
-from polyray.envs.levels import LEVELS, Level
+from polyray.envs.levels import Level, level_called
 from polyray.envs.minigrid.attributes import BEFORE_RESET, OFFER, READABLE, write
 from polyray.envs.minigrid.drawing import Drawing, draw_world
 from polyray.envs.minigrid.keywords import refuse, truth, whole_number
@@ -46,7 +46,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
     for this episode, `max_steps` can be set. `copy.deepcopy` and pickle make copies that go on exactly as the original.
 
     Args:
-        level: a name from `polyray.envs.levels.LEVELS`.
+        level: a name from `polyray.envs.levels.LEVELS`, which `polyray.envs.register_level` extends.
         render_mode: None or "rgb_array".
         max_steps: replaces the level's own step limit, 1 or more.
         agent_view_size: tiles along each side of the agent's view, odd, 3 or more; levels are the same with each.
@@ -85,7 +85,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
     ) -> None:
         if unknown:
             refuse(unknown, KEYWORDS)
-        self.level = lookup(LEVELS, level, "level")
+        self.level = level_called(level)
         if render_mode is not None:
             lookup({mode: mode for mode in self.metadata["render_modes"]}, render_mode, "render mode")
         self.render_mode = render_mode
@@ -94,13 +94,7 @@ class BabyAIEnv(gymnasium.Env[Observation, int]):
         self.agent_view_size = _view_size(agent_view_size)
         self.see_through_walls = truth("see_through_walls", see_through_walls)
         self.actions, self.width, self.height = Actions, self.level.width, self.level.height
-        self.observation_space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (self.agent_view_size, self.agent_view_size, 3), np.uint8),
-                "direction": spaces.Discrete(4),
-                "mission": BabyAIMissionSpace(),
-            }
-        )
+        self.observation_space = _observation_space(self.agent_view_size)
         self.action_space = spaces.Discrete(N_ACTIONS)
         self._max_steps = None if max_steps is None else whole_number("max_steps", max_steps, least=1)
         self._starts = _OptionalStart(MinigridStarts(self.level, self.np_random))
@@ -218,6 +212,16 @@ class _OptionalStart:
             self.minigrid.fill(state, rows, tasks)
         else:
             copy_rows(self.start, np.zeros(1, np.int64), state, rows)
+
+
+def _observation_space(view_size: int) -> spaces.Dict:
+    return spaces.Dict(
+        {
+            "image": spaces.Box(0, 255, (view_size, view_size, 3), np.uint8),
+            "direction": spaces.Discrete(4),
+            "mission": BabyAIMissionSpace(),
+        }
+    )
 
 
 def _start_of(options: dict[str, Any], level: Level) -> State | None:

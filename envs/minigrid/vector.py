@@ -61,7 +61,7 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
 
     Raises:
         InputError: neither or both of `level` and `levels`, fewer environments than levels, an unknown name, an
-            impossible value, a keyword of another, or a level without a recipe and no `starts` for it.
+            impossible value, or a keyword of another.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": AutoresetMode.NEXT_STEP}  # noqa: RUF012
@@ -102,12 +102,11 @@ class BabyAIVectorEnv(VectorEnv[Arrays, NDArray[np.int64], NDArray[Any]]):
         self._seeded: SeededStarts | None = None
         if starts is None:
             starts = self._seeded = SeededStarts(self.levels, num_envs)
-        if max_steps is not None:
-            starts = LimitedStarts(starts, whole_number("max_steps", max_steps, least=1))
+        limited = starts if max_steps is None else LimitedStarts(starts, whole_number("max_steps", max_steps, least=1))
         self._drawing = Drawing(
             whole_number("tile_size", tile_size, least=1), truth("highlight", highlight), truth("agent_pov", agent_pov)
         )
-        self._engine = Engine(self.levels, np.arange(num_envs) * len(self.levels) // num_envs, starts)
+        self._engine = Engine(self.levels, np.arange(num_envs) * len(self.levels) // num_envs, limited)
         self._ended = np.arange(num_envs)  # environments that must be reset before they step
 
     @property

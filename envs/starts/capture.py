@@ -14,6 +14,7 @@ from minigrid.envs.babyai.core.verifier import (
     OpenInstr,
     PickupInstr,
     PutNextInstr,
+    SeqInstr,
 )
 
 from polyray.envs.engine.state import (
@@ -65,7 +66,7 @@ def capture(env: RoomGridLevel, state: State, row: int) -> None:
 
 
 def _objects_of(env: RoomGridLevel) -> list[WorldObj]:
-    objects = [cell for cell in env.grid.grid if cell is not None and not isinstance(cell, Wall)]
+    objects = [cell for cell in env.grid.grid if cell is not None and not _is_wall(cell)]
     if (carried := _carried(env)) is not None:
         objects.append(carried)
     for item in objects:  # grows while boxes show their contents
@@ -74,6 +75,10 @@ def _objects_of(env: RoomGridLevel) -> list[WorldObj]:
     if len(objects) > N_OBJECTS - FIRST_OBJECT:
         raise ValueError(f"capture: {len(objects)} objects; at most {N_OBJECTS - FIRST_OBJECT} have a number.")
     return objects
+
+
+def _is_wall(cell: WorldObj) -> bool:
+    return type(cell) is Wall and cell.color == "grey"
 
 
 def _carried(env: RoomGridLevel) -> WorldObj | None:
@@ -101,12 +106,14 @@ def _capture_objects(env: RoomGridLevel, objects: list[WorldObj], numbers: Numbe
 
 
 def _look(item: WorldObj) -> tuple[int, int, int]:
-    if not isinstance(item, Door | Key | Ball | Box) or (isinstance(item, Door) and item.is_open and item.is_locked):
+    if type(item) not in (Door, Key, Ball, Box) or (isinstance(item, Door) and item.is_open and item.is_locked):
         raise ValueError(f"capture: BabyAI's levels hold no {item.color} {item.type} like this.")
     return item.encode()
 
 
 def _capture_instruction(instruction: Instr, numbers: Numbers, state: State, row: int) -> None:
+    if isinstance(instruction, SeqInstr) and type(instruction) not in (BeforeInstr, AfterInstr, AndInstr):
+        raise ValueError(f"capture: {type(instruction).__name__} is no sequence of BabyAI's language.")
     if isinstance(instruction, BeforeInstr | AfterInstr):
         state.root[row] = BEFORE if isinstance(instruction, BeforeInstr) else AFTER
         state.root_strict[row] = instruction.strict
@@ -126,6 +133,8 @@ def _capture_clause(instruction: Instr, leaf: int, numbers: Numbers, state: Stat
 
 
 def _capture_leaf(instruction: Instr, leaf: int, numbers: Numbers, state: State, row: int) -> None:
+    if type(instruction) not in (GoToInstr, OpenInstr, PickupInstr, PutNextInstr):  # a subclass may verify otherwise
+        raise ValueError(f"capture: {type(instruction).__name__} is no instruction of BabyAI's language.")
     match instruction:
         case GoToInstr():
             state.kind[row, leaf] = GO_TO
@@ -140,12 +149,12 @@ def _capture_leaf(instruction: Instr, leaf: int, numbers: Numbers, state: State,
             state.kind[row, leaf], state.strict[row, leaf] = PUT_NEXT, instruction.strict
             state.objects[row, leaf] = _objects(instruction.desc_move, numbers)
             state.fixed[row, leaf] = _objects(instruction.desc_fixed, numbers)
-        case _:
-            raise ValueError(f"capture: {type(instruction).__name__} is no instruction of BabyAI's language.")
 
 
 def _objects(description: ObjDesc, numbers: Numbers, walls: bool = False) -> int:
     """Set of the objects that match a description; `walls`: it may match walls too ("pick up a grey object")."""
+    if type(description) is not ObjDesc:
+        raise ValueError(f"capture: {type(description).__name__} is no description of BabyAI's language.")
     described = [numbers.get(id(item), WALL) for item in description.obj_set]
     if WALL in described and not walls:
         raise ValueError(f"capture: {description} describes walls, which BabyAI's levels never ask to go to.")

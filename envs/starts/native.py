@@ -60,11 +60,11 @@ def stacked_recipes(levels: Sequence[Level]) -> NDArray[np.int64]:
         recipe = recipe_of(level)
         if recipe is None:
             raise InputError(
-                f"The level {level.name!r} has no recipe for compiled generation; take its start states from minigrid: "
-                f"starts=starts_for(levels, seed=...) (polyray.envs.starts.resumable)."
+                f"The level {level.name!r} has no recipe for compiled generation; its start states come from minigrid "
+                f"(polyray.envs.starts.resumable.starts_for)."
             )
         recipes.append(recipe)
-    table = np.full((len(levels), max(len(recipe) for recipe in recipes), N_ARGUMENTS), END)
+    table = np.full((len(levels), max(map(len, recipes), default=1), N_ARGUMENTS), END)
     for row, recipe in zip(table, recipes, strict=True):
         row[: len(recipe)] = recipe
     return table

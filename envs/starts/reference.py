@@ -17,6 +17,7 @@ from polyray.envs.starts.capture import capture
 from polyray.envs.starts.fingerprints import NO_FINGERPRINTS, fingerprints
 from polyray.errors import InputError
 
+BEGINNINGS = 2_000  # of one level by minigrid, after which it is taken to be impossible
 REJECTIONS = 20_000  # held-out start states in a row, after which a level is taken to have no others
 
 
@@ -45,11 +46,40 @@ def minigrid_environment(level: Level) -> RoomGridLevel:
     return environment
 
 
+class _Reasons(StringIO):
+    """What minigrid prints: why it begins a level anew, one line each time."""
+
+    def __init__(self, environment: RoomGridLevel) -> None:
+        super().__init__()
+        self._name, self._count = type(environment).__name__, 0
+
+    def write(self, text: str) -> int:
+        """Note a reason.
+
+        Raises:
+            InputError: there have been BEGINNINGS of them, so that the level can hardly ever be made.
+        """
+        self._count += text.count("\n")
+        if self._count >= BEGINNINGS:
+            raise InputError(
+                f"The class {self._name!r} has begun a level anew {self._count} times: its objects do not fit into it, "
+                f"or its instruction is never valid. Last reason: {self.getvalue().splitlines()[-1]}"
+            )
+        return super().write(text)
+
+
 def begin(environment: RoomGridLevel, state: State, row: int, seed: int | None = None) -> None:
-    """Reset minigrid's environment and capture its start state in `row` of `state`."""
-    with redirect_stdout(StringIO()):  # minigrid prints why it begins a level anew
+    """Reset minigrid's environment and capture its start state in `row` of `state`.
+
+    Raises:
+        InputError: the level holds what the engine cannot play, or can hardly ever be made.
+    """
+    with redirect_stdout(_Reasons(environment)):
         environment.reset(seed=seed)
-    capture(environment, state, row)
+    try:
+        capture(environment, state, row)
+    except ValueError as error:
+        raise InputError(f"A level of the class {type(environment).__name__} cannot be played: {error}") from error
 
 
 def captured(environment: RoomGridLevel, seeds: Sequence[int]) -> State:

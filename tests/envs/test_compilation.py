@@ -9,6 +9,7 @@ import pytest
 
 import polyray.envs
 import polyray.errors
+from polyray.envs.engine.compilation import _SOURCES
 
 pytestmark = pytest.mark.agents  # compiles without a cache, for tens of seconds
 
@@ -63,3 +64,10 @@ def test_a_disk_that_is_full_costs_the_cache_alone(tmp_path: Path) -> None:
     done = run(FULL_DISK, unwritable_copy(tmp_path), NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
     assert done.stderr.count("No space left on device") == 1
+
+
+def test_the_key_of_the_cache_covers_every_file_with_compiled_code() -> None:
+    folder = Path(polyray.envs.__file__).parent
+    covered = {file for pattern in _SOURCES for file in folder.glob(pattern)}
+    compiled = {file for file in folder.rglob("*.py") if "\n@compiled" in file.read_text(encoding="utf-8")}
+    assert len(compiled) > 8 and compiled <= covered

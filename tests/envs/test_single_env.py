@@ -110,7 +110,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "mission is 200": {"mission": 200},
     "carried holds a number": {"carried": 64},
     "position holds a place outside": {"position": 8},
-    "looks holds a type": {"looks": 3},
+    "looks holds a type": {"looks": (3, 0, 0)},
     "it has taken 0 steps of 0": {"limit": 0},
 }
 

@@ -84,12 +84,13 @@ def test_a_level_of_ones_own_is_trained_on_and_evaluated_beside_others(foreign: 
 
 
 def test_a_level_of_ones_own_is_batched_with_starts_from_minigrid(foreign: Level) -> None:
-    with pytest.raises(InputError, match=r"'Few' has no recipe .*starts=starts_for"):
-        BabyAIVectorEnv(2, level=foreign.name)
-    env = BabyAIVectorEnv(2, level=foreign.name, starts=starts_for([foreign], seed=0))
-    observations, _ = env.reset(seed=0)
-    assert observations in env.observation_space
-    assert env.step(np.full(2, 2))[0] in env.observation_space
+    with pytest.raises(InputError, match=r"'Few' has no recipe .* come from minigrid"):
+        NativeStarts([foreign], seed=0)
+    for starts in (None, starts_for([foreign], seed=0)):
+        env = BabyAIVectorEnv(2, level=foreign.name, starts=starts)
+        observations, _ = env.reset(seed=0)
+        assert observations in env.observation_space
+        assert env.step(np.full(2, 2))[0] in env.observation_space
 
 
 def test_a_level_of_which_every_start_state_is_held_out_is_refused(

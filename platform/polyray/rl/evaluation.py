@@ -119,7 +119,7 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
 
 
 def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
-    """A GIF of the agent in one episode of `level`, actions drawn as in training; where the GIF is."""
+    """Film the agent in one episode of `level`, actions drawn as in training; the path of the GIF, with captions."""
     from polyray.envs.minigrid.single import BabyAIEnv  # noqa: PLC0415  (loads minigrid and Pillow)
     from polyray.envs.minigrid.video import episode_frames, record  # noqa: PLC0415
 
@@ -138,9 +138,7 @@ def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
 
     seed = FILM_SEED + number
     generator = torch.Generator().manual_seed(seed)
-    frames = episode_frames(env, choose, seed)
-    env.reset(seed=seed)
-    return record(frames, out / FILMS / f"{level.name}-{number}.gif", caption=env.mission)
+    return record(episode_frames(env, choose, seed), out / FILMS / f"{level.name}-{number}.gif")
 
 
 def _eval(policy: ModularPolicy, row: int, n: int) -> ActingPolicy:
