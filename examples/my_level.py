@@ -39,7 +39,7 @@ LEVEL = register_level("PickUpRedBall", PickUpRedBall, competencies=("room", "pi
 def main() -> None:
     """Play the level in a batch and in minigrid's environments, and compare every step."""
     batch = gymnasium.make_vec("polyray/PickUpRedBall-v0", num_envs=N)
-    minigrids = SyncVectorEnv([lambda: PickUpRedBall(n_distractors=2)] * N)
+    minigrids: Any = SyncVectorEnv([lambda: PickUpRedBall(n_distractors=2)] * N)
     ours, theirs = batch.reset(seed=0)[0], minigrids.reset(seed=0)[0]
     actions, n_equal, n_solved = np.random.default_rng(0), 0, 0
     for _ in range(STEPS):

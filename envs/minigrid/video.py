@@ -102,8 +102,10 @@ def _captioned(frame: Frame, paragraphs: Sequence[tuple[str, Colour]]) -> Frame:
     lines = [(line, colour) for text, colour in paragraphs for line in _broken(text, width - 2 * _MARGIN)]
     picture = Image.new("RGB", (width, height + _LINE * len(lines) + _MARGIN))
     picture.paste(Image.fromarray(frame))
+    drawing = ImageDraw.Draw(picture)
+    drawing.fontmode = "1"  # no shades, of which a GIF holds few
     for number, (line, colour) in enumerate(lines):
-        ImageDraw.Draw(picture).text((_MARGIN, height + _LINE * number + 2), line, fill=colour)
+        drawing.text((_MARGIN, height + _LINE * number + 2), line, fill=colour)
     return np.asarray(picture)
 
 

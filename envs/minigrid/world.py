@@ -115,10 +115,11 @@ class World(MiniGridEnv):
         if item is None or item.cur_pos == (-1, -1):
             return self.image()
         self.carrying = None
-        self.grid.show(*item.cur_pos, item)
+        x, y = item.cur_pos
+        self.grid.show(x, y, item)
         image = self.image()
         self.carrying = item
-        self.grid.show(*item.cur_pos, None)
+        self.grid.show(x, y, None)
         return image
 
     def room_from_pos(self, x: int, y: int) -> None:

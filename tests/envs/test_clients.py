@@ -25,10 +25,9 @@ def test_a_numbered_mission_is_an_array_and_passes_gymnasiums_checker() -> None:
 
 def test_stable_baselines3_checks_the_environments_and_learns_on_them() -> None:
     sb3: Any = pytest.importorskip("stable_baselines3", reason="needs Stable-Baselines3: pip install polyray[sb3]")
-    from stable_baselines3.common.env_checker import check_env as check  # noqa: PLC0415  (installed with the extra)
-
-    env = FlattenObservation(NumberedMission(gymnasium.make(ID, max_steps=20)))
-    check(env)
+    checker: Any = pytest.importorskip("stable_baselines3.common.env_checker")
+    env: Any = FlattenObservation(NumberedMission(gymnasium.make(ID, max_steps=20)))
+    checker.check_env(env)
     agent = sb3.PPO("MlpPolicy", env, n_steps=64, batch_size=32, n_epochs=1, seed=0)
     agent.learn(128)
     action, _ = agent.predict(env.reset(seed=0)[0])

@@ -58,12 +58,13 @@ def test_a_batch_of_an_own_level_is_that_of_minigrids_environments() -> None:
     assert (level.width, level.height, level.max_steps, level.rooms) == (9, 5, 50, 2)
     assert ABOUT["Fetch"] == "9 x 5 tiles, at most 50 steps: room"
     ours: Any = BabyAIVectorEnv(6, levels=("GoToObjS4", "Fetch"))
-    theirs = SyncVectorEnv(
+    theirs: Any = SyncVectorEnv(
         [lambda: gymnasium.make("BabyAI-GoToObjS4-v0")] * 3 + [lambda: gymnasium.make("level/Fetch-v0")] * 3
     )
     actions = np.random.default_rng(0)
     for seed in (3, None, 3):
-        observed, expected = ours.reset(seed=seed), theirs.reset(seed=seed)
+        observed: Any = ours.reset(seed=seed)
+        expected: Any = theirs.reset(seed=seed)
         for _ in range(60):
             assert np.array_equal(observed[0]["image"], expected[0]["image"])
             assert [decode(words) for words in observed[0]["mission"]] == list(expected[0]["mission"])
@@ -134,7 +135,8 @@ class Touch(GoToInstr):
 class WithTouch(Fetch):
     def gen_mission(self) -> None:
         super().gen_mission()
-        self.instrs = Touch(ObjDesc("ball"))
+        instruction: Any = Touch(ObjDesc("ball"))
+        self.instrs = instruction
 
 
 class Opened(Fetch):

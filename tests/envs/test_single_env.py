@@ -123,7 +123,7 @@ def test_a_start_state_that_cannot_be_played_is_refused_and_changes_nothing() ->
         "a state of one environment, not of 2": start.at([0, 0]),
         "a grid of 7x8 cells, and 'GoToLocal' one of 8x8": State(start.grid[:, :, :7], start.rows),
         "has a grid of 9x8 cells": State(np.pad(start.grid, ((0, 0), (0, 0), (0, 1))), start.rows),
-        "The grid of the option": State(start.grid.astype(np.int64), start.rows),  # type: ignore[arg-type]  # wrong
+        "The grid of the option": State(start.grid.astype(np.int64), start.rows),
     }
     for message, fields in FAULTS.items():
         wrong[message] = start.at([0])

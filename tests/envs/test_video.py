@@ -65,10 +65,10 @@ def test_captions_say_mission_step_action_and_success(monkeypatch: pytest.Monkey
 
 def test_an_episode_without_success_says_why_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     written = captions(monkeypatch)
-    for keywords, cut, expected in (
-        ({"max_steps": 2}, 9, "no success: out of time after 2 steps"), ({}, 3, "cut after 3 steps")
+    for limit, cut, expected in (
+        (2, 9, "no success: out of time after 2 steps"), (None, 3, "cut after 3 steps")
     ):  # fmt: skip
-        env = BabyAIEnv("GoToLocal", render_mode="rgb_array", **keywords)
+        env = BabyAIEnv("GoToLocal", render_mode="rgb_array", max_steps=limit)
         episode_frames(env, lambda observation: 6, 1, max_steps=cut)
         assert written[-1][1] == expected
 

@@ -188,8 +188,8 @@ def test_a_batch_takes_a_step_limit_and_draws_as_single_environments_do() -> Non
     env.reset(seed=2)
     single = BabyAIEnv("GoToLocal", **keywords)
     single.reset(seed=3)
-    pictures = env.render()
-    assert pictures is not None and np.array_equal(pictures[1], single.render() if single else None)
+    pictures, picture = env.render(), single.render()
+    assert pictures is not None and picture is not None and np.array_equal(pictures[1], picture)
     for _ in range(3):  # twelve steps, with an automatic reset after every fourth
         ends = [bool(env.step(np.full(3, 6))[3].all()) for _ in range(5)]
         assert ends == [False, False, False, True, False]
