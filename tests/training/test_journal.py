@@ -1,6 +1,7 @@
 """The record of a training, beside what its golden curves and its resume already show."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from polyray.progress import PROGRESS
 from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
-from polyray.training.journal import Journal, recovery
+from polyray.training.journal import Journal, planted_allocation, recovery
 from polyray.training.loop import Report
 from polyray.training.worker import Alone
 
@@ -27,6 +28,13 @@ def test_the_speed_is_that_of_all_workers_since_the_start(tmp_path: Path, monkey
     record.write(Report(step=2, loss=0.25, tokens=80), model)
     lines = [json.loads(line) for line in (tmp_path / PROGRESS).read_text(encoding="utf-8").splitlines()]
     assert [line["tokens_per_second"] for line in lines] == [3 * 120 / 4, 3 * 200 / 10]
+
+
+def test_the_planted_allocation_has_a_row_for_each_training_task_and_a_column_for_each_skill() -> None:
+    suite = replace(SUITE, partition={"train": ("size", "colour"), "test": ("shape",)})
+    assert planted_allocation(suite) is None
+    planted = replace(suite, allocation={"colour": (0, 2), "size": (1,), "shape": (3,)})
+    assert planted_allocation(planted).tolist() == [[0, 1, 0], [1, 0, 1]]
 
 
 def test_an_allocation_that_was_learned_exactly_is_recovered_whatever_the_order_of_its_skills() -> None:
