@@ -222,3 +222,15 @@ def test_what_peft_cannot_hold_is_refused(tmp_path: Path) -> None:
 def test_what_a_config_leaves_out_has_pefts_own_defaults() -> None:
     config = peft.LoraConfig()
     assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS
+
+
+def test_an_exported_config_is_that_of_a_plain_lora_for_use(tmp_path: Path) -> None:
+    _, inventory = _inventory("bert", n_skills=1)
+    card = Card(name="x", kind="lora", backbone=BACKBONE, sites=inventory.sites, options=inventory.options.model_dump())
+    export_peft(Skill(card=card, tensors=inventory.skill(0)), tmp_path / "peft", task_type="TOKEN_CLS")
+    config = json.loads((tmp_path / "peft" / CONFIG).read_text())
+    assert config == {
+        "peft_type": "LORA", "task_type": "TOKEN_CLS", "base_model_name_or_path": "tiny", "revision": None,
+        "inference_mode": True, "r": 2, "lora_alpha": 3, "lora_dropout": 0.0, "bias": "none",
+        "target_modules": list(inventory.sites),
+    }  # fmt: skip

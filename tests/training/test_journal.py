@@ -6,14 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_cases import KNOWN, SUITE, spec, tiny_model
+from training_cases import KNOWN, SUITE, spec, tiny_model, train_alone
 
+from polyray.analysis.allocation import analyse
+from polyray.config import load_config
 from polyray.progress import PROGRESS
+from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
 from polyray.training.journal import Journal, planted_allocation, recovery
 from polyray.training.loop import Report
+from polyray.training.recipe import TrainingRecipe
 from polyray.training.worker import Alone
 
 
@@ -43,3 +47,16 @@ def test_an_allocation_that_was_learned_exactly_is_recovered_whatever_the_order_
     assert recovery(learned, truth) == {"ami": 1.0, "assignment_accuracy": 1.0}
     swapped = recovery(1 - learned, truth)
     assert swapped["assignment_accuracy"] < 1.0
+
+
+def test_a_training_records_its_allocation_and_its_recovery_where_there_is_a_choice_of_skills(tmp_path: Path) -> None:
+    few = [f"tasks.planted.{name}=4" for name in ("train_examples", "dev_examples", "test_examples")]
+    one_step = [*few, "training.steps=1", "modules.rank=1", "modules.sites=[ffn]"]
+    figures = analyse(np.full((1, 2, 3), 0.5)).metrics().keys()
+    for kind, has_choice in (("polytropon", True), ("shared", False)):
+        (tmp_path / kind).mkdir()
+        recipe = load_config(TrainingRecipe, overrides=[*one_step, f"routing.kind={kind}"])
+        metrics = train_alone(tmp_path / kind, recipe)
+        assert ("recovery" in metrics) == has_choice
+        (line,) = read_metrics(tmp_path / kind)
+        assert figures <= line.keys() and figures <= metrics["allocation"].keys()

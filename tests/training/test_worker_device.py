@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 from training_cases import train_alone
+from transformers import PreTrainedModel
 
 from polyray.config import load_config
 from polyray.skills.inventory import load_inventory
@@ -43,6 +44,24 @@ def test_a_training_computes_on_the_device_of_its_worker(tmp_path: Path, monkeyp
     with pytest.raises(SeenError):
         train_alone(tmp_path, load_config(TrainingRecipe, overrides=few), "meta")
     assert devices == {"encoding": {"meta"}, "training": {"meta"}}
+
+
+@pytest.mark.parametrize("checkpointing", [True, False])
+def test_activations_are_computed_again_only_where_that_is_asked_for(
+    checkpointing: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, bool]] = []
+
+    def stop(*more: Any) -> Any:
+        raise SeenError
+
+    monkeypatch.setattr(PreTrainedModel, "activation_checkpointing_enable", lambda _, options: asked.append(options))
+    monkeypatch.setattr(multitask, "optimizer", stop)
+    few = [f"tasks.planted.{name}=4" for name in ("train_examples", "dev_examples", "test_examples")]
+    recipe = load_config(TrainingRecipe, overrides=[*few, f"training.checkpointing={str(checkpointing).lower()}"])
+    with pytest.raises(SeenError):
+        train_alone(tmp_path, recipe)
+    assert asked == [{"use_reentrant": False}] * checkpointing
 
 
 def test_adaptation_and_scoring_compute_on_a_gpu_where_there_is_one(
