@@ -1,4 +1,6 @@
-"""The least and the most that an option of training, skills and routing accepts."""
+"""Defaults of the options of training, skills and routing, and the least and the most that each accepts."""
+
+from typing import Any
 
 import pytest
 from annotated_types import Ge, Gt, Le, Lt
@@ -32,6 +34,27 @@ BOUNDS: dict[str, dict[str, str]] = {
         "beta2": "> 0, < 1",
     },
 }  # fmt: skip
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "modules": {"rank": 16, "alpha": 1.0, "n_splits": 1, "density": 0.1, "init": 0.0, "length": 8},
+    "routing": {
+        "n_skills": 8, "granularity": "site", "sample": "example", "temperature": 1.0, "top": 2, "allocation": {},
+        "ibp": 0.0, "ibp_alpha": 5.0, "ibp_columns": "exact", "ibp_centred": True,
+    },
+    "text": {"max_input": 512, "max_output": 64, "too_long": "error"},
+    "evaluation": {
+        "method": "auto", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64, "max_examples": 0,
+    },
+    "training": {
+        "steps": 1000, "batch": 32, "accumulate": 1, "lr": 1e-3, "routing_lr": 1e-1, "backbone_lr": 0.0,
+        "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "task_power": 1.0, "precision": "fp32",
+        "checkpointing": False, "strategy": "ddp", "seed": 0, "report_every": 50, "save_every": 500,
+    },
+    "adapt": {
+        "methods": ("skills",), "part": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),
+        "routing_lr": 1e-1, "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "looks": 10, "seed": 0,
+        "gpus": 0,
+    },
+}  # fmt: skip
 SIGNS = {Ge: ">= {0.ge}", Gt: "> {0.gt}", Le: "<= {0.le}", Lt: "< {0.lt}"}
 
 
@@ -55,3 +78,15 @@ def test_every_option_has_its_bounds(group: str) -> None:
     ]
     missing = expected.keys() - {name for options in GROUPS[group] for name in bounds(options)}
     assert not wrong and not missing, (wrong, missing)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_has_its_default(group: str) -> None:
+    defaults = {
+        (options.__name__, name): field.get_default(call_default_factory=True)
+        for options in GROUPS[group]
+        for name, field in options.model_fields.items()
+    }
+    expected = DEFAULTS[group]
+    wrong = {f"{options}.{name}": value for (options, name), value in defaults.items() if value != expected[name]}
+    assert not wrong and {name for _, name in defaults} == expected.keys()

@@ -141,6 +141,15 @@ def test_tables_of_an_allocation_are_named_after_sites_and_heads() -> None:
     assert _router("polytropon", granularity="model").allocation().tables == ("all sites 0", "all sites 1")
     assert _router("hyperformer").allocation().tables == LAYOUT.sites
     assert _router("expert").allocation().tables == ("all sites",)
+    one_head = Layout(sites=LAYOUT.sites, widths=LAYOUT.widths)
+    allocation = ROUTERS["polytropon"](TASKS, one_head, _options("polytropon"), _seed(0)).allocation()
+    assert allocation is not None and allocation.tables == LAYOUT.sites
+
+
+def test_names_of_tasks_are_distinct_and_there_is_one_at_least() -> None:
+    for names in ([], ["cola", "rte", "cola"]):
+        with pytest.raises(InputError, match="tasks with distinct names, found"):
+            _ = ROUTERS["shared"](names, LAYOUT, _options("shared"), _seed(0))
 
 
 @every_router

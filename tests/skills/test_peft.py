@@ -275,3 +275,15 @@ def test_an_adapter_of_a_model_with_a_head_fits_the_encoder_alone_and_the_other_
     _adapter(tmp_path, {"encoder.layer.0.attention.self.query": (torch.ones(2, 5), torch.ones(8, 2))})
     with pytest.raises(InputError, match=r"the shape \[2, 5\]; the backbone's layer has 8 inputs and 8 outputs"):
         import_peft(tmp_path, name="x", backbone=BACKBONE, network=network)
+
+
+def test_an_exported_config_is_that_of_a_plain_lora_for_use(tmp_path: Path) -> None:
+    _, inventory = _inventory("bert", n_skills=1)
+    card = Card(name="x", kind="lora", backbone=BACKBONE, sites=inventory.sites, options=inventory.options.model_dump())
+    export_peft(Skill(card=card, tensors=inventory.skill(0)), tmp_path / "peft", task_type="TOKEN_CLS")
+    config = json.loads((tmp_path / "peft" / CONFIG).read_text())
+    assert config == {
+        "peft_type": "LORA", "task_type": "TOKEN_CLS", "base_model_name_or_path": "tiny", "revision": None,
+        "inference_mode": True, "r": 2, "lora_alpha": 3, "lora_dropout": 0.0, "bias": "none",
+        "target_modules": list(inventory.sites),
+    }  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 import polyray
@@ -45,6 +46,8 @@ def test_a_skill_comes_back_bit_for_bit_with_its_card(tmp_path: Path) -> None:
     sums = {TENSORS: sha256(tmp_path / "library" / "cola" / TENSORS)}
     assert loaded.card == skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
     assert loaded.card.polyray == polyray.__version__
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(loaded.card, "name", "rte")  # noqa: B010  (the type checker would refuse the plain way)
     assert sorted(path.name for path in (tmp_path / "library").rglob("*")) == ["card.json", "cola", "skill.safetensors"]
 
 

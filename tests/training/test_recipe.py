@@ -46,3 +46,15 @@ def test_a_described_recipe_may_be_run_with_another_suite_module_and_router(tmp_
     overrides = ["suite=jsonl", "tasks.path=data", "modules.kind=sparse", "routing.kind=private"]
     other = load_config(TrainingRecipe, file, overrides)
     assert (other.suite, other.modules.kind, other.routing.kind) == ("jsonl", "sparse", "private")
+
+
+def test_a_job_with_options_of_its_own_for_a_suite_keeps_them_unless_another_suite_is_asked_for() -> None:
+    class Few(SuiteConfig):
+        tasks: TasksOptions = TasksOptions.model_validate({"kind": "planted", "planted": {"train_examples": 7}})
+
+    def examples(values: dict[str, object]) -> object:
+        return Few.model_validate(values).tasks.model_dump().get("planted", {}).get("train_examples")
+
+    assert examples({}) == examples({"suite": "planted"}) == 7
+    assert examples({"suite": "jsonl"}) is None
+    assert examples({"tasks": {"planted": {"train_examples": 8}}}) == 8

@@ -96,17 +96,17 @@ def adapt_one(piece: Piece) -> dict[str, Any]:
 
 def save_adapted(
     piece: Piece, trained: InventoryFolder, model: Modular, task: Task, metrics: Mapping[str, Any]
-) -> bool:
+) -> None:
     """Write the skill that the new task's mix amounts to as `out`/skills/NAME.
 
     Where the skills themselves were left as they are its card names them as parents with their weights, so that it can
-    be computed again; else it names the skills from which training started. Returns whether there is one skill: mixes
-    of some kinds of module, and of some routers, are none.
+    be computed again; else it names the skills from which training started. Mixes of some kinds of module, and of some
+    routers, are no single skill: then nothing is written.
     """
     with torch.no_grad():
         mix = model.router(model.router.tasks.names[:1])
     if not model.inventory.entry.blends or not isinstance(mix, Mix):
-        return False
+        return
     folder = piece.out / "skills" / piece.name
     weights = mix.weights[:, :, 0].cpu()
     unchanged = piece.method == "row"
@@ -120,7 +120,6 @@ def save_adapted(
     )  # fmt: skip
     skill = new_skill(piece.name, model, model.inventory.blend(weights), provenance, metrics, parents)
     save_skill(skill, folder)
-    return True
 
 
 @lru_cache(maxsize=1)  # a worker process does many pieces of one run
