@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def test_a_run_that_is_done_exits_with_0(capsys: pytest.CaptureFixture[str], tmp
     assert code("run", "counting", "--out", "here", "steps=4") == 0
     assert load_config(Config, tmp_path / "here" / "config.yaml").steps == 4
     assert "progress" in capsys.readouterr().out
+
+
+def test_every_start_leaves_its_time_and_its_command(tmp_path: Path) -> None:
+    arguments = ("run", "counting", "steps=99", "--out", "a b")
+    assert code(*arguments) == 130 and code(*arguments) == 130
+    starts = [json.loads(line) for line in (tmp_path / "a b" / "starts.jsonl").read_text().splitlines()]
+    assert [start["command"] for start in starts] == ["polyray run counting steps=99 --out 'a b'"] * 2
+    assert all(datetime.fromisoformat(start["time"]).tzinfo for start in starts)
 
 
 def test_the_default_folder_is_named_after_the_job(tmp_path: Path) -> None:

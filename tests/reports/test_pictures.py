@@ -1,5 +1,6 @@
 """Pictures are repeatable, take any name literally and show the numbers that they are given."""
 
+import re
 from collections.abc import Callable
 from functools import cache
 from xml.etree import ElementTree
@@ -15,13 +16,20 @@ from polyray.analysis.allocation import analyse, features, subsets
 from polyray.analysis.hierarchy import hierarchy
 from polyray.reports.allocation_plots import allocation_map, site_maps
 from polyray.reports.dendrograms import circular_dendrogram, dendrogram
-from polyray.reports.figure import COLOURS, PALE, REST, colour, row_panels, shortened, to_svg
+from polyray.reports.figure import COLOURS, PALE, REST, colour, row_panels, to_svg
 from polyray.reports.plots import delta_bars, learning_curves, method_bars
+from polyray.reports.shortening import short_names, shortened
 
 NAMES = ["_hidden", "$a$_b", "<script>x</script>", "glue & cola", 'a "quoted" onload="x"', "plain", "under_score"]
 CELLS = np.random.default_rng(3).random((4, 7, 5))
 TREE = hierarchy(features(CELLS))
-GROUPS = subsets(CELLS.mean(axis=0), NAMES)
+
+
+def grouped(cells: np.ndarray, names: list[str]) -> dict[str, list[str]]:
+    return {f"{{{', '.join(map(str, subset))}}}": tasks for subset, tasks in subsets(cells, names).items()}
+
+
+GROUPS = grouped(CELLS.mean(axis=0), NAMES)
 SCORES = {name: 0.1 * number for number, name in enumerate(NAMES)}
 OTHERS = dict.fromkeys(NAMES, 0.3)
 
@@ -95,17 +103,17 @@ def test_a_dendrogram_of_equal_tasks_can_be_drawn() -> None:
 def test_more_subsets_than_colours_share_one_grey() -> None:
     names = [f"t{number}" for number in range(32)]
     cells = np.array([[number >> bit & 1 for bit in range(5)] for number in range(32)], dtype=float)
-    figure = circular_dendrogram(hierarchy(cells), names, subsets(cells, names))
+    figure = circular_dendrogram(hierarchy(cells), names, grouped(cells, names))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert len(labels) == 21 and labels[-1] == "other subsets  (12)"
+    assert len(labels) == 21 and labels[-1] == "others  (12)"
 
 
 def test_the_largest_subsets_have_the_colours() -> None:
     names = [f"t{number}" for number in range(22)]
     cells = np.eye(21)[[*range(21), 20]]  # 21 skills of one task each, but for the last one
-    figure = circular_dendrogram(hierarchy(cells), names, subsets(cells, names))
+    figure = circular_dendrogram(hierarchy(cells), names, grouped(cells, names))
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels[-2:] == ["{20}  (2)", "other subsets  (1)"]
+    assert labels[-2:] == ["{20}  (2)", "others  (1)"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ def test_the_largest_subsets_have_the_colours() -> None:
         lambda: allocation_map(CELLS, NAMES[:3]),
         lambda: site_maps(analyse(CELLS), ["a"]),
         lambda: dendrogram(TREE, NAMES[:3]),
-        lambda: dendrogram(TREE, NAMES, {(0,): NAMES[:3]}),
+        lambda: dendrogram(TREE, NAMES, {"{0}": NAMES[:3]}),
         lambda: learning_curves({}, y_label="loss"),
         lambda: learning_curves({"a": ([1], [])}, y_label="loss"),
         lambda: delta_bars({"a": 1.0}, {"b": 1.0}),
@@ -122,7 +130,7 @@ def test_the_largest_subsets_have_the_colours() -> None:
     ],
 )
 def test_a_picture_without_its_names_or_numbers_is_refused(draw: Callable[[], Figure]) -> None:
-    with pytest.raises(ValueError, match=r"names|nothing to draw|No subset|steps"):
+    with pytest.raises(ValueError, match=r"names|nothing to draw|No group|steps"):
         draw()
 
 
@@ -130,6 +138,28 @@ def test_a_long_name_keeps_both_its_ends() -> None:
     assert shortened("short") == "short"
     assert shortened("abcdefghij", 5) == "ab…ij"
     assert len(shortened("x" * 99, 34)) == 34
+
+
+def test_long_names_are_shortened_where_all_are_equal_and_stay_different() -> None:
+    llama = [f"model.decoder.layers.{n}.self_attn.{x}_proj" for n in (0, 11) for x in "qv"]
+    assert short_names(llama) == [f"…{n}.self_attn.{x}_proj" for n in (0, 11) for x in "qv"]
+    t5 = [
+        f"{side}coder.block.{n}.layer.{n % 2}.EncDecAttention.{x}"
+        for side in ("en", "de")
+        for n in (0, 23)
+        for x in "qv"
+    ]
+    tasks = [f"a_task_of_a_very_long_name_with_number_{n}_among_its_many_other_words" for n in range(12)]
+    unbroken = ["x" * 30 + str(n) + "y" * 30 for n in range(3)]
+    for names in (llama, t5, tasks, unbroken):
+        labels = short_names(names)
+        assert len(set(labels)) == len(names) and max(map(len, labels)) <= 34
+        for name, label in zip(names, labels, strict=True):
+            numbers = [set(re.findall(r"\d+", text)) for text in (name, label)]
+            assert numbers[0] == numbers[1], (name, label)
+    assert short_names(["b", "a", "b"]) == ["b", "a", "b"] and short_names(["z" * 50]) == [shortened("z" * 50)]
+    same_ends = ["q" * 40 + "a" + "r" * 40, "q" * 40 + "b" + "r" * 40]
+    assert short_names(same_ends) == same_ends  # nothing shorter would tell them apart
 
 
 def points(line: Line2D) -> tuple[list[float], list[float]]:
@@ -189,7 +219,7 @@ def test_maps_show_probabilities_from_zero_to_one() -> None:
 def test_leaves_are_named_in_the_order_of_the_tree_and_branches_coloured_by_their_skills() -> None:
     # two tasks with skill 0, two with skill 1, named so that neighbours in the tree are no neighbours in the list
     names, cells = ["a0", "b1", "c0", "d1"], np.array([[1.0, 0.0], [0.0, 1.0], [0.9, 0.0], [0.0, 0.9]])
-    (axes,) = dendrogram(hierarchy(cells), names, subsets(cells, names)).axes
+    (axes,) = dendrogram(hierarchy(cells), names, grouped(cells, names)).axes
     leaves = [label.get_text() for label in axes.get_yticklabels()]
     assert {frozenset(leaves[:2]), frozenset(leaves[2:])} == {frozenset({"a0", "c0"}), frozenset({"b1", "d1"})}
     shade = {"0": COLOURS[0], "1": COLOURS[1]}

@@ -227,12 +227,41 @@ def test_an_allocation_is_measured_and_drawn(tmp_path: Path) -> None:
     built = section("allocation", language_run(tmp_path))
     facts = blocks(built.blocks, Facts)[0].facts
     assert facts == {**analyse(CELLS.double().numpy()).metrics(), "ami": 0.5}
+    assert blocks(built.blocks, Facts)[0].meanings.keys() == facts.keys()  # each is explained
     assert len(pictures(built)) == 1
-    rows = table(section("subsets", tmp_path)).rows
-    assert rows == [["0", "a, b"], ["1", "c"]]  # means over sites: a .9 .15, b .7 .35, c .15 .8
+    groups, sites = blocks(section("subsets", tmp_path).blocks, Table)
+    assert groups.rows == [["group 1", "a, b", 2], ["group 2", "c", 1]]
+    assert sites.rows == [["site 0 to site 1 (2 sites)", "0", "a, b"], ["site 0 to site 1 (2 sites)", "1", "c"]]
     assert len(pictures(section("hierarchy", tmp_path))) == 2
     (maps,) = pictures(section("site_by_site", tmp_path))
     assert ">site 0<" in maps.svg and ">site 1<" in maps.svg
+
+
+def test_tasks_that_agree_site_by_site_are_grouped_where_means_over_sites_say_nothing(tmp_path: Path) -> None:
+    # a and b use one skill, c and d another, and at each of eight sites other ones: every mean over sites is 1/4
+    run, names = new_run(tmp_path, "polytropon"), [f"model.encoder.layers.{n}.feed_forward.output" for n in range(8)]
+    cells = torch.full((8, 4, 4), 0.1)
+    for site in range(8):
+        cells[site, :2, site % 4] = cells[site, 2:, (site + 1) % 4] = 0.7
+    save_allocation(run, cells, names, ["a", "b", "c", "d"])
+    groups, sites = blocks(section("subsets", run).blocks, Table)
+    assert groups.rows == [["group 1", "a, b", 2], ["group 2", "c, d", 2]]
+    assert sites.rows[:3] == [[names[0], "0", "a, b"], [names[0], "1", "c, d"], [names[1], "1", "a, b"]]
+    tree, *_ = pictures(section("hierarchy", run))
+    assert "group 1  (2)" in tree.svg and "{}" not in tree.svg
+    (maps,) = pictures(section("site_by_site", run))
+    assert all(f">…{n}.feed_forward.output<" in maps.svg for n in range(8))
+    assert "{}" not in write_report(run).read_text(encoding="utf-8").partition("<main>")[2]
+
+
+def test_a_page_tells_when_how_and_with_which_seed_it_was_run(tmp_path: Path) -> None:
+    run = language_run(tmp_path)
+    starts = [{"time": "2026-11-26T10:00:00+00:00", "command": "polyray run polytropon a=1"},
+              {"time": "2026-11-27T10:00:00+00:00", "command": "polyray run polytropon --out here"}]  # fmt: skip
+    (run / "starts.jsonl").write_text("".join(json.dumps(start) + "\n" for start in starts))
+    facts = blocks(section("about", run).blocks, Facts)[0].facts
+    assert facts["started"] == starts[0]["time"] and facts["started again"] == starts[1]["time"]
+    assert (facts["command"], facts["training.seed"]) == (starts[1]["command"], "0")
 
 
 def test_levels_that_the_experts_know_are_shown_beside_the_experts_allocation(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -101,7 +102,15 @@ def run(
     settings = load_config(entry.Config, config, overrides or ())
     folder = out if out is not None else import_module("polyray.runs.folder").new_run_folder(job)
     with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
-        import_module("polyray.cluster.launch").run_job(job, entry, settings, folder, address, Console(stderr=as_json))
+        import_module("polyray.cluster.launch").run_job(
+            job,
+            entry,
+            settings,
+            folder,
+            address,
+            Console(stderr=as_json),
+            _command(job, overrides, config, out, address),
+        )
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
 
@@ -137,6 +146,15 @@ def describe(job: JobName) -> None:
     typer.echo(
         f"# {entry.about}\n# Run it: polyray run {job} --config THIS_FILE\n{describe_config(entry.Config)}", nl=False
     )
+
+
+def _command(
+    job: str, overrides: Sequence[str] | None, config: Path | None, out: Path | None, address: str | None
+) -> str:
+    """The command `polyray run` with these arguments, as one types it."""
+    options = {"--config": config, "--out": out, "--address": address}
+    named = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    return shlex.join(["polyray", "run", job, *(overrides or ()), *named])
 
 
 def _table(name: str) -> Mapping[str, Any]:

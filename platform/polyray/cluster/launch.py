@@ -20,11 +20,14 @@ from polyray.runs.run import STOP, Run
 from polyray.runs.stopping import StopRequest, stopping
 
 
-def run_job(name: str, job: Job, config: Section, out: Path, address: str | None, console: Console) -> Result:
+def run_job(
+    name: str, job: Job, config: Section, out: Path, address: str | None, console: Console, command: str = ""
+) -> Result:
     """Run `job` in the folder `out`, write its result and report; a run that is done already gives its stored result.
 
     A folder with an unfinished run of the same job and config is handed to the job again, which goes on from what it
     finds there. Ray starts when the job first needs it, see `RaySession`, and is left when the job has ended.
+    `command`, as the user typed it, is kept for the report.
 
     Raises:
         InputError: `out` holds something else, is in use, or the job refused its input; a new folder is gone again.
@@ -43,6 +46,7 @@ def run_job(name: str, job: Job, config: Section, out: Path, address: str | None
             if not (out / REPORT).exists():  # the process ended between the two files
                 _report(folder)
             return Result(metrics=result["metrics"], skills=tuple(result["skills"]))
+        folder.write_start(command)
         return _run(job, folder, console)
 
 

@@ -9,7 +9,8 @@ from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 from polyray.analysis.allocation import Analysis
-from polyray.reports.figure import name_rows, row_panels, shortened
+from polyray.reports.figure import name_rows, row_panels
+from polyray.reports.shortening import short_names
 
 SITE_LABELS = 48
 
@@ -55,7 +56,8 @@ def site_maps(analysis: Analysis, sites: Sequence[str]) -> Figure:
         raise ValueError(f"The analysis has {n_sites} sites, found {len(sites)} names.")
     width = min(12.0, max(6.0, 2.0 + 0.2 * n_sites))
     height = 2 * max(0.8, 0.16 * n_skills) + 1.0
-    longest = max(len(shortened(site)) for site in sites)
+    labels = short_names(sites)
+    longest = max(map(len, labels))
     figure = Figure(figsize=(width, height + 0.055 * longest), layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True)
     for axes, table, title in (
@@ -70,8 +72,7 @@ def site_maps(analysis: Analysis, sites: Sequence[str]) -> Figure:
         figure.colorbar(image, ax=axes, pad=0.01).ax.tick_params(labelsize=7)
     above.tick_params(axis="x", length=0)
     step = -(-n_sites // SITE_LABELS)
-    names = [shortened(site) for site in sites[::step]]
-    below.set_xticks(range(0, n_sites, step), names, rotation=90, fontsize=6.5, parse_math=False)
+    below.set_xticks(range(0, n_sites, step), labels[::step], rotation=90, fontsize=6.5, parse_math=False)
     return figure
 
 

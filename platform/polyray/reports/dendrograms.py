@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 from numpy.typing import ArrayLike, NDArray
 
-from polyray.reports.figure import COLOURS, PALE, REST, add_legend, colour, legend_columns, shortened, swatches
+from polyray.reports.figure import COLOURS, PALE, REST, add_legend, colour, legend_columns, swatches
+from polyray.reports.shortening import short_names
 
-Subsets = Mapping[tuple[int, ...], Sequence[str]]
+Groups = Mapping[str, Sequence[str]]
+"""Tasks by the name of their group."""
 
 LEAF_STEP = 10.0  # scipy puts leaf i at 5 + 10 i
 LEAF_MARK = 14.0  # square points
@@ -31,16 +33,16 @@ class _Tree:
     legend: dict[str, str]
 
 
-def dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None = None) -> Figure:
+def dendrogram(linkage: ArrayLike, tasks: Sequence[str], groups: Groups | None = None) -> Figure:
     """The tree of tasks with its root at the left and one line per task.
 
-    linkage [tasks - 1, 4] of `hierarchy.hierarchy`; `subsets` of `allocation.subsets` colours the leaves, and the
-    branches whose leaves all have the same skills.
+    linkage [tasks - 1, 4] of `hierarchy.hierarchy`; `groups`, such as tasks with one subset of skills, colour
+    the leaves, and the branches whose leaves all are of one group.
 
     Raises:
-        ValueError: not one name per task, or a task that is in no subset.
+        ValueError: not one name per task, or a task that is in no group.
     """
-    tree = _tree(linkage, tasks, subsets or {})
+    tree = _tree(linkage, tasks, groups or {})
     n_tasks, size = len(tree.names), 9.0 if len(tree.names) <= 20 else 7.0
     figure = Figure(figsize=(8.5, 1.2 + n_tasks * (0.22 if n_tasks <= 20 else 0.145)), layout="constrained")
     axes = figure.subplots()
@@ -49,7 +51,7 @@ def dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None
     axes.set_xlim(tree.height * 1.03, 0.0)
     axes.set_ylim(n_tasks - 0.5, -0.5)
     axes.yaxis.tick_right()
-    axes.set_yticks(range(n_tasks), [shortened(name) for name in tree.names], parse_math=False, fontsize=size)
+    axes.set_yticks(range(n_tasks), short_names(tree.names), parse_math=False, fontsize=size)
     axes.tick_params(axis="y", length=0, pad=6)
     axes.scatter(np.zeros(n_tasks), range(n_tasks), c=tree.shades, s=LEAF_MARK, clip_on=False, zorder=3)
     axes.tick_params(axis="x", labelsize=7)
@@ -60,7 +62,7 @@ def dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None
     return figure
 
 
-def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets | None = None) -> Figure:
+def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], groups: Groups | None = None) -> Figure:
     """The tree of tasks with its root in the middle and the tasks around it (Ponti et al. 2022, Figure 7).
 
     Arguments as in `dendrogram`.
@@ -68,10 +70,10 @@ def circular_dendrogram(linkage: ArrayLike, tasks: Sequence[str], subsets: Subse
     Raises:
         ValueError: as `dendrogram`.
     """
-    tree = _tree(linkage, tasks, subsets or {})
+    tree = _tree(linkage, tasks, groups or {})
     n_tasks, size = len(tree.names), 9.0 if len(tree.names) <= 40 else 7.0
     radius = max(2.2, n_tasks * size * 1.25 / 72 / (2 * np.pi))  # inches: each name has its own height on the circle
-    margin = 0.28 + max(len(shortened(name)) for name in tree.names) * size * 0.62 / 72
+    margin = 0.28 + max(map(len, short_names(tree.names))) * size * 0.62 / 72
     side = 2 * (radius + margin)
     below = 0.25 + 0.2 * -(-len(tree.legend) // legend_columns(list(tree.legend), side)) if tree.legend else 0.0
     figure = Figure(figsize=(side, side + below))
@@ -102,31 +104,31 @@ def _draw_arc(axes: PolarAxes, link: Link, n_tasks: int, height: float) -> None:
 
 def _name_around(axes: PolarAxes, names: Sequence[str], radius: float, size: float) -> None:
     """Write the names around a circle, each along its radius and never upside down."""
-    for number, name in enumerate(names):
+    for number, label in enumerate(short_names(names)):
         turn = 360.0 * number / len(names)
         left = 90.0 < turn < 270.0
         axes.text(
-            np.deg2rad(turn), radius, shortened(name), fontsize=size, parse_math=False,
+            np.deg2rad(turn), radius, label, fontsize=size, parse_math=False,
             rotation=turn + 180.0 if left else turn, rotation_mode="anchor", va="center",
             ha="right" if left else "left",
         )  # fmt: skip
 
 
-def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
+def _tree(linkage: ArrayLike, tasks: Sequence[str], groups: Groups) -> _Tree:
     """Order of leaves, colours and links of a linkage matrix; the colour of a branch is that of all its leaves."""
     from scipy.cluster import hierarchy as scipy_hierarchy  # slow to load, and few pages show a tree
 
     merges = np.asarray(linkage, dtype=np.float64)
     if len(merges) + 1 != len(tasks):
         raise ValueError(f"The tree has {len(merges) + 1} tasks, found {len(tasks)} names.")
-    by_task, legend = _subset_colours(subsets)
-    missing = [task for task in tasks if subsets and task not in by_task]
+    by_task, legend = _group_colours(groups)
+    missing = [task for task in tasks if groups and task not in by_task]
     if missing:
-        raise ValueError(f"No subset holds the task {missing[0]!r}.")
+        raise ValueError(f"No group holds the task {missing[0]!r}.")
     plain = "#000000"
     shades = [by_task.get(task, plain) for task in tasks]
     for left, right in merges[:, :2].astype(int):
-        shades.append(shades[left] if shades[left] == shades[right] else (REST if subsets else plain))
+        shades.append(shades[left] if shades[left] == shades[right] else (REST if groups else plain))
     drawn = scipy_hierarchy.dendrogram(merges, no_plot=True, link_color_func=lambda node: shades[node])
     links = [
         (np.asarray(positions) / LEAF_STEP - 0.5, np.asarray(heights), shade)
@@ -138,15 +140,15 @@ def _tree(linkage: ArrayLike, tasks: Sequence[str], subsets: Subsets) -> _Tree:
     return _Tree(names=names, shades=[shades[leaf] for leaf in leaves], links=links, height=height, legend=legend)
 
 
-def _subset_colours(subsets: Subsets) -> tuple[dict[str, str], dict[str, str]]:
-    """Colour of each task and colour of each line of the legend; all but the largest subsets share one grey."""
-    coloured = sorted(subsets, key=lambda subset: (-len(subsets[subset]), subset))[: len(COLOURS) + len(PALE)]
-    by_task = {task: REST for members in subsets.values() for task in members}
+def _group_colours(groups: Groups) -> tuple[dict[str, str], dict[str, str]]:
+    """Colour of each task and colour of each line of the legend; all but the largest groups share one grey."""
+    largest = set(sorted(groups, key=lambda group: -len(groups[group]))[: len(COLOURS) + len(PALE)])
+    by_task = {task: REST for members in groups.values() for task in members}
     legend: dict[str, str] = {}
-    for number, subset in enumerate(sorted(coloured, key=lambda subset: (len(subset), subset))):
-        by_task.update(dict.fromkeys(subsets[subset], colour(number)))
-        legend[f"{{{', '.join(map(str, subset))}}}  ({len(subsets[subset])})"] = colour(number)
-    others = sum(len(members) for subset, members in subsets.items() if subset not in coloured)
+    for number, group in enumerate(group for group in groups if group in largest):
+        by_task.update(dict.fromkeys(groups[group], colour(number)))
+        legend[f"{group}  ({len(groups[group])})"] = colour(number)
+    others = sum(len(members) for group, members in groups.items() if group not in largest)
     if others:
-        legend[f"other subsets  ({others})"] = REST
+        legend[f"others  ({others})"] = REST
     return by_task, legend

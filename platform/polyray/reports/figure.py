@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from polyray.reports.shortening import short_names
+
 COLOURS = ("#3b78c4", "#e07b39", "#3f9d62", "#c8504f", "#8a63b8", "#9a6a4f", "#d476ad", "#66752c", "#b3a12e", "#35a5b5")
 """Ten colours that can be distinguished on white and on near-black."""
 
@@ -30,14 +32,6 @@ Position = Literal["outside upper center", "lower center"]
 def colour(number: int) -> str:
     """The colour of group `number`; after twenty groups the colours repeat."""
     return (COLOURS + PALE)[number % (len(COLOURS) + len(PALE))]
-
-
-def shortened(name: str, limit: int = 34) -> str:
-    """`name` with its middle left out if it is longer than `limit` characters."""
-    if len(name) <= limit:
-        return name
-    head = (limit - 1) // 2
-    return f"{name[:head]}…{name[head + 1 - limit :]}"
 
 
 def row_panels(n_rows: int, *, row_height: float) -> tuple[Figure, list[tuple[Axes, range]]]:
@@ -65,9 +59,7 @@ def name_rows(axes: Axes, names: Sequence[str], *, size: float | None = None) ->
     """Write one name at each of the rows 0, 1, ... of `axes`, smaller where there are many."""
     default_size = 9.0 if len(names) <= 20 else 7.0
     limits = axes.get_ylim()
-    axes.set_yticks(
-        range(len(names)), [shortened(name) for name in names], parse_math=False, fontsize=size or default_size
-    )
+    axes.set_yticks(range(len(names)), short_names(names), parse_math=False, fontsize=size or default_size)
     axes.set_ylim(limits)
     axes.tick_params(axis="y", length=0)
 
@@ -86,7 +78,7 @@ def swatches(colours: Mapping[str, str]) -> dict[str, Artist]:
 
 def legend_columns(names: Sequence[str], width: float) -> int:
     """Number of columns of a legend of `names` that is `width` inches wide, one to six."""
-    longest = max(len(shortened(name)) for name in names)
+    longest = max(map(len, short_names(names)))
     return max(1, min(6, len(names), int(width / (0.45 + 0.075 * longest))))
 
 
@@ -95,9 +87,9 @@ def add_legend(figure: Figure, handles: Mapping[str, Artist], *, position: Posit
     columns = legend_columns(list(handles), figure.get_figwidth())
     literal = ["-"] * len(handles)  # matplotlib leaves out names that begin with "_"
     legend = figure.legend(list(handles.values()), literal, loc=position, ncols=columns, frameon=False, fontsize=8)
-    for text, name in zip(legend.get_texts(), handles, strict=True):
+    for text, label in zip(legend.get_texts(), short_names(list(handles)), strict=True):
         text.set_parse_math(False)
-        text.set_text(shortened(name))
+        text.set_text(label)
 
 
 def to_svg(figure: Figure) -> str:

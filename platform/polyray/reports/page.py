@@ -3,7 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
@@ -25,9 +25,10 @@ class Prose:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Names and their values, in order."""
+    """Names and their values, in order; `meanings`: a line on some of them, by name."""
 
     facts: Mapping[str, Cell]
+    meanings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,9 +156,8 @@ def _block(block: Block, name: str) -> str:
         case Prose(text=text):
             paragraphs = [paragraph.strip() for paragraph in re.split(r"\n\s*\n", text)]
             return "\n".join(f"<p>{escape(paragraph)}</p>" for paragraph in paragraphs if paragraph)
-        case Facts(facts=facts):
-            pairs = "\n".join(f"<dt>{escape(key)}</dt><dd>{_text(value)}</dd>" for key, value in facts.items())
-            return f"<dl>\n{pairs}\n</dl>"
+        case Facts():
+            return _facts(block)
         case Table():
             return _table(block)
         case Picture(svg=svg, caption=caption):
@@ -173,6 +173,15 @@ def _block(block: Block, name: str) -> str:
             )
         case Details(summary=summary, blocks=inner):
             return f"<details><summary>{escape(summary)}</summary>\n{_blocks(inner, name)}\n</details>"
+
+
+def _facts(block: Facts) -> str:
+    """HTML of names and values; a meaning stands small behind the value."""
+    small = {name: f" <small>{escape(meaning)}</small>" for name, meaning in block.meanings.items()}
+    pairs = "\n".join(
+        f"<dt>{escape(name)}</dt><dd>{_text(value)}{small.get(name, '')}</dd>" for name, value in block.facts.items()
+    )
+    return f"<dl>\n{pairs}\n</dl>"
 
 
 def _table(table: Table) -> str:

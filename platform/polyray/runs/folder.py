@@ -14,9 +14,11 @@ from polyray.errors import InputError
 from polyray.files import write_file
 from polyray.formats import read_document, read_yaml
 from polyray.runs.job import Result
+from polyray.runs.metrics import append_line, mend
 from polyray.runs.result import Status, read_result, write_result
 
 CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
+STARTS = "starts.jsonl"  # time and command of every start
 JOB_LINE = "# job: "  # the first line of config.yaml begins with it
 
 
@@ -93,10 +95,16 @@ class RunFolder:
         result = result if result is not None else Result(metrics={})
         write_result(self.path, self.job, status, seconds, result.metrics, result.skills)
 
+    def write_start(self, command: str) -> None:
+        """Note the time and the command of a start; empty: the command that resumes."""
+        file = self.path / STARTS
+        mend(file)  # a process may have died in the middle of the last line
+        append_line(file, {"time": _now(), "command": command or self.resume_command})
+
     def write_log(self, text: str) -> None:
         """Add `text` and the time to the log."""
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now(UTC).astimezone().isoformat(timespec='seconds')}\n{text}\n")
+            log.write(f"{_now()}\n{text}\n")
 
     @property
     def _config_file(self) -> Path:
@@ -148,14 +156,19 @@ class RunFolder:
 
     def _remove(self, folders: list[Path]) -> None:
         """Remove the `folders` made for this run, innermost first, if nothing but the run's own files is in them."""
-        if any(entry.name not in (CONFIG, LOG, LOCK) for entry in self.path.iterdir()):
+        own_files = (CONFIG, STARTS, LOG, LOCK)
+        if any(entry.name not in own_files for entry in self.path.iterdir()):
             return
-        for name in (CONFIG, LOG, LOCK):
+        for name in own_files:
             (self.path / name).unlink(missing_ok=True)
         for folder in folders:
             if any(folder.iterdir()):
                 return
             folder.rmdir()
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat(timespec="seconds")
 
 
 def job_of(out: Path) -> str:

@@ -1,11 +1,13 @@
 """The run itself: job, status, time, versions and config."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polyray.reports.page import Block, Cell, Details, Facts, Section
-from polyray.runs.folder import job_of, read_config
+from polyray.reports.meanings import meanings_of
+from polyray.reports.page import Cell, Details, Facts, Section
+from polyray.runs.folder import STARTS, job_of, read_config
+from polyray.runs.metrics import read_lines
 from polyray.runs.result import read_result
 
 
@@ -15,9 +17,22 @@ def section(run: Path) -> Section:
     facts: dict[str, Cell] = {"job": job_of(run), "status": result.get("status", "not ended yet")}
     if "seconds" in result:
         facts["seconds, over all starts"] = result["seconds"]
+    facts |= _starts(read_lines(run / STARTS))
+    config_values = flat(read_config(run))
+    facts |= {name: value for name, value in config_values.items() if name.rpartition(".")[2] in ("seed", "seeds")}
     facts |= result.get("versions", {})
-    config: list[Block] = [Facts(facts=flat(read_config(run)))]
-    return Section(heading="Run", blocks=[Facts(facts=facts), Details(summary="Config", blocks=config)])
+    about = Facts(facts=facts, meanings=meanings_of(facts))
+    return Section(heading="Run", blocks=[about, Details(summary="Config", blocks=[Facts(facts=config_values)])])
+
+
+def _starts(starts: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
+    """The first start, the last one where it is another, and its command, from the lines of STARTS."""
+    if not starts:
+        return {}
+    times: dict[str, Cell] = {"started": starts[0]["time"]}
+    if len(starts) > 1:
+        times |= {"started again": starts[-1]["time"], "starts": len(starts)}
+    return times | {"command": starts[-1]["command"]}
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Cell]:

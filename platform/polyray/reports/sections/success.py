@@ -17,6 +17,7 @@ def section(run: Path) -> Section | None:
     ]
     table = Table(
         header=["level", "success, %", "return", "steps"], rows=[*rows, ["mean", 100 * metrics["mean"], None, None]],
-        caption="Start states that training has not seen; the routing draws no noise.",
+        caption="Start states that training has not seen; the routing draws no noise. Success: share of episodes that "
+        "reach the goal; return: reward of an episode; steps: its length. Means over episodes.",
     )  # fmt: skip
     return Section(heading="Success on unseen levels", blocks=[table])

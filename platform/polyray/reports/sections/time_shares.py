@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.progress import PROGRESS
+from polyray.reports.meanings import meanings_of
 from polyray.reports.page import Block, Cell, Facts, Prose, Section, Table
 from polyray.runs.metrics import read_lines
 from polyray.runs.result import final_metrics
@@ -18,7 +19,8 @@ def section(run: Path) -> Section | None:
     if "parameters" not in metrics:
         return None
     lines = [line for line in read_lines(run / PROGRESS) if line.get("seconds")]
-    blocks: list[Block] = [Facts(facts=_facts(metrics, lines))]
+    facts = _facts(metrics, lines)
+    blocks: list[Block] = [Facts(facts=facts, meanings=meanings_of(facts))]
     if lines:
         blocks.append(_shares(lines))
     if metrics["cloning"]:
