@@ -68,7 +68,7 @@ def test_test_examples_that_are_training_examples_too_are_counted() -> None:
 
 
 def test_what_the_backbone_cannot_read_is_counted_and_told_as_the_backbone_s_limit() -> None:
-    for name, objective in (("tiny-seq2seq", "answers"), ("tiny-causal", "answers"), ("tiny-encoder", "choices")):
+    for name, objective in (("tiny-seq2seq", "answers"), ("tiny-encoder", "choices")):
         backbone = replace(load_backbone(name), reach=64)
         texts = [TextAnswers(task="t", input="x" * length, outputs=("y",)) for length in [301] * 5 + [63]]
         tasks = {"t": task("t")}
