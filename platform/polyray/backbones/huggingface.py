@@ -3,7 +3,7 @@
 import inspect
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -79,7 +79,8 @@ def _may_pool(config: "PretrainedConfig") -> bool:
     """Whether the encoder of this config can be built without the pooler, which no objective uses."""
     from transformers import MODEL_MAPPING
 
-    return "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)]).parameters
+    encoder: Any = MODEL_MAPPING[type(config)]  # a class, though its annotation allows several
+    return "add_pooling_layer" in inspect.signature(encoder).parameters
 
 
 def kind_of(config: "PretrainedConfig") -> Kind:
