@@ -284,7 +284,7 @@ class Counting:
         tokens = padded([row.input for row in rows], backbone.text.pad)
         return WordBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
-            weights=torch.full((len(rows),), 1 / len(rows)), n_tokens=int(tokens.mask.sum()), tokens=tokens.ids,
+            counts=torch.ones(len(rows)), n_tokens=int(tokens.mask.sum()), tokens=tokens.ids,
             mask=tokens.mask, lengths=torch.tensor([float(len(row.example.word)) for row in rows]),
         )  # fmt: skip
 

@@ -113,7 +113,7 @@ class Answers:
             labels = written.ids.masked_fill(written.mask == 0, IGNORED)
             decoder_tokens = backbone.decoder_tokens(labels)
         return AnswerBatch(
-            objective=self.name, tasks=tuple(row.example.task for row in rows), weights=n_written / n_written.sum(),
+            objective=self.name, tasks=tuple(row.example.task for row in rows), counts=n_written,
             n_tokens=sum(row.n_read + row.n_written for row in rows), tokens=tokens.ids, mask=tokens.mask,
             labels=labels, decoder_tokens=decoder_tokens,
         )  # fmt: skip

@@ -117,10 +117,9 @@ class Choices:
             allowed[index, [column[text] for text in row.candidates]] = True
             if row.chosen >= 0:
                 chosen[index] = column[row.candidates[row.chosen]]
-        counted = chosen != IGNORED
         return ChoiceBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
-            weights=counted / counted.sum().clamp_min(1), n_tokens=int(tokens.mask.sum()), tokens=tokens.ids,
+            counts=chosen != IGNORED, n_tokens=int(tokens.mask.sum()), tokens=tokens.ids,
             mask=tokens.mask, answers=answers, anchors=torch.stack([backbone.anchors[text] for text in answers]),
             allowed=allowed, chosen=chosen,
         )  # fmt: skip

@@ -110,7 +110,7 @@ class MaskedLM:
         counts = (labels != IGNORED).sum(1)
         return MaskedBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
-            weights=counts / counts.sum().clamp_min(1), n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
+            counts=counts, n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
             mask=tokens.mask, labels=labels,
         )  # fmt: skip
 

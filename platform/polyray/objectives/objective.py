@@ -69,8 +69,15 @@ class Batch(Protocol):
         """The name of each example's task."""
 
     @property
+    def counts(self) -> Tensor:
+        """[B], how often each example counts in the mean loss: its written tokens, its words, or once."""
+
+    @property
     def weights(self) -> Tensor:
-        """[B], each example's share in the batch's mean loss; they sum to 1."""
+        """[B], each example's share in the mean loss; they sum to 1, but for workers that share a batch."""
+
+    def out_of(self, total: float) -> Self:
+        """This batch with weights out of `total` counts in place of its own: the mean over the workers' shares."""
 
     @property
     def n_tokens(self) -> int:
@@ -86,8 +93,18 @@ class TensorBatch:
 
     objective: str
     tasks: tuple[str, ...]
-    weights: Tensor
+    counts: Tensor
     n_tokens: int
+    total: float = 0.0  # counts that the weights are shares of; 0: those of this batch
+
+    @property
+    def weights(self) -> Tensor:
+        """[B], each example's share in the mean loss."""
+        return self.counts / (self.total or self.counts.sum().clamp_min(1))
+
+    def out_of(self, total: float) -> Self:
+        """This batch with weights out of `total` counts."""
+        return replace(self, total=total)
 
     def to(self, device: torch.device) -> Self:
         """This batch on `device`."""

@@ -111,7 +111,7 @@ class Tagging:
         n_words = (labels != IGNORED).sum(1)
         return TagBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
-            weights=n_words / n_words.sum().clamp_min(1), n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
+            counts=n_words, n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
             mask=tokens.mask, labels=labels, keys=tuple(row.key for row in rows),
         )  # fmt: skip
 

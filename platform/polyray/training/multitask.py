@@ -162,4 +162,6 @@ class TrainingData:
         member, n_members = self._worker.rank, self._worker.world
         rows = [self.encoded.rows[index] for index in indices[member::n_members]]
         batch: Batch = self.encoded.objective.collate(self._backbone, rows, self.sampler.noise(member))
+        if n_members > 1:  # the mean of the workers' gradients is then that of the whole batch, however it is shared
+            batch = batch.out_of(self._worker.mean(float(batch.counts.sum())))
         return batch.to(self._worker.device)
