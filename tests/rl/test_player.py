@@ -100,6 +100,18 @@ def test_episodes_come_in_the_order_in_which_they_end(rollout: Rollout) -> None:
     assert episodes.length.tolist() == [PERIODS[e] for _, e in ends]
     assert episodes.task.tolist() == [e // 2 for _, e in ends]
     assert episodes.reward.tolist() == [0.5 * (PERIODS[e] % 2) for _, e in ends]
+    assert [(e, start) for e, start in zip(episodes.environment, episodes.started, strict=True)] == [
+        (e, end - PERIODS[e]) for end, e in ends
+    ]
+
+
+def test_an_episode_under_way_keeps_its_start_from_rollout_to_rollout() -> None:
+    clock = player()
+    for number in (1, 2):
+        running = clock.play(act, STEPS, PIECE).running
+        ages = number * STEPS % PERIODS
+        assert running.environment.tolist() == [0, 1, 2, 3] and running.task.tolist() == [0, 0, 1, 1]
+        assert running.length.tolist() == ages.tolist() and running.started.tolist() == (STEPS - ages).tolist()
 
 
 def test_seconds_of_policy_and_environments_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:

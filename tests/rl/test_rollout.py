@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from polyray.rl.rollout import Episodes, Rollout, blocks_of, join, minibatches, n_minibatches, sequences, shares
+from polyray.rl.episodes import Episodes
+from polyray.rl.rollout import Rollout, blocks_of, join, minibatches, n_minibatches, sequences, shares
 
 
 def episodes_of(*lengths: int) -> Episodes:
-    """Episodes of task 0 without reward."""
+    """Episodes of task 0 without reward, each in an environment of its own."""
     n = len(lengths)
-    return Episodes(task=np.zeros(n, np.int64), reward=np.zeros(n, np.float32), length=np.array(lengths, np.int64))
+    return Episodes(
+        task=np.zeros(n, np.int64), reward=np.zeros(n, np.float32), length=np.array(lengths, np.int64),
+        started=-np.array(lengths, np.int64), environment=np.arange(n),
+    )  # fmt: skip
 
 
 def rollout(task: list[int], steps: int, pieces: int, first: int = 0) -> Rollout:
@@ -24,7 +28,7 @@ def rollout(task: list[int], steps: int, pieces: int, first: int = 0) -> Rollout
         memory_h=numbers[:, :: steps // pieces, None].astype(np.float32),
         memory_c=-numbers[:, :: steps // pieces, None].astype(np.float32),
         last_values=numbers[:, 0].astype(np.float32), task=np.array(task), episodes=episodes_of(first + 1),
-        environment=1.0, inference=3.0,
+        running=episodes_of(*range(n)),        environment=1.0, inference=3.0,
     )  # fmt: skip
 
 
@@ -46,7 +50,8 @@ def test_rollouts_of_several_runners_become_one_sorted_by_task() -> None:
     assert both.memory_h[:, 1, 0].tolist() == [2, 102, 402, 502, 202, 302, 602, 702]
     assert both.memory_c[:, 1, 0].tolist() == [-2, -102, -402, -502, -202, -302, -602, -702]
     assert both.last_values.tolist() == [0, 100, 400, 500, 200, 300, 600, 700]
-    assert both.episodes.length.tolist() == [1, 5]
+    assert both.episodes.length.tolist() == [1, 5] and both.episodes.environment.tolist() == [0, 4]
+    assert both.running.environment.tolist() == list(range(8)) and both.running.length.tolist() == [0, 1, 2, 3] * 2
     assert (both.n_frames, both.environment, both.inference) == (32, 1.5, 4.0)
 
 

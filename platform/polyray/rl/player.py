@@ -14,8 +14,9 @@ from torch import Tensor
 
 from polyray.envs.engine.engine import Engine
 from polyray.envs.starts.resumable import ResumableStarts
+from polyray.rl.episodes import Episodes
 from polyray.rl.frames import Frames, Outputs
-from polyray.rl.rollout import Arrays, Episodes, Rollout
+from polyray.rl.rollout import Arrays, Rollout
 
 Act = Callable[[Frames], Outputs]
 
@@ -75,7 +76,7 @@ class Player:
         hidden, cell = _array(torch.stack(memories, dim=2))  # [n, pieces, memory] each
         return Rollout(
             frames=arrays, memory_h=hidden, memory_c=cell, last_values=last_values, task=self.task,
-            episodes=Episodes.join(episodes), **watch.seconds,
+            episodes=Episodes.join(episodes), running=self._episodes(np.arange(self.engine.n), frames), **watch.seconds,
         )  # fmt: skip
 
     def _choose(self, act: Act, arrays: Arrays, step: int) -> None:
@@ -106,13 +107,21 @@ class Player:
         self.reward += rewards
         self.length += 1
         ended = np.flatnonzero(dones)
-        episodes = Episodes(task=self.engine.tasks[ended], reward=self.reward[ended], length=self.length[ended])
+        episodes = self._episodes(ended, step + 1)
         if len(ended):
             self.engine.reset(ended)
             self.reward[ended] = 0
             self.length[ended] = 0
         self.fresh = dones
         return episodes
+
+    def _episodes(self, environments: NDArray[np.int64], steps: int) -> Episodes:
+        """Episodes in these environments as they are after so many steps of the rollout."""
+        length = self.length[environments]
+        return Episodes(
+            task=self.engine.tasks[environments], reward=self.reward[environments], length=length,
+            started=steps - length, environment=environments,
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """All that `load` needs to go on exactly."""

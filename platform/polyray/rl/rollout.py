@@ -1,10 +1,10 @@
-"""Whole arrays from runner to learner: rollouts and the episodes in them, sequences, minibatches.
+"""Whole arrays from runner to learner: rollouts, sequences, minibatches.
 
 Nothing here imports Ray.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from polyray.rl.episodes import Episodes
+
 Arrays = dict[str, NDArray[Any]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Episodes:
-    """Episodes that ended, in the order in which they did: each array [episodes]."""
-
-    task: NDArray[np.int64]  # number of the level
-    reward: NDArray[np.float32]  # sum of the rewards as minigrid gives them; success is a reward above 0
-    length: NDArray[np.int64]  # frames
-
-    @classmethod
-    def join(cls, batches: Sequence["Episodes"]) -> "Episodes":
-        """Episodes of all batches, one batch after the other; at least one batch."""
-        return cls(**{f.name: np.concatenate([vars(batch)[f.name] for batch in batches]) for f in fields(cls)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +28,8 @@ class Rollout:
         memory_h, memory_c: [n, pieces, memory], before the first frame of each piece of `recurrence` frames.
         last_values: [n], the critic's value of the state after the last frame.
         task: [n], the policy's row for each environment.
-        episodes: those that ended.
+        episodes: those that ended, in the order in which they did.
+        running: those under way after the last frame.
         environment, inference: seconds spent in each.
     """
 
@@ -50,6 +39,7 @@ class Rollout:
     last_values: NDArray[np.float32]
     task: NDArray[np.int64]
     episodes: Episodes
+    running: Episodes
     environment: float
     inference: float
 
@@ -65,6 +55,7 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
         return rollouts[0]
     task = np.concatenate([rollout.task for rollout in rollouts])
     order = np.argsort(task, kind="stable")
+    before = np.cumsum([0, *(len(rollout.task) for rollout in rollouts[:-1])]).tolist()  # environments of other runners
     return Rollout(
         frames={
             name: np.concatenate([rollout.frames[name] for rollout in rollouts])[order] for name in rollouts[0].frames
@@ -73,7 +64,8 @@ def join(rollouts: Sequence[Rollout]) -> Rollout:
         memory_c=np.concatenate([rollout.memory_c for rollout in rollouts])[order],
         last_values=np.concatenate([rollout.last_values for rollout in rollouts])[order],
         task=task[order],
-        episodes=Episodes.join([rollout.episodes for rollout in rollouts]),
+        episodes=Episodes.join([rollout.episodes.moved(0, n) for rollout, n in zip(rollouts, before, strict=True)]),
+        running=Episodes.join([rollout.running.moved(0, n) for rollout, n in zip(rollouts, before, strict=True)]),
         environment=float(np.mean([rollout.environment for rollout in rollouts])),
         inference=float(np.mean([rollout.inference for rollout in rollouts])),
     )

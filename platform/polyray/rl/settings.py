@@ -81,7 +81,8 @@ class AgentTrainingOptions(PPOOptions):
     frames: int = Field(2_000_000, ge=1)
     """Frames to play, over all levels; those that a resumed run has played count."""
     goal: float = Field(0.0, ge=0, le=1)
-    """Stop earlier, once the success over the last `window` episodes of a level is at least this; 0: never."""
+    """Stop earlier, once the success over the last `window` episodes of a level is at least this; 0: never. Episodes
+    count in the order in which they began."""
     goal_of: Literal["every", "mean"] = "every"
     """Whether every level must reach the goal, or their mean."""
     seed: int = 0
@@ -96,12 +97,12 @@ class AgentTrainingOptions(PPOOptions):
     def reached(self, tasks: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether success is at the goal: in every level, or on average over them.
 
-        A level counts once `window` of its episodes have ended.
+        A level counts once `window` of its episodes do.
 
         Args:
-            tasks: "episodes" that have ended so far and "success" over the last `window` of them, by level.
+            tasks: by level, "counted" episodes and "success" over the last `window` of them (`polyray.rl.tally`).
         """
-        if not self.goal or not tasks or any(level["episodes"] < self.window for level in tasks.values()):
+        if not self.goal or not tasks or any(level["counted"] < self.window for level in tasks.values()):
             return False
         rates = [level["success"] for level in tasks.values()]
         success: float = min(rates) if self.goal_of == "every" else sum(rates) / len(rates)

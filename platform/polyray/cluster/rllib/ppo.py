@@ -91,11 +91,11 @@ class ModularPPO(PPO):
         self._learn(rows)
         learned = time.perf_counter()
         self._send_weights()
-        self.tally.add(rollout.episodes)
+        counted = self.tally.add(rollout.episodes, rollout.running, self.agent.options.rollout)
         self._figures = {
             "frames": self.frames,
             "frames_now": rollout.n_frames,
-            **self.tally.figures(rollout.episodes),
+            **self.tally.figures(counted),
             "losses": {"explained_before": explained},
             "seconds": {
                 "sampling": played - started,

@@ -16,7 +16,17 @@ from polyray.rl.settings import Agent
 from polyray.runs.run import Run
 
 LINE = "line.json"  # in a checkpoint: the line of metrics that it was saved at
-FIGURES = ("frames_now", "episodes_now", "success", "success_now", "return_mean", "length_mean", "tasks", "losses")
+FIGURES = (
+    "frames_now",
+    "counted",
+    "counted_now",
+    "success",
+    "success_now",
+    "return_mean",
+    "length_mean",
+    "tasks",
+    "losses",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +116,7 @@ def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: R
     assert allocation is not None  # routers of agents are `by_task`
     metrics = {
         "iteration": trained.iteration,
-        "episodes": int(trained.tally.episodes.sum()) + before.episodes,
+        "episodes": int(trained.tally.ended.sum()) + before.episodes,
         **{name: result[name] for name in FIGURES},
         "runners": {
             **runners, "lost": runners["lost"] + before.lost, "restarted": runners["restarted"] + before.restarted
