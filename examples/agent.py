@@ -12,11 +12,12 @@ from rich.console import Console
 from polyray import LoraOptions, RoutingOptions
 from polyray.envs.levels import levels_of
 from polyray.modules.options import ModuleOptions
-from polyray.rl.evaluation import AgentEvaluationOptions, film, held_out_fingerprints, score
+from polyray.rl.evaluation import AgentEvaluationOptions, film, score
 from polyray.rl.imitation import CloningOptions, imitate
 from polyray.rl.options import SMALL
 from polyray.rl.settings import AgentTrainingOptions
 from polyray.rl.start import fresh_policy
+from polyray.runs.run import Run
 
 LEVELS = ("GoToRedBallGrey", "GoToObjS4")
 DEMONSTRATIONS, EPISODES = 400, 200  # of each level
@@ -30,12 +31,11 @@ def main() -> None:
     cloning = CloningOptions(episodes=DEMONSTRATIONS, epochs=8)
     evaluation = AgentEvaluationOptions(episodes=EPISODES)
     before = {level.name: score(policy, level, evaluation, seed=1) for level in levels}
-    held_out = held_out_fingerprints(levels, EPISODES, seed=1)
-    imitate(policy, levels, cloning, AgentTrainingOptions(), held_out, Console(stderr=True))
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+    imitate(policy, levels, cloning, AgentTrainingOptions(), Run(folder, console=Console(stderr=True)))
     after = {level.name: score(policy, level, evaluation, seed=1) for level in levels}
     for name in LEVELS:
         print(f"{name}: success {before[name]['success']:.2f} before imitation, {after[name]['success']:.2f} after")
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     for level in levels:
         print("a film:", film(policy, level, 0, folder))
 

@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from rich.console import Console
 
@@ -21,7 +19,7 @@ from polyray.modules.options import ModuleOptions
 from polyray.modules.sparse import SparseOptions
 from polyray.reports.console import print_table
 from polyray.rl.blueprint import Blueprint
-from polyray.rl.evaluation import AgentEvaluationOptions, evaluate, held_out_fingerprints
+from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
 from polyray.rl.imitation import CloningOptions, imitate
 from polyray.rl.options import PolicyChoice, PolicyOptions
 from polyray.rl.policy import ModularPolicy
@@ -104,13 +102,12 @@ def run(config: Config, run: Run) -> Result:
     """Train, evaluate on unseen levels, save skills, report; see `Config`."""
     levels, policy = check(config)
     seed = config.training.seed
-    held_out = held_out_fingerprints(levels, config.evaluation.episodes, seed)
-    policy, cloning = _imitated(config, levels, policy, held_out, run)
+    policy, cloning = _imitated(config, levels, policy, run)
     run.cluster.start()
-    policy, before = _ticket(config, _agent(config, levels, policy, held_out), policy, run)
+    policy, before = _ticket(config, _agent(config, levels, policy), policy, run)
     phase = Phase(name="training", frames=config.training.frames - before.frames, before=before)
-    policy, line = train(_agent(config, levels, policy, held_out), phase, run)
-    tasks = evaluate(policy, levels, config.evaluation, seed, run.out, run.console)
+    policy, line = train(_agent(config, levels, policy), phase, run)
+    tasks = evaluate(policy, levels, config.evaluation, seed, run)
     mean = sum(scores["success"] for scores in tasks.values()) / len(tasks)
     save_policy(run.out / SKILLS, policy, VOCABULARY, seed, {"mean": mean})
     training = {"frames": line["step"], **{name: line[name] for name in SUMMARY}}
@@ -148,24 +145,24 @@ def check(config: Config) -> tuple[tuple[Level, ...], ModularPolicy]:
     return levels, fresh_policy(cast(PolicyOptions, config.policy.options), names, modules, config.routing, seed)
 
 
-def _agent(config: Config, levels: tuple[Level, ...], policy: ModularPolicy, held_out: NDArray[np.uint64]) -> Agent:
+def _agent(config: Config, levels: tuple[Level, ...], policy: ModularPolicy) -> Agent:
     """The training of `policy`."""
     frozen = {"lr": 0.0, "backbone_lr": 0.0} if config.train == "row" else {}
     return Agent(
         options=config.training.model_copy(update=frozen), policy=Blueprint.of(policy), levels=levels,
-        held_out=held_out, workers=config.workers,
+        workers=config.workers,
     )  # fmt: skip
 
 
 def _imitated(
-    config: Config, levels: tuple[Level, ...], policy: ModularPolicy, held_out: NDArray[np.uint64], run: Run
+    config: Config, levels: tuple[Level, ...], policy: ModularPolicy, run: Run
 ) -> tuple[ModularPolicy, dict[str, Any]]:
     """The policy after imitation, which an earlier start of this run may have done already, and imitation's figures."""
     if not config.cloning.episodes:
         return policy, {}
     folder, file = run.out / START, run.out / CLONING
     if not folder.exists():
-        figures = imitate(policy, levels, config.cloning, config.training, held_out, run.console)
+        figures = imitate(policy, levels, config.cloning, config.training, run)
         write_file(file, json.dumps(figures))
         save_policy(folder, policy, VOCABULARY, config.training.seed)
     return load_policy(folder, VOCABULARY), dict(json.loads(file.read_text(encoding="utf-8")))

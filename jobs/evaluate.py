@@ -91,10 +91,10 @@ def _task_names(config: Config, folder: InventoryFolder) -> list[str]:
 
 
 def _score_agent(config: Config, folder: InventoryFolder, run: Run) -> Scored:
-    """Scores of an agent on start states that the run which trained it held out; films are written to videos/."""
+    """Scores of an agent on start states that no training sees; films are written to videos/."""
     levels = levels_of(None, _chosen(config, folder, folder.card.tasks))
     seed = load_card(folder.skill_folders[0]).seed
-    return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run.out, run.console), {}
+    return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run), {}
 
 
 def _chosen(config: Config, folder: InventoryFolder, trained: list[str] | tuple[str, ...]) -> list[str]:

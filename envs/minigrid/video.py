@@ -38,6 +38,7 @@ def episode_frames(
 
     Args:
         act: maps an observation to an action.
+        options: of the environment's `reset`, such as {"start": state}.
         max_steps: the episode is cut after so many steps.
 
     Raises:

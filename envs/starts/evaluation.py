@@ -6,20 +6,18 @@ import numpy as np
 
 from polyray.envs.engine.state import State, copy_rows, empty
 from polyray.envs.levels import Level
-from polyray.envs.starts.fingerprints import fingerprints
+from polyray.envs.starts.fingerprints import SHARE, fingerprints
 from polyray.envs.starts.resumable import starts_for
 from polyray.errors import InputError
 
-SHARE = 4  # only start states whose fingerprint is a multiple of this may be held out
 DRAWS = 20_000  # start states without one that may be held out, after which a level has too few
 
 
 def evaluation_starts(levels: Sequence[Level], per_level: int, seed: int) -> State:
     """Held-out start states: row k * per_level + i is the i-th of level number k, which is its `task`.
 
-    They are drawn from the level's own distribution, but only those whose fingerprint is a multiple of four. Training
-    passes over the fingerprints of these very states, and so keeps at least three quarters of every level, however few
-    different start states it has. A level with few different start states may repeat one.
+    They are drawn from the level's own distribution, but only those that are held out by `fingerprints.is_held_out`,
+    which training passes over. A level with few different start states may repeat one.
 
     Raises:
         InputError: a level has no start state that may be held out, or its environment cannot be played by the engine.

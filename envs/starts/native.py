@@ -13,7 +13,7 @@ from polyray.envs.generation.steps import END, N_ARGUMENTS, follow
 from polyray.envs.generation.stream import N_STREAM, stream_for
 from polyray.envs.generation.words import write
 from polyray.envs.levels import Level
-from polyray.envs.starts.fingerprints import NO_FINGERPRINTS, fingerprint, is_among
+from polyray.envs.starts.fingerprints import fingerprint, is_held_out
 from polyray.errors import InputError
 
 
@@ -24,14 +24,14 @@ def generate_rows(
     state: State,
     rows: NDArray[np.int64],
     tasks: NDArray[np.int64],
-    held_out: NDArray[np.uint64],
+    skip_held_out: bool,
     rejected: NDArray[np.int64],
 ) -> None:
     """Overwrite row rows[i] with the next start state of level number tasks[i] from stream number sources[i].
 
     Args:
         work: a draft to work in, the levels' recipes [L, steps, 6] and the streams [S, 6], which advance.
-        held_out: sorted fingerprints of start states to pass over.
+        skip_held_out: pass over start states that are held out for evaluation (`is_held_out`).
         rejected: [L], counts the start states passed over.
     """
     draft, recipes, streams = work
@@ -42,7 +42,7 @@ def generate_rows(
             if not follow(draft, recipes[tasks[i]]):
                 continue
             write(draft, state, rows[i])
-            if len(held_out) == 0 or not is_among(fingerprint(state, rows[i]), held_out):
+            if not (skip_held_out and is_held_out(fingerprint(state, rows[i]))):
                 break
             rejected[tasks[i]] += 1
         for k in range(N_STREAM):
@@ -74,8 +74,8 @@ class NativeStarts:
     """Start states of `levels`, compiled, from one endless stream per level.
 
     A level's stream depends on `seed`, the level's name and `split` alone: its k-th start state is the same whatever
-    other levels there are and however many rows are filled at once. States whose fingerprints are in `held_out` are
-    passed over; `rejected` [L] counts them.
+    other levels there are and however many rows are filled at once. With `skip_held_out` states that are held out for
+    evaluation are passed over; `rejected` [L] counts them.
 
     Raises:
         InputError: a level has no recipe.
@@ -87,17 +87,17 @@ class NativeStarts:
         *,
         seed: int,
         split: str = "training",
-        held_out: NDArray[np.uint64] = NO_FINGERPRINTS,
+        skip_held_out: bool = False,
     ) -> None:
         self.levels = tuple(levels)
         self.rejected = np.zeros(len(self.levels), np.int64)
-        self._held_out = np.unique(held_out)
+        self._skip_held_out = skip_held_out
         self._streams = np.array([stream_for(seed, level.name, split) for level in self.levels])
         self._work = (np.zeros(N_DRAFT, np.int64), stacked_recipes(self.levels), self._streams)
 
     def fill(self, state: State, rows: NDArray[np.int64], tasks: NDArray[np.int64]) -> None:
         """Overwrite row rows[i] with the next start state of level number tasks[i]."""
-        generate_rows(self._work, tasks, state, rows, tasks, self._held_out, self.rejected)
+        generate_rows(self._work, tasks, state, rows, tasks, self._skip_held_out, self.rejected)
 
     def state(self) -> dict[str, NDArray[np.int64]]:
         """Position in each level's stream by the level's name: the stream's six numbers and the rejected count, [7]."""

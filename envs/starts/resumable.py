@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from polyray.envs.engine.state import State
 from polyray.envs.generation.families import recipe_of
 from polyray.envs.levels import Level
-from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.envs.starts.native import NativeStarts
 
 
@@ -33,14 +32,12 @@ class ResumableStarts(Protocol):
 class MixedStarts:
     """Start states of `levels`, compiled for those that have a recipe and from minigrid for the others."""
 
-    def __init__(
-        self, levels: Sequence[Level], *, seed: int, split: str, held_out: NDArray[np.uint64] = NO_FINGERPRINTS
-    ) -> None:
+    def __init__(self, levels: Sequence[Level], *, seed: int, split: str, skip_held_out: bool = False) -> None:
         compiled = np.array([recipe_of(level) is not None for level in levels])
         native = [level for level in levels if recipe_of(level) is not None]
         others = [level for level in levels if recipe_of(level) is None]
-        self._native = NativeStarts(native, seed=seed, split=split, held_out=held_out)
-        self._reference = _from_minigrid(others, seed=seed, split=split, held_out=held_out)
+        self._native = NativeStarts(native, seed=seed, split=split, skip_held_out=skip_held_out)
+        self._reference = _from_minigrid(others, seed=seed, split=split, skip_held_out=skip_held_out)
         self._compiled = compiled
         self._numbers = np.where(compiled, compiled.cumsum(), (~compiled).cumsum()) - 1  # of each level in its source
 
@@ -72,7 +69,7 @@ def starts_for(
     *,
     seed: int,
     split: str = "training",
-    held_out: NDArray[np.uint64] = NO_FINGERPRINTS,
+    skip_held_out: bool = False,
 ) -> ResumableStarts:
     """Start states of `levels`, compiled where a level has a recipe, else made by minigrid.
 
@@ -80,20 +77,20 @@ def starts_for(
 
     Args:
         split: name of the stream: "training" and "evaluation" draw different random numbers.
-        held_out: fingerprints of start states to pass over, such as `fingerprints(evaluation_starts(...))`.
+        skip_held_out: pass over start states that are held out for evaluation, as every training should.
 
     Raises:
         InputError: minigrid's environment of a level cannot be played by the engine.
     """
     n_native = sum(recipe_of(level) is not None for level in levels)
     if n_native == len(levels):
-        return NativeStarts(levels, seed=seed, split=split, held_out=held_out)
+        return NativeStarts(levels, seed=seed, split=split, skip_held_out=skip_held_out)
     if n_native == 0:
-        return _from_minigrid(levels, seed=seed, split=split, held_out=held_out)
-    return MixedStarts(levels, seed=seed, split=split, held_out=held_out)
+        return _from_minigrid(levels, seed=seed, split=split, skip_held_out=skip_held_out)
+    return MixedStarts(levels, seed=seed, split=split, skip_held_out=skip_held_out)
 
 
-def _from_minigrid(levels: Sequence[Level], *, seed: int, split: str, held_out: NDArray[np.uint64]) -> ResumableStarts:
+def _from_minigrid(levels: Sequence[Level], *, seed: int, split: str, skip_held_out: bool) -> ResumableStarts:
     from polyray.envs.starts.reference import ReferenceStarts  # noqa: PLC0415  (loads minigrid)
 
-    return ReferenceStarts(levels, seed=seed, split=split, held_out=held_out)
+    return ReferenceStarts(levels, seed=seed, split=split, skip_held_out=skip_held_out)

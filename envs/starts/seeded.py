@@ -11,7 +11,6 @@ from polyray.envs.generation.draft import N_DRAFT
 from polyray.envs.generation.families import recipe_of
 from polyray.envs.generation.stream import N_STREAM, generator_at, stream_of
 from polyray.envs.levels import Level
-from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.envs.starts.native import generate_rows, stacked_recipes
 from polyray.envs.starts.reference import begin, minigrid_environment
 
@@ -68,7 +67,7 @@ class SeededStarts:
         compiled = self._compiled[tasks]
         native, numbers = rows[compiled], self._numbers[tasks[compiled]]
         if len(native):
-            generate_rows(self._work, native, state, native, numbers, NO_FINGERPRINTS, self._rejected)
+            generate_rows(self._work, native, state, native, numbers, False, self._rejected)
         for row, task in zip(rows[~compiled].tolist(), tasks[~compiled].tolist(), strict=True):
             if row not in self._minigrid:
                 self._minigrid[row] = MinigridStarts(self._levels[task], generator_at(self._streams[row]))

@@ -17,7 +17,6 @@ from polyray.envs.generation.families import recipe_of
 from polyray.envs.generation.stream import below, stream_of, uniform
 from polyray.envs.levels import LEVELS, SUITES, Level
 from polyray.envs.missions import decode
-from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.envs.starts.native import NativeStarts, generate_rows, stacked_recipes
 from polyray.envs.starts.reference import captured, minigrid_environment
 
@@ -29,7 +28,7 @@ def native(level: Level, seeds: Sequence[int]) -> tuple[State, NDArray[np.int64]
     streams = np.array([stream_of(np_random(seed)[0]) for seed in seeds])
     state, rows = empty(len(seeds), level.height, level.width), np.arange(len(seeds))
     work = (np.zeros(N_DRAFT, np.int64), stacked_recipes([level]), streams)
-    generate_rows(work, rows, state, rows, 0 * rows, NO_FINGERPRINTS, np.zeros(1, np.int64))
+    generate_rows(work, rows, state, rows, 0 * rows, False, np.zeros(1, np.int64))
     return state, streams
 
 
@@ -73,9 +72,7 @@ def test_a_stream_goes_on_as_minigrid_does_without_a_new_seed() -> None:
     environment = minigrid_environment(level)
     stream = stream_of(np_random(3)[0])[None]
     state, work = empty(5, 8, 8), (np.zeros(N_DRAFT, np.int64), stacked_recipes([level]), stream)
-    generate_rows(
-        work, np.zeros(5, np.int64), state, np.arange(5), np.zeros(5, np.int64), NO_FINGERPRINTS, np.zeros(1, np.int64)
-    )
+    generate_rows(work, np.zeros(5, np.int64), state, np.arange(5), np.zeros(5, np.int64), False, np.zeros(1, np.int64))
     with redirect_stdout(StringIO()):
         environment.reset(seed=3)
         for row in range(5):

@@ -3,20 +3,25 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from job_cases import TINY_SUITE, train
+from numpy.typing import NDArray
 from policy_cases import TINY, changed
-from rich.console import Console
 
 from polyray.config import load_config
+from polyray.envs.engine.engine import Engine
 from polyray.envs.levels import levels_of
 from polyray.envs.missions import VOCABULARY
-from polyray.errors import InputError
+from polyray.envs.starts.fingerprints import SHARE, fingerprints
+from polyray.errors import InputError, Interrupted
 from polyray.jobs.evaluate import SCORERS, Config, run
 from polyray.modules.lora import LoraOptions
 from polyray.modules.options import ModuleOptions
-from polyray.rl.evaluation import AgentEvaluationOptions, evaluate, held_out_fingerprints
-from polyray.rl.policy_folder import save_policy
+from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
+from polyray.rl.imitation import CloningOptions, imitate
+from polyray.rl.policy_folder import load_policy, save_policy
+from polyray.rl.settings import AgentTrainingOptions
 from polyray.rl.start import fresh_policy
 from polyray.routing import RoutingOptions
 from polyray.runs.run import Run
@@ -50,9 +55,7 @@ def test_an_agent_is_scored_on_its_levels_as_the_run_that_trained_it_scores_it(a
         changed(TINY, memory=3), LEVELS, ModuleOptions(kind="lora", options=LoraOptions(rank=2)),
         RoutingOptions.model_validate({"kind": "private"}), seed=5,
     )  # fmt: skip
-    by_level = evaluate(
-        policy, levels_of(None, LEVELS), AgentEvaluationOptions(episodes=8), 5, tmp_path, Console(quiet=True)
-    )
+    by_level = evaluate(policy, levels_of(None, LEVELS), AgentEvaluationOptions(episodes=8), 5, Run(tmp_path))
     assert metrics["tasks"] == by_level and list(by_level) == list(LEVELS)
     assert metrics["mean"] == pytest.approx(sum(level["success"] for level in by_level.values()) / 2)
     assert {file.name for file in (tmp_path / "videos").iterdir()} == {f"{name}-0.gif" for name in LEVELS}
@@ -68,10 +71,34 @@ def test_one_of_the_levels_alone_has_the_same_score(agent: Path, tmp_path: Path)
 
 
 @pytest.mark.agents
-def test_start_states_of_the_evaluation_follow_from_the_seed_of_the_run(agent: Path) -> None:
-    levels = levels_of(None, LEVELS)
-    one, same, other = (set(held_out_fingerprints(levels, 16, seed).tolist()) for seed in (5, 5, 6))
-    assert one == same != other
+def test_every_run_is_scored_and_filmed_on_the_same_states_which_no_training_sees(
+    agent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy, levels = load_policy(agent, VOCABULARY), levels_of(None, LEVELS)
+    begun: list[list[int]] = []
+    reset = Engine.reset
+
+    def note(engine: Engine, rows: NDArray[np.int64] | None = None) -> None:
+        reset(engine, rows)
+        begun.append(fingerprints(engine.state).tolist())
+
+    monkeypatch.setattr(Engine, "reset", note)
+    for seed, episodes in ((5, 8), (6, 12)):
+        evaluate(policy, levels, AgentEvaluationOptions(episodes=episodes, videos=2), seed, Run(tmp_path))
+    first, second = begun[:6], begun[6:]  # of each level the scored episodes and two films
+    assert [states[:8] for states in second] == first
+    assert first[1] + first[2] == first[0][:2] and first[4] + first[5] == first[3][:2]
+    assert not np.any(np.concatenate(begun) % SHARE)
+
+
+@pytest.mark.agents
+def test_an_evaluation_that_is_asked_to_stop_stops_between_levels(agent: Path, tmp_path: Path) -> None:
+    policy, levels = load_policy(agent, VOCABULARY), levels_of(None, LEVELS)
+    (tmp_path / "stop").touch()
+    with pytest.raises(Interrupted, match="after 0 of 2 levels"):
+        evaluate(policy, levels, AgentEvaluationOptions(episodes=8), 0, Run(tmp_path))
+    with pytest.raises(Interrupted, match="imitation"):
+        imitate(policy, levels, CloningOptions(episodes=2), AgentTrainingOptions(), Run(tmp_path))
 
 
 def test_options_that_the_kind_of_skills_does_not_read_are_refused(agent: Path, language: Path) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
 
 from polyray.config import Section
 from polyray.envs.engine.engine import Engine
@@ -17,14 +16,14 @@ from polyray.envs.engine.state import State, copy_rows
 from polyray.envs.levels import Level
 from polyray.envs.missions import encode
 from polyray.envs.starts.evaluation import evaluation_starts
-from polyray.envs.starts.fingerprints import fingerprints
+from polyray.errors import Interrupted
 from polyray.progress import bars
 from polyray.rl.player import draw
 from polyray.rl.policy import ActingPolicy, Frames, ModularPolicy
-from polyray.runs.run import FILMS
+from polyray.runs.run import FILMS, Run
 
-FILM_SEED = 3_000_000_000  # of the first film of a level
-HELD_OUT = 1_000_000_007  # added to a run's seed: the seed of its start states for evaluation
+STATES = 1_000_000_007  # seed of the start states: those of a level are the same in every run
+ACTIONS = 1_000_000_007  # added to a run's seed: the seed of the actions that its scored episodes draw
 
 
 class AgentEvaluationOptions(Section):
@@ -57,37 +56,35 @@ class _ReadyStarts:
         copy_rows(self._state, rows, state, rows)
 
 
-def held_out_fingerprints(levels: Sequence[Level], episodes: int, seed: int) -> NDArray[np.uint64]:
-    """Fingerprints, in order, of the start states that a run with this seed is scored on; training passes over them."""
-    states = [evaluation_starts([level], episodes, seed + HELD_OUT) for level in levels]
-    return np.unique(np.concatenate([fingerprints(state) for state in states]))
-
-
 def evaluate(
-    policy: ModularPolicy, levels: Sequence[Level], options: AgentEvaluationOptions, seed: int, out: Path,
-    console: Console,
-) -> dict[str, dict[str, float]]:  # fmt: skip
-    """Mean success, return and length of episodes from held-out start states, by level; films go to `out`/videos.
+    policy: ModularPolicy, levels: Sequence[Level], options: AgentEvaluationOptions, seed: int, run: Run
+) -> dict[str, dict[str, float]]:
+    """Mean success, return and length of episodes from held-out start states, by level; films go to the run's folder.
 
     Args:
-        seed: of the run; its training has not seen these start states.
-        out: a run folder.
+        seed: draws the actions; the start states follow from the level alone, and no training has seen them.
+        run: says where films go, and whether the user asks to stop.
+
+    Raises:
+        Interrupted: the user asked to stop.
     """
-    scores = {}
-    with bars(console) as display:
+    scores: dict[str, dict[str, float]] = {}
+    with bars(run.console) as display:
         bar = display.add_task("evaluation", total=len(levels), note="")
         for level in levels:
+            if run.stop_requested:
+                raise Interrupted(f"Stopped after {len(scores)} of {len(levels)} levels were scored, as asked.")
             scores[level.name] = score(policy, level, options, seed)
             for number in range(options.videos):
-                film(policy, level, number, out)
+                film(policy, level, number, run.out)
             display.update(bar, advance=1, note=f"{level.name}: {scores[level.name]['success']:.3f}")
     return scores
 
 
 def score(policy: ModularPolicy, level: Level, options: AgentEvaluationOptions, seed: int) -> dict[str, float]:
     """Mean success, return and length of episodes from the level's held-out start states; the routing draws nothing."""
-    states = evaluation_starts([level], options.episodes, seed + HELD_OUT)
-    generator = torch.Generator().manual_seed(seed + HELD_OUT) if options.sample else None
+    states = evaluation_starts([level], options.episodes, STATES)
+    generator = torch.Generator().manual_seed(seed + ACTIONS) if options.sample else None
     played = play(policy, level, states, generator)
     return {
         "success": float(played.success.mean()), "return": float(played.reward.mean()),
@@ -119,7 +116,11 @@ def play(policy: ModularPolicy, level: Level, states: State, generator: torch.Ge
 
 
 def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
-    """Film the agent in one episode of `level`, actions drawn as in training; the path of the GIF, with captions."""
+    """Film the agent in an episode from the level's held-out start state `number`, actions drawn as in training.
+
+    Returns:
+        The path of the GIF, `out`/videos/LEVEL-NUMBER.gif.
+    """
     from polyray.envs.minigrid.single import BabyAIEnv  # noqa: PLC0415  (loads minigrid and Pillow)
     from polyray.envs.minigrid.video import episode_frames, record  # noqa: PLC0415
 
@@ -136,9 +137,10 @@ def film(policy: ModularPolicy, level: Level, number: int, out: Path) -> Path:
         memory, fresh = outputs.memory, torch.zeros(1, 1, dtype=torch.bool)
         return int(draw(outputs.logits[:, 0], generator)[0])
 
-    seed = FILM_SEED + number
-    generator = torch.Generator().manual_seed(seed)
-    return record(episode_frames(env, choose, seed), out / FILMS / f"{level.name}-{number}.gif")
+    generator = torch.Generator().manual_seed(number)
+    start = evaluation_starts([level], number + 1, STATES).at([number])
+    frames = episode_frames(env, choose, number, options={"start": start})
+    return record(frames, out / FILMS / f"{level.name}-{number}.gif")
 
 
 def _eval(policy: ModularPolicy, row: int, n: int) -> ActingPolicy:

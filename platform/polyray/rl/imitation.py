@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 
 from polyray.config import Section
 from polyray.envs.levels import Level
 from polyray.envs.minigrid.bot import Demonstrations, demonstrate
+from polyray.errors import Interrupted
 from polyray.progress import bars
 from polyray.rl.policy import Frames, ModularPolicy, parameter_groups
 from polyray.rl.settings import ADAM_EPS, AgentTrainingOptions
+from polyray.runs.run import Run
 
 FIRST_SEED = 2_000_000_000  # of demonstrations
 
@@ -47,37 +49,30 @@ def imitate(
     levels: tuple[Level, ...],
     options: CloningOptions,
     training: AgentTrainingOptions,
-    held_out: NDArray[np.uint64],
-    console: Console,
+    run: Run,
 ) -> dict[str, Any]:
     """Train `policy` on the bot's demonstrations; returns the loss of each epoch and the number of the bot's failures.
 
-    Actions are predicted from the frames so far of their episode, with a cross-entropy per frame. Start states whose
-    fingerprint is in `held_out` are left out.
+    Actions are predicted from the frames so far of their episode, with a cross-entropy per frame. Start states
+    that are held out for evaluation are left out.
 
     Raises:
         InputError: the bot cannot play one of the levels.
+        Interrupted: the user asked `run` to stop.
     """
     rates = _Rates(lr=options.lr, routing_lr=training.routing_lr, backbone_lr=options.lr)
     adam = torch.optim.Adam(parameter_groups(policy, rates), eps=ADAM_EPS, fused=True)
     noise = torch.Generator().manual_seed(training.seed)
     order = np.random.default_rng(training.seed)
     policy.train()
-    losses, failures = [], 0
-    with bars(console) as display:
-        line = display.add_task("demonstrations", total=len(levels), note="")
-        episodes: list[_Episode] = []
-        for level in levels:
-            seeds = range(FIRST_SEED, FIRST_SEED + options.episodes)
-            demonstrations = demonstrate(level.name, seeds, held_out=held_out)
-            failures += demonstrations.failures
-            row = policy.router.tasks.rows([level.name])[0]
-            episodes += list(_episodes(demonstrations, row))
-            display.update(line, advance=1)
+    losses = []
+    with bars(run.console) as display:
+        episodes, failures = _demonstrated(policy, levels, options.episodes, run, display)
         line = display.add_task("imitation", total=options.epochs, note="")
         for _ in range(options.epochs):
             total, frames = 0.0, 0
             for batch in _batches(episodes, options.batch, order):
+                _stop_if_asked(run)
                 loss = _loss(policy, batch, noise)
                 adam.zero_grad()
                 (loss / batch.mask.sum()).backward()
@@ -88,6 +83,26 @@ def imitate(
             display.update(line, advance=1, note=f"loss {losses[-1]:.3f}")
     policy.eval()
     return {"losses": losses, "episodes": len(episodes), "failures": failures}
+
+
+def _demonstrated(
+    policy: ModularPolicy, levels: tuple[Level, ...], n: int, run: Run, display: Progress
+) -> tuple[list["_Episode"], int]:
+    """The bot's solutions of n episodes of each level, and how many it did not solve."""
+    line = display.add_task("demonstrations", total=len(levels), note="")
+    episodes, failures = list[_Episode](), 0
+    for level in levels:
+        _stop_if_asked(run)
+        demonstrations = demonstrate(level.name, range(FIRST_SEED, FIRST_SEED + n), skip_held_out=True)
+        failures += demonstrations.failures
+        episodes += list(_episodes(demonstrations, policy.router.tasks.rows([level.name])[0]))
+        display.update(line, advance=1)
+    return episodes, failures
+
+
+def _stop_if_asked(run: Run) -> None:
+    if run.stop_requested:
+        raise Interrupted("Stopped in the imitation, as asked, which begins again when the run is resumed.")
 
 
 class _Episode:

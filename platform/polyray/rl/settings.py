@@ -1,7 +1,7 @@
-"""One training of an agent: PPO's options, the policy, levels, held-out start states, and the processes that work."""
+"""One training of an agent: PPO's options, the policy, levels, and the processes that work."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -11,7 +11,6 @@ from pydantic import Field, model_validator
 from polyray.config import Section
 from polyray.envs.levels import Level
 from polyray.envs.missions import VOCABULARY
-from polyray.envs.starts.fingerprints import NO_FINGERPRINTS
 from polyray.lookup import lookup
 from polyray.rl.blueprint import Blueprint
 
@@ -130,13 +129,11 @@ class Agent:
 
     Attributes:
         levels: some or all of the policy's tasks.
-        held_out: fingerprints of start states that training passes over.
     """
 
     options: AgentTrainingOptions
     policy: Blueprint
     levels: tuple[Level, ...]
-    held_out: NDArray[np.uint64] = field(default_factory=lambda: NO_FINGERPRINTS)
     workers: ActorOptions = ActorOptions()
 
     @property

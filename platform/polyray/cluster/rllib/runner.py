@@ -63,7 +63,7 @@ class BatchedRunner(EnvRunner):
         agent = self.agent
         levels = np.repeat(np.arange(len(agent.levels)), agent.environments_per_runner // len(agent.levels))
         seeds = np.random.SeedSequence([agent.options.seed, self.index, iteration]).generate_state(2, np.uint32)
-        starts = starts_for(agent.levels, seed=int(seeds[0]), held_out=agent.held_out)
+        starts = starts_for(agent.levels, seed=int(seeds[0]), skip_held_out=True)
         self.player = Player(
             Engine(agent.levels, levels, starts), starts, agent.rows[levels], agent.policy.options.memory,
             torch.Generator().manual_seed(int(seeds[1])), self.device,
