@@ -79,11 +79,16 @@ class _Episode:
     actions: list[int] = field(default_factory=list)
 
 
-def demonstrate(level: str, seeds: Iterable[int], *, skip_held_out: bool = False) -> Demonstrations:
+def demonstrate(
+    level: str, seeds: Iterable[int], *, skip_held_out: bool = False, episodes: int | None = None
+) -> Demonstrations:
     """Demonstrations of the bot in the episodes of `BabyAIEnv(level).reset(seed=seed)` for each of `seeds`.
 
     They are deterministic. Episodes that the bot does not solve within the level's step limit are left out and counted,
     and so are, with `skip_held_out`, those whose start state is held out (`polyray.envs.starts.fingerprints`).
+
+    Args:
+        episodes: number after which seeds are left, counting those that the bot does not solve; None: take all seeds.
 
     Raises:
         InputError: no level is called so, or no episode is left.
@@ -91,6 +96,8 @@ def demonstrate(level: str, seeds: Iterable[int], *, skip_held_out: bool = False
     env, solved = BabyAIEnv(level), list[_Episode]()
     n_failures = n_held_out = 0
     for seed in seeds:
+        if len(solved) + n_failures == episodes:
+            break
         observation, _ = env.reset(seed=seed)
         if skip_held_out and is_held_out(fingerprints(env.state)[0]):
             n_held_out += 1

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
@@ -93,7 +93,7 @@ def _demonstrated(
     episodes, failures = list[_Episode](), 0
     for level in levels:
         _stop_if_asked(run)
-        demonstrations = demonstrate(level.name, range(FIRST_SEED, FIRST_SEED + n), skip_held_out=True)
+        demonstrations = demonstrate(level.name, count(FIRST_SEED), skip_held_out=True, episodes=n)
         failures += demonstrations.failures
         episodes += list(_episodes(demonstrations, policy.router.tasks.rows([level.name])[0]))
         display.update(line, advance=1)
