@@ -24,7 +24,7 @@ from polyray.rl.imitation import CloningOptions, imitate
 from polyray.rl.options import PolicyChoice, PolicyOptions
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.policy_folder import load_policy, save_policy
-from polyray.rl.settings import ActorOptions, Agent, AgentTrainingOptions
+from polyray.rl.settings import ActorOptions, Agent, AgentTrainingOptions, check_draw
 from polyray.rl.start import continued_policy, fresh_policy, parameter_counts
 from polyray.rl.ticket import rewound
 from polyray.routing import RoutingOptions
@@ -134,15 +134,22 @@ def check(config: Config) -> tuple[tuple[Level, ...], ModularPolicy]:
             f"ticket.frames to less than {config.training.frames} (0: the entries of sparse skills are drawn at "
             f"random), or training.frames to more than {config.ticket.frames}."
         )
-    names, seed = tuple(level.name for level in levels), config.training.seed
+    policy = _policy(config, tuple(level.name for level in levels))
+    check_draw(config.training, policy.options)
+    return levels, policy
+
+
+def _policy(config: Config, levels: tuple[str, ...]) -> ModularPolicy:
+    """The policy before anything is learned in this run."""
+    seed = config.training.seed
     if config.skills:
         rows_only = config.train == "row"
-        return levels, continued_policy(Path(config.skills), names, config.rows, seed, rows_only=rows_only)
+        return continued_policy(Path(config.skills), levels, config.rows, seed, rows_only=rows_only)
     modules = config.modules
     if config.needs_ticket:  # dense skills begin as the sparse ones do
         sparse = cast(SparseOptions, modules.options)
         modules = ModuleOptions(kind="dense", options=DenseOptions(init=sparse.init))
-    return levels, fresh_policy(cast(PolicyOptions, config.policy.options), names, modules, config.routing, seed)
+    return fresh_policy(cast(PolicyOptions, config.policy.options), levels, modules, config.routing, seed)
 
 
 def _agent(config: Config, levels: tuple[Level, ...], policy: ModularPolicy) -> Agent:

@@ -58,7 +58,12 @@ class Loop:
         task = np.repeat(np.arange(len(levels)), options.environments // len(levels))
         starts = starts_for(levels, seed=0)
         self._player = Player(
-            Engine(levels, task, starts), starts, task, network.memory, torch.Generator().manual_seed(0), bench.device
+            Engine(levels, task, starts),
+            starts,
+            np.arange(len(levels)),
+            network.memory,
+            torch.Generator().manual_seed(0),
+            bench.device,
         )
         self._task, self._returns = torch.from_numpy(task).to(bench.device), ValueNorm()
 

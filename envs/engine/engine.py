@@ -20,7 +20,7 @@ class Starts(Protocol):
 
 
 class Engine:
-    """Batch of n environments, of which number i plays level number tasks[i] from first to last.
+    """Batch of n environments, of which number i plays level number tasks[i] until a reset gives it another.
 
     `image` [n, 7, 7, 3] is minigrid's (type, colour, state; the first index is x); `reset` and `step` update it and
     `state` in place. An environment must be reset before its first step; one whose episode has ended goes on until it
@@ -39,7 +39,7 @@ class Engine:
         self.state = empty(self.n, max(level.height for level in levels), max(level.width for level in levels))
         self.state.task[:] = self.tasks
         self.image = np.zeros((self.n, VIEW, VIEW, 3), np.uint8)
-        self._codes = np.array([level.code for level in levels], np.uint64)[self.tasks]
+        self._codes = np.array([level.code for level in levels], np.uint64)  # of each level
         self._starts = starts
 
     @property
@@ -52,11 +52,17 @@ class Engine:
         """Numbers of each instruction's words, [n, LENGTH]: a view of `state`."""
         return self.state.mission
 
-    def reset(self, rows: NDArray[np.int64] | None = None) -> None:
-        """Begin a new episode in the environments `rows`, in all of them if None."""
+    def reset(self, rows: NDArray[np.int64] | None = None, tasks: NDArray[np.int64] | None = None) -> None:
+        """Begin a new episode in the environments `rows`, in all of them if None.
+
+        Args:
+            tasks: number of the level that each of them plays from now on; None: the one that it played before.
+        """
         chosen = np.arange(self.n) if rows is None else np.asarray(rows, np.int64)
+        if tasks is not None:
+            self.tasks[chosen] = self.state.task[chosen] = tasks
         self._starts.fill(self.state, chosen, self.tasks[chosen])
-        self.state.level[chosen] = self._codes[chosen]
+        self.state.level[chosen] = self._codes[self.tasks[chosen]]
         observe_starts(self.state, chosen, self.image)
 
     def step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:

@@ -184,7 +184,7 @@ def experience(device: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
     policy = build_policy(SMALL, names, inventory, len(VOCABULARY), 0).double().to(device)
     options = PPOOptions(environments=8, rollout=8, recurrence=4, batch=32)
     task, starts = np.repeat([0, 1], 4), starts_for(levels, seed=3)
-    player = Player(Engine(levels, task, starts), starts, task, 0, seed(0), torch.device(device))
+    player = Player(Engine(levels, task, starts), starts, np.arange(2), 0, seed(0), torch.device(device))
     act = policy.eval().folded(torch.from_numpy(task).to(device))
     rows, _ = sequences_of(player.play(act, options.rollout, options.recurrence), options, ValueNorm())
     policy.train()

@@ -25,7 +25,7 @@ def test_random_actions_reach_no_goal_in_a_level_where_only_successes_end_early(
     levels = levels_of(None, ("OpenDoor",))
     starts = starts_for(levels, seed=1)
     engine = Engine(levels, np.zeros(N, np.int64), starts)
-    player = Player(engine, starts, np.zeros(N, np.int64), 0, torch.Generator().manual_seed(0), torch.device("cpu"))
+    player = Player(engine, starts, np.zeros(1, np.int64), 0, torch.Generator().manual_seed(0), torch.device("cpu"))
     tally, ends, rates = Tally(["OpenDoor"], OPTIONS.window), list[bool](), list[float]()
     for _ in range(20):
         rollout = player.play(at_random, ROLLOUT, ROLLOUT)

@@ -17,6 +17,7 @@ PERIODS = np.array([2, 3, 5, 100])  # steps of every episode of each environment
 
 class State(NamedTuple):
     age: NDArray[np.int64]
+    task: NDArray[np.int64]
 
     def arrays(self) -> dict[str, NDArray[np.int64]]:
         """The arrays by name, as they are."""
@@ -35,7 +36,7 @@ class Clockwork:
         self.image = np.zeros((4, 7, 7, 3), np.uint8)
         self.direction, self.mission = np.zeros(4, np.uint8), np.zeros((4, 5), np.uint8)
         self.age = np.zeros(4, np.int64)
-        self.state = State(self.age)
+        self.state = State(self.age, self.tasks)
 
     def reset(self, rows: NDArray[np.int64] | None = None) -> None:
         chosen = np.arange(4) if rows is None else rows
@@ -63,9 +64,7 @@ def act(frames: Frames) -> Outputs:
 
 def player(seed: int = 0) -> Player:
     clockwork: Any = Clockwork()
-    return Player(
-        clockwork, clockwork, np.array([5, 5, 7, 7]), 1, torch.Generator().manual_seed(seed), torch.device("cpu")
-    )
+    return Player(clockwork, clockwork, np.array([5, 7]), 1, torch.Generator().manual_seed(seed), torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -27,8 +27,8 @@ def rollout(task: list[int], steps: int, pieces: int, first: int = 0) -> Rollout
         frames={"actions": numbers, "rewards": numbers.astype(np.float32)},
         memory_h=numbers[:, :: steps // pieces, None].astype(np.float32),
         memory_c=-numbers[:, :: steps // pieces, None].astype(np.float32),
-        last_values=numbers[:, 0].astype(np.float32), task=np.array(task), episodes=episodes_of(first + 1),
-        running=episodes_of(*range(n)),        environment=1.0, inference=3.0,
+        last_values=numbers[:, 0].astype(np.float32), task=np.array(task)[:, None].repeat(steps, 1),
+        episodes=episodes_of(first + 1), running=episodes_of(*range(n)), environment=1.0, inference=3.0,
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def test_rollouts_of_several_runners_become_one_sorted_by_task() -> None:
     one = rollout([0, 0, 1, 1], 4, 2)
     two = replace(rollout([0, 0, 1, 1], 4, 2, first=4), inference=5.0, environment=2.0)
     both = join([one, two])
-    assert both.task.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    assert both.task.tolist() == [[task] * 4 for task in (0, 0, 0, 0, 1, 1, 1, 1)]
     assert both.frames["actions"][:, 0].tolist() == [0, 100, 400, 500, 200, 300, 600, 700]
     assert both.memory_h[:, 1, 0].tolist() == [2, 102, 402, 502, 202, 302, 602, 702]
     assert both.memory_c[:, 1, 0].tolist() == [-2, -102, -402, -502, -202, -302, -602, -702]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from polyray.rl.frames import Frames
+from polyray.rl.packing import packed_sequences
 from polyray.rl.ppo import (
     Coefficients,
     Experience,
@@ -20,12 +21,15 @@ from polyray.rl.ppo import (
     ppo_loss,
     standardise,
 )
-from polyray.rl.rollout import Arrays, Rollout, blocks_of, minibatches, n_minibatches, sequences
+from polyray.rl.rollout import Arrays, Rollout, blocks_to_draw_from, minibatches, n_minibatches, sequences
 from polyray.rl.settings import PPOOptions
 
 
 def sequences_of(rollout: Rollout, options: PPOOptions, returns: ValueNorm) -> tuple[Arrays, float]:
-    """Sequences of `recurrence` frames, each frame with its advantage and return: arrays [rows, recurrence, ...].
+    """Rows of `recurrence` frames, each frame with its advantage and return: arrays [rows, recurrence, ...].
+
+    With `draw` frames a row is a piece of one environment's; with episodes rows are packed (`polyray.rl.packing`), and
+    "real" [rows, recurrence] says which of their frames are.
 
     Also the share of the returns' variance that the critic explained while playing.
 
@@ -44,20 +48,23 @@ def sequences_of(rollout: Rollout, options: PPOOptions, returns: ValueNorm) -> t
     if options.normalise_advantages:
         advantages = standardise(advantages)
     learned = {"values": values.numpy(), "advantages": advantages.numpy(), "returns": targets.numpy()}
-    rows = sequences(rollout, learned)
+    if options.draw == "episodes":
+        rows = packed_sequences(rollout, learned, options.recurrence)
+    else:
+        rows = sequences(rollout, learned)
     return {name: array for name, array in rows.items() if name not in ("rewards", "dones")}, explained
 
 
 def epochs(
     rows: Mapping[str, Any], options: PPOOptions, order: torch.Generator, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
-    """Every epoch's minibatches: all rows once, equally many of every task in each.
+    """Every epoch's minibatches: all rows once, equally many of every task in each, or with packed rows as they come.
 
     Args:
-        rows: arrays [rows, recurrence, ...] sorted by "task" [rows].
+        rows: arrays [rows, recurrence, ...] sorted by "task" [rows], of `sequences_of`.
         order: draws the order of the rows.
     """
-    blocks = blocks_of(torch.tensor(rows["task"]))
+    blocks = blocks_to_draw_from(rows)
     tensors = {name: _tensor(array).to(device) for name, array in rows.items()}
     n = n_minibatches(blocks, tensors["actions"].shape[1], options.batch)
     for _ in range(options.epochs):
@@ -78,9 +85,21 @@ def minibatch_losses(
     logits: Tensor, values: Tensor, batch: Mapping[str, Tensor], options: PPOOptions, entropy: float
 ) -> Losses:
     """PPO's losses of a minibatch; `entropy` is the coefficient of the entropy as training has it now."""
-    experience = Experience(**{field.name: batch[field.name] for field in fields(Experience)})
+    experience = {field.name: batch[field.name] for field in fields(Experience)}
+    if "real" in batch:
+        logits, values, experience = _real_frames(logits, values, experience, batch["real"])
     coefficients = Coefficients(clip=options.clip, value=options.value_coefficient, entropy=entropy)
-    return ppo_loss(logits, values, experience, coefficients)
+    return ppo_loss(logits, values, Experience(**experience), coefficients)
+
+
+def _real_frames(
+    logits: Tensor, values: Tensor, experience: Mapping[str, Tensor], real: Tensor
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The same without the frames behind a row's last one, all frames in one row."""
+    index = real.view(-1).nonzero()[:, 0]
+    taken = {name: tensor.flatten().index_select(0, index)[None] for name, tensor in experience.items()}
+    logits, values = logits.flatten(0, 1).index_select(0, index), values.flatten().index_select(0, index)
+    return logits[None], values[None], taken
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

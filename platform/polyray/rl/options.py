@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -121,3 +121,19 @@ class PolicyChoice(Choice):
 
     kind: str = "small"
     """small: about 80,000 parameters without memory, for a CPU core; paper: BabyAI 1.1's network, with memory."""
+
+
+class LearningRates(Protocol):
+    """The learning rates of the three groups of parameters."""
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the skills."""
+
+    @property
+    def routing_lr(self) -> float:
+        """Learning rate of the allocation logits."""
+
+    @property
+    def backbone_lr(self) -> float:
+        """Learning rate of all else; 0: it is frozen."""

@@ -27,29 +27,37 @@ class Player:
     Args:
         engine: n environments.
         starts: source of the engine's start states.
-        task: int64 [n], the policy's row for each environment.
+        rows: int64 [levels], the policy's row for each level of the engine.
         memory: width of the policy's memory, 0 for none.
-        generator: draws the actions.
+        generator: draws the actions, and the levels.
         device: device of the policy.
+        draws_levels: a level is drawn for every episode, each as likely; else an environment keeps its own.
     """
 
     def __init__(
         self,
         engine: Engine,
         starts: ResumableStarts,
-        task: NDArray[np.int64],
+        rows: NDArray[np.int64],
         memory: int,
         generator: torch.Generator,
         device: torch.device,
+        *,
+        draws_levels: bool = False,
     ) -> None:
-        self.engine, self.starts, self.task = engine, starts, task
+        self.engine, self.starts, self.rows = engine, starts, rows
         self.generator, self.device = generator, device
         self.memory = torch.zeros(2, engine.n, memory, device=device)
         self.fresh = np.ones(engine.n, np.bool_)
         self.reward = np.zeros(engine.n, np.float32)  # of the episode so far
         self.length = np.zeros(engine.n, np.int64)
-        self._task = torch.from_numpy(task).to(device)
-        engine.reset()
+        self._draws_levels = draws_levels
+        self._begin(np.arange(engine.n))
+
+    @property
+    def task(self) -> NDArray[np.int64]:
+        """The policy's row for each environment in its present episode, [n]."""
+        return self.rows[self.engine.tasks]
 
     @torch.no_grad()
     def play(self, act: Act, frames: int, recurrence: int) -> Rollout:
@@ -75,13 +83,14 @@ class Player:
         watch.lap("inference")
         hidden, cell = _array(torch.stack(memories, dim=2))  # [n, pieces, memory] each
         return Rollout(
-            frames=arrays, memory_h=hidden, memory_c=cell, last_values=last_values, task=self.task,
+            frames=arrays, memory_h=hidden, memory_c=cell, last_values=last_values, task=arrays.pop("task"),
             episodes=Episodes.join(episodes), running=self._episodes(np.arange(self.engine.n), frames), **watch.seconds,
         )  # fmt: skip
 
     def _choose(self, act: Act, arrays: Arrays, step: int) -> None:
         """Show the policy the present frames and draw actions; both are noted in `arrays`."""
-        _store(arrays, step, image=self.engine.image, mission=self.engine.mission, fresh=self.fresh)
+        engine = self.engine
+        _store(arrays, step, image=engine.image, mission=engine.mission, fresh=self.fresh, task=self.task)
         outputs = self._outputs(act)
         actions, logp = draw(outputs.logits[:, 0], self.generator)
         self.memory = torch.stack(outputs.memory)
@@ -94,7 +103,7 @@ class Player:
                 image=torch.from_numpy(self.engine.image)[:, None].to(self.device),
                 mission=torch.from_numpy(self.engine.mission)[:, None].to(self.device),
                 fresh=torch.from_numpy(self.fresh)[:, None].to(self.device),
-                task=self._task,
+                task=torch.from_numpy(self.task).to(self.device),
                 memory=(self.memory[0], self.memory[1]),
             )
         )
@@ -109,11 +118,19 @@ class Player:
         ended = np.flatnonzero(dones)
         episodes = self._episodes(ended, step + 1)
         if len(ended):
-            self.engine.reset(ended)
+            self._begin(ended)
             self.reward[ended] = 0
             self.length[ended] = 0
         self.fresh = dones
         return episodes
+
+    def _begin(self, environments: NDArray[np.int64]) -> None:
+        """Begin an episode in each of these environments."""
+        if self._draws_levels:
+            levels = torch.randint(len(self.rows), environments.shape, generator=self.generator).numpy()
+            self.engine.reset(environments, levels)
+        else:
+            self.engine.reset(environments)
 
     def _episodes(self, environments: NDArray[np.int64], steps: int) -> Episodes:
         """Episodes in these environments as they are after so many steps of the rollout."""
@@ -140,6 +157,7 @@ class Player:
         """Go on from what `state` returned, in the same environments."""
         for name, array in self.engine.state.arrays().items():
             array[:] = state["environments"][name]
+        self.engine.tasks[:] = state["environments"]["task"]
         self.engine.image[:] = state["image"]
         self.memory = torch.from_numpy(state["memory"].copy()).to(self.device)
         self.fresh = state["fresh"].copy()
@@ -178,6 +196,7 @@ def _empty_arrays(engine: Engine, frames: int) -> Arrays:
     return {
         "image": np.empty((n, frames, *engine.image.shape[1:]), np.uint8),
         "mission": np.empty((n, frames, engine.mission.shape[1]), np.uint8),
+        "task": np.empty((n, frames), np.int64),
         "fresh": np.empty((n, frames), np.bool_),
         "actions": np.empty((n, frames), np.int64),
         "logp": np.empty((n, frames), np.float32),

@@ -1,7 +1,7 @@
 """The network with skills on every layer and a router: what acts and learns in BabyAI levels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,11 @@ from polyray.modules.mix import Mix, Rows
 from polyray.modules.options import SkillOptions
 from polyray.modules.site import Site
 from polyray.rl.fast.acting import ActingPolicy
+from polyray.rl.fast.blocks import OVERHEAD, ChangingPlaces, FixedPlaces, split
 from polyray.rl.fast.network import RowwiseNetwork
 from polyray.rl.frames import Frames, Outputs
 from polyray.rl.network import PolicyNetwork
-from polyray.rl.options import PAPER, SMALL, PolicyOptions
+from polyray.rl.options import PAPER, SMALL, LearningRates, PolicyOptions
 from polyray.routing import ROUTERS, NewRow, Router, RoutingOptions, module_of
 from polyray.routing.names import distinct
 from polyray.skills.inventory import restore_parameters
@@ -60,28 +61,52 @@ class ModularPolicy(nn.Module):
         Raises:
             InputError: a task is unknown.
         """
-        return self._compute(frames, self._mix(self.router.tasks.rows(frames.task), noise))
+        mix = self._mix(self.router.tasks.rows(frames.task), noise, OVERHEAD / frames.fresh.shape[1])
+        return self._compute(frames, mix)
 
-    def _mix(self, tasks: Sequence[int], noise: torch.Generator | None) -> Mix:
-        """The mix of `tasks`, whose rows are their distinct mixtures."""
+    def _mix(self, tasks: Sequence[int], noise: torch.Generator | None, overhead: float = 1.0) -> Mix:
+        """The mix of `tasks`, whose rows are their distinct mixtures, those of many examples several times.
+
+        Args:
+            overhead: work that one more row takes, in examples.
+        """
+        mixtures, rows = self._mixtures(tasks)
+        of_block, blocks = split(rows, len(mixtures), overhead)
+        weights = self._weights([mixtures[row] for row in of_block], noise)
+        return Mix(weights, Rows(blocks, len(of_block), weights.device))
+
+    def _mixtures(self, tasks: Sequence[int]) -> tuple[list[int], list[int]]:
+        """A task of each distinct mixture among those of `tasks`, and for each of these the number of its mixture."""
+        same = self.router.same_mixture()
+        return distinct([same[task] for task in tasks])
+
+    def _weights(self, tasks: Sequence[int], noise: torch.Generator | None) -> Tensor:
+        """Weights of the skills in each of `tasks`, [sites or 1, heads, tasks, skills]."""
         whole = self.router(torch.arange(len(self.router.tasks)), noise)  # of all tasks: the draws do not move
         assert isinstance(whole, Mix)  # routers of agents are `by_task`
-        same = self.router.same_mixture()
-        mixtures, rows = distinct([same[task] for task in tasks])
-        device = whole.weights.device
-        weights = whole.weights.index_select(2, torch.tensor(mixtures, device=device))
-        return Mix(weights, Rows(rows, len(mixtures), device))
+        return whole.weights.index_select(2, torch.tensor(tasks, device=whole.weights.device))
 
-    def folded(self, task: Tensor, noise: torch.Generator | None = None) -> ActingPolicy:
+    def folded(self, task: Tensor, noise: torch.Generator | None = None, among: Tensor | None = None) -> ActingPolicy:
         """The policy with its weights merged once, for rollouts in environments of these tasks: task int64 [B].
 
         Right until a parameter changes. Its outputs equal those of the policy with a generator in the same state, up to
         rounding.
 
+        Args:
+            noise: draws the routing's noise.
+            among: tasks that environments may come to while they play, int64 [tasks]; None: each keeps its own.
+
         Raises:
             InputError: a task is unknown.
         """
-        return ActingPolicy(self._compute, self._mix(self.router.tasks.rows(task), noise), task)
+        if among is None:
+            mix = self._mix(self.router.tasks.rows(task), noise)
+            return ActingPolicy(self._compute, mix.weights, FixedPlaces(task, mix.rows))
+        tasks = self.router.tasks.rows(among)
+        mixtures, rows = self._mixtures(tasks)
+        places = ChangingPlaces(task, dict(zip(tasks, rows, strict=True)))
+        weights = self._weights([mixtures[row] for row in places.row_of_block], noise)
+        return ActingPolicy(self._compute, weights, places)
 
     def add_level(self, name: str, generator: torch.Generator, row: NewRow | None = None) -> None:
         """A row for a new level; the policy's behaviour in the old ones stays as it is, bit for bit.
@@ -192,22 +217,6 @@ def check_agent(spec: InventorySpec) -> None:
 
 def _draws_by_example(routing: RoutingOptions) -> bool:
     return bool(vars(routing.options).get("sample") == "example")
-
-
-class LearningRates(Protocol):
-    """The learning rates of the three groups of parameters."""
-
-    @property
-    def lr(self) -> float:
-        """Learning rate of the skills."""
-
-    @property
-    def routing_lr(self) -> float:
-        """Learning rate of the allocation logits."""
-
-    @property
-    def backbone_lr(self) -> float:
-        """Learning rate of all else; 0: it is frozen."""
 
 
 def parameter_groups(policy: ModularPolicy, rates: LearningRates) -> list[dict[str, Any]]:

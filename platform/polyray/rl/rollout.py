@@ -3,7 +3,7 @@
 Nothing here imports Ray.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ Arrays = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
-    """T frames played in each of n environments, which come in blocks of equal task.
+    """T frames played in each of n environments.
 
     Args:
         frames: image [n, T, 7, 7, 3] and mission [n, T, L] uint8, fresh [n, T] bool (a frame is the first of its
@@ -27,7 +27,7 @@ class Rollout:
             [n, T] bool.
         memory_h, memory_c: [n, pieces, memory], before the first frame of each piece of `recurrence` frames.
         last_values: [n], the critic's value of the state after the last frame.
-        task: [n], the policy's row for each environment.
+        task: [n, T], the policy's row for each frame.
         episodes: those that ended, in the order in which they did.
         running: those under way after the last frame.
         environment, inference: seconds spent in each.
@@ -50,11 +50,11 @@ class Rollout:
 
 
 def join(rollouts: Sequence[Rollout]) -> Rollout:
-    """One rollout of all environments, again in blocks of equal task; seconds are the mean over runners."""
+    """One rollout of all environments, sorted by their first task; seconds are the mean over runners."""
     if len(rollouts) == 1:
         return rollouts[0]
     task = np.concatenate([rollout.task for rollout in rollouts])
-    order = np.argsort(task, kind="stable")
+    order = np.argsort(task[:, 0], kind="stable")
     before = np.cumsum([0, *(len(rollout.task) for rollout in rollouts[:-1])]).tolist()  # environments of other runners
     return Rollout(
         frames={
@@ -75,7 +75,8 @@ def sequences(rollout: Rollout, more: Arrays) -> Arrays:
     """Cut a rollout into rows of `recurrence` frames, sorted by task: arrays [n * pieces, recurrence, ...].
 
     Args:
-        rollout: n environments, T frames each, with the memory before each of `pieces` pieces.
+        rollout: n environments, T frames of one task each, with the memory before each of `pieces` pieces; they come in
+            blocks of equal task.
         more: further arrays [n, T] (advantages, returns); they replace the rollout's of the same name.
     """
     n, pieces, width = rollout.memory_h.shape
@@ -86,18 +87,28 @@ def sequences(rollout: Rollout, more: Arrays) -> Arrays:
     }
     cut["memory_h"] = rollout.memory_h.reshape(rows, width)
     cut["memory_c"] = rollout.memory_c.reshape(rows, width)
-    cut["task"] = rollout.task.repeat(pieces)
+    cut["task"] = rollout.task[:, 0].repeat(pieces)
     return cut
 
 
 def shares(rows: Arrays, n: int) -> list[Arrays]:
-    """Deal rows out to n learners, each with equally many of every task; a remainder is left out."""
+    """Deal rows out to n learners, each with equally many from every block; a remainder is left out."""
     if n == 1:
         return [rows]
-    blocks = blocks_of(torch.from_numpy(rows["task"]))  # [tasks, rows of each]
+    blocks = blocks_to_draw_from(rows)
     size = blocks.shape[1] // n
     dealt = [blocks[:, learner : learner + n * size : n].reshape(-1).numpy() for learner in range(n)]
     return [{name: array[indices] for name, array in rows.items()} for indices in dealt]
+
+
+def blocks_to_draw_from(rows: Mapping[str, Any]) -> Tensor:
+    """Indices of rows in equal blocks [blocks, rows of each], of which every share and minibatch has equally many.
+
+    A block is a task; where rows of tasks in unequal numbers were packed (they have "real"), one block has them all.
+    """
+    if "real" in rows:
+        return torch.arange(len(rows["task"])).unsqueeze(0)
+    return blocks_of(torch.tensor(rows["task"]))
 
 
 def blocks_of(task: Tensor) -> Tensor:
@@ -113,9 +124,9 @@ def blocks_of(task: Tensor) -> Tensor:
 
 
 def minibatches(blocks: Tensor, n: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """One pass over the rows of blocks [tasks, rows of each] in n minibatches of row indices.
+    """One pass over the rows of blocks [blocks, rows of each] in n minibatches of row indices.
 
-    Every minibatch has equally many rows of every task, task after task; each task's rows are shuffled on their own.
+    Every minibatch has equally many rows of every block, block after block; rows are shuffled within their block.
     """
     shuffled = torch.stack([block[torch.randperm(len(block), generator=generator)] for block in blocks])
     for columns in shuffled.tensor_split(n, dim=1):
@@ -123,5 +134,5 @@ def minibatches(blocks: Tensor, n: int, generator: torch.Generator) -> Iterator[
 
 
 def n_minibatches(blocks: Tensor, recurrence: int, batch: int) -> int:
-    """Minibatches of about `batch` frames in a pass over blocks [tasks, rows of each] of `recurrence` frames a row."""
+    """Minibatches of about `batch` frames in a pass over blocks [blocks, rows of each] of `recurrence` frames a row."""
     return min(blocks.shape[1], max(1, round(blocks.numel() * recurrence / batch)))

@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from polyray.config import Section
 from polyray.envs.levels import Level
 from polyray.envs.missions import VOCABULARY
+from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.rl.blueprint import Blueprint
+from polyray.rl.options import PolicyOptions
 
 ADAM_EPS = 1e-5  # BabyAI's
 
@@ -24,13 +26,17 @@ class PPOOptions(Section):
     """
 
     environments: int = Field(256, ge=1)
-    """Environments that play at once, over all runners; rounded up to equally many of every level."""
+    """Environments that play at once, over all runners; rounded up to equally many of every level, or with
+    draw=episodes of every runner."""
+    draw: Literal["frames", "episodes"] = "frames"
+    """Every level plays equally many frames, or a level is drawn for every episode, each as likely, as in the paper."""
     rollout: int = Field(40, ge=1)
     """Frames that each of them plays in an iteration."""
     recurrence: int = Field(20, ge=1)
     """Frames over which gradients flow back through the memory; divides `rollout`."""
     batch: int = Field(1280, ge=1)
-    """Frames of a minibatch, about: every minibatch has equally many of every level."""
+    """Frames of a minibatch, about: every minibatch has equally many of every level, or with
+    draw=episodes as they come."""
     epochs: int = Field(4, ge=1)
     """Passes over an iteration's frames."""
     lr: float = Field(1e-3, ge=0)
@@ -123,6 +129,19 @@ class ActorOptions(Section):
     """Device on which the job's own process plays."""
 
 
+def check_draw(options: PPOOptions, network: PolicyOptions) -> None:
+    """Refuse to draw levels by episode for a network that normalises over batches.
+
+    Raises:
+        InputError: as said.
+    """
+    if options.draw == "episodes" and network.norm == "batch":
+        raise InputError(
+            "training.draw=episodes fills rows of unequal levels up with repeated frames, and policy.norm=batch would "
+            "take them into its statistics: set policy.norm=group or none, or training.draw=frames."
+        )
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Agent:
     """One training: a policy on some levels, by these options, in these processes.
@@ -152,11 +171,14 @@ class Agent:
         return {
             "levels": [level.name for level in self.levels], "vocabulary": list(VOCABULARY),
             "tasks": list(self.policy.tasks), "network": self.policy.options.model_dump(mode="json"),
-            "skills": self.policy.spec.model_dump(mode="json"),
+            "skills": self.policy.spec.model_dump(mode="json"), "draw": self.options.draw,
         }  # fmt: skip
 
     @property
     def environments_per_runner(self) -> int:
-        """Environments of one runner: equally many of every level, at least `environments` on all runners together."""
-        n_levels = len(self.levels)
+        """Environments of one runner, at least `environments` on all runners together.
+
+        With draw=frames equally many of every level, else any number.
+        """
+        n_levels = len(self.levels) if self.options.draw == "frames" else 1
         return -(-self.options.environments // (n_levels * max(1, self.workers.runners))) * n_levels

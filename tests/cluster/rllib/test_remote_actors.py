@@ -29,9 +29,10 @@ def same(one: dict[str, Any], two: dict[str, Any]) -> bool:
     return all(torch.equal(first[name], second[name]) for first, second in pairs for name in first)
 
 
-def test_two_learners_share_the_work_stay_alike_and_are_restored_alike(build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("draw", ["frames", "episodes"])
+def test_two_learners_share_the_work_stay_alike_and_are_restored_alike(build: Build, draw: str, tmp_path: Path) -> None:
     workers = ActorOptions(learners=2)
-    whole = build(agent_of(workers=workers))
+    whole = build(agent_of(workers=workers, draw=draw))
     whole.train()
     whole.save_checkpoint(str(tmp_path))
     result = whole.train()
@@ -41,20 +42,21 @@ def test_two_learners_share_the_work_stay_alike_and_are_restored_alike(build: Bu
     played = module.policy.state_dict()
     assert same(one, two) and all(torch.equal(one["policy"][name], played[name]) for name in played)
     whole.stop()
-    resumed = build(agent_of(workers=workers))
+    resumed = build(agent_of(workers=workers, draw=draw))
     resumed.load_checkpoint(str(tmp_path))
     resumed.train()
     assert all(same(one, state) for state in learning_states(resumed))
 
 
-def test_remote_runners_go_on_exactly(build: Build, tmp_path: Path) -> None:
+@pytest.mark.parametrize("draw", ["frames", "episodes"])
+def test_remote_runners_go_on_exactly(build: Build, draw: str, tmp_path: Path) -> None:
     workers = ActorOptions(runners=2)
-    whole = build(agent_of(workers=workers))
+    whole = build(agent_of(workers=workers, draw=draw))
     whole.train()
     whole.save_checkpoint(str(tmp_path))
     last, (expected,) = whole.train(), learning_states(whole)
     whole.stop()
-    resumed = build(agent_of(workers=workers))
+    resumed = build(agent_of(workers=workers, draw=draw))
     resumed.load_checkpoint(str(tmp_path))
     again = resumed.train()
     assert same(expected, learning_states(resumed)[0])

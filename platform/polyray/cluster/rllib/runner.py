@@ -59,14 +59,14 @@ class BatchedRunner(EnvRunner):
         self.module.eval()
 
     def make_env(self, iteration: int = 0) -> Player:
-        """Build the engine with equally many environments of every level, level after level."""
-        agent = self.agent
-        levels = np.repeat(np.arange(len(agent.levels)), agent.environments_per_runner // len(agent.levels))
+        """Build the engine: equally many environments of every level, level after level, or levels drawn by episode."""
+        agent, n = self.agent, self.agent.environments_per_runner
+        levels = np.arange(n) * len(agent.levels) // n
         seeds = np.random.SeedSequence([agent.options.seed, self.index, iteration]).generate_state(2, np.uint32)
         starts = starts_for(agent.levels, seed=int(seeds[0]), skip_held_out=True)
         self.player = Player(
-            Engine(agent.levels, levels, starts), starts, agent.rows[levels], agent.policy.options.memory,
-            torch.Generator().manual_seed(int(seeds[1])), self.device,
+            Engine(agent.levels, levels, starts), starts, agent.rows, agent.policy.options.memory,
+            torch.Generator().manual_seed(int(seeds[1])), self.device, draws_levels=agent.options.draw == "episodes",
         )  # fmt: skip
         return self.player
 
@@ -76,8 +76,10 @@ class BatchedRunner(EnvRunner):
         options = self.agent.options
         seed = noise_seed(options.seed, iteration) if options.routing_noise == "shared" else NO_NOISE
         task = torch.from_numpy(player.task).to(self.device)
-        act = self.module.policy.folded(task, self.module.noise(seed))
-        return player.play(act, options.rollout, options.recurrence)
+        by_episode = options.draw == "episodes"
+        among = torch.from_numpy(player.rows).to(self.device) if by_episode else None
+        act = self.module.policy.folded(task, self.module.noise(seed), among)
+        return player.play(act, options.rollout, 1 if by_episode else options.recurrence)
 
     def get_metrics(self) -> dict[str, Any]:
         """RLlib's own figures, of which there are none: a rollout brings its figures along."""

@@ -1,9 +1,11 @@
 """Policy for rollouts: weights merged once, every mission read once."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from polyray.modules.mix import Mix, Rows
+from polyray.modules.mix import Rows
 from polyray.rl.fast.missions import distinct_by_row, longest, slots
 from polyray.rl.fast.network import Modulation, Modulations, RowwiseNetwork, Tables
 from polyray.rl.frames import Frames, Outputs
@@ -19,29 +21,29 @@ class ActingPolicy:
 
     Args:
         network: computes the policy's network.
-        mix: of the environments that play.
-        task: int64 [B], the router's row for each of them.
+        weights: of the mix, [sites or 1, heads, rows, skills].
+        places: row of weights of each environment, for their tasks int64 [B] in the router; raises ValueError for tasks
+            that the weights were not merged for.
     """
 
     @torch.no_grad()
-    def __init__(self, network: RowwiseNetwork, mix: Mix, task: Tensor) -> None:
-        self._network, self._rows, self._task = network, mix.rows, task.clone()
-        self._tables = network.tables(mix)
-        self._missions = MissionMemory(network, self._tables, mix.rows)
+    def __init__(self, network: RowwiseNetwork, weights: Tensor, places: Callable[[Tensor], Rows]) -> None:
+        self._network, self._places = network, places
+        self._tables = network.tables(weights)
+        self._missions = MissionMemory(network, self._tables, weights.shape[2])
 
     @torch.no_grad()
     def __call__(self, frames: Frames) -> Outputs:
         """Logits, values and memory.
 
         Raises:
-            ValueError: these are not the environments that the policy was merged for.
+            ValueError: these are not environments that the policy was merged for.
         """
-        if not torch.equal(frames.task, self._task):
-            raise ValueError("An acting policy plays in the environments that it was merged for; found other tasks.")
-        steps = [self._missions.indices(mission) for mission in frames.mission.unbind(1)]
-        chosen, index = distinct_by_row(self._rows.gather(torch.stack(steps, 1)).flatten(1, 2))
+        rows = self._places(frames.task)
+        steps = [self._missions.indices(mission, rows) for mission in frames.mission.unbind(1)]
+        chosen, index = distinct_by_row(rows.gather(torch.stack(steps, 1)).flatten(1, 2))
         modulations = self._missions.modulations(chosen.view(-1))
-        return self._network.act(frames, self._tables, self._rows, modulations, index)
+        return self._network.act(frames, self._tables, rows, modulations, index)
 
 
 class MissionMemory:
@@ -50,15 +52,15 @@ class MissionMemory:
     Args:
         network: reads missions.
         tables: its tables for all rows of weights.
-        rows: the row of weights of each environment.
+        n_rows: how many rows there are.
     """
 
-    def __init__(self, network: RowwiseNetwork, tables: Tables, rows: Rows) -> None:
-        self._network, self._tables, self._rows = network, tables, rows
+    def __init__(self, network: RowwiseNetwork, tables: Tables, n_rows: int) -> None:
+        self._network, self._tables, self._n_rows = network, tables, n_rows
         self._index_of: dict[Key, int] = {}
         self._modulations: dict[str, Modulation] = {}
-        self._latest: Tensor | None = None  # uint8 [B, L], missions of the last call
-        self._latest_indices = torch.zeros(len(rows), dtype=torch.long, device=rows.device)
+        self._latest: tuple[Tensor, Rows] | None = None  # missions uint8 [B, L] and rows of the last call
+        self._latest_indices = torch.zeros(0, dtype=torch.long)
 
     def modulations(self, indices: Tensor) -> Modulations:
         """Modulations of the missions with these indices [missions], as `RowwiseNetwork.act` takes them."""
@@ -66,33 +68,45 @@ class MissionMemory:
             name: Modulation(factor[indices], summand[indices]) for name, (factor, summand) in self._modulations.items()
         }
 
-    def indices(self, mission: Tensor) -> Tensor:
-        """Index of each environment's mission among those met so far: uint8 [B, L] -> int64 [B]."""
-        if self._latest is None:
-            changed = torch.arange(len(mission), device=mission.device)
-        else:
-            changed = (mission != self._latest).any(1).nonzero()[:, 0]
+    def indices(self, mission: Tensor, rows: Rows) -> Tensor:
+        """Index of each environment's mission among those met so far: uint8 [B, L] -> int64 [B].
+
+        Args:
+            rows: the row of weights of each environment.
+        """
+        changed = self._changed(mission, rows)
         if len(changed):
             tokens = mission[changed]
             lines = [line.tobytes() for line in tokens.cpu().numpy()]
-            rows = self._rows.row_of_example
-            keys = [(rows[number], line) for number, line in zip(changed.tolist(), lines, strict=True)]
+            row_of = rows.row_of_example
+            keys = [(row_of[number], line) for number, line in zip(changed.tolist(), lines, strict=True)]
             self._read({key: line for key, line in zip(keys, tokens, strict=True) if key not in self._index_of})
             self._latest_indices[changed] = torch.tensor([self._index_of[key] for key in keys], device=mission.device)
-            self._latest = mission.clone()
+            self._latest = mission.clone(), rows
         return self._latest_indices.clone()
+
+    def _changed(self, mission: Tensor, rows: Rows) -> Tensor:
+        """Environments with another mission or other weights than in the last call, all of them in the first."""
+        if self._latest is None:
+            self._latest_indices = torch.zeros(len(mission), dtype=torch.long, device=mission.device)
+            return torch.arange(len(mission), device=mission.device)
+        latest, latest_rows = self._latest
+        is_other = (mission != latest).any(1)
+        if rows is not latest_rows:
+            is_other |= rows.index != latest_rows.index
+        return is_other.nonzero()[:, 0]
 
     def _read(self, new: dict[Key, Tensor]) -> None:
         """Add the modulations of missions not met before, all in one batch."""
         if not new:
             return
         keys = sorted(new)  # row after row
-        row = torch.tensor([number for number, _ in keys], device=self._rows.device)
         tokens = torch.stack([new[key] for key in keys])
-        slot, most = slots(row, self._rows.n_rows)
-        table = tokens.new_zeros(self._rows.n_rows * most, longest(tokens))
+        row = torch.tensor([number for number, _ in keys], device=tokens.device)
+        slot, most = slots(row, self._n_rows)
+        table = tokens.new_zeros(self._n_rows * most, longest(tokens))
         table[slot] = tokens[:, : table.shape[1]]
-        modulations = self._network.modulations(table.view(self._rows.n_rows, most, -1), self._tables)
+        modulations = self._network.modulations(table.view(self._n_rows, most, -1), self._tables)
         for key in keys:
             self._index_of[key] = len(self._index_of)
         for name, (factor, summand) in modulations.items():

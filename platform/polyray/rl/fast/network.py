@@ -64,14 +64,14 @@ class RowwiseNetwork:
     def __call__(self, frames: Frames, mix: Mix | None = None) -> Outputs:
         """Logits, values and memory; the rows of `mix` are those of the environments."""
         rows = Rows([0] * len(frames.task), 1, frames.task.device) if mix is None else mix.rows
-        tables = self.tables(mix)
+        tables = self.tables(None if mix is None else mix.weights)
         tokens, index = distinct_missions(rows.gather(frames.mission).flatten(1, 2))
         return self.act(frames, tables, rows, self.modulations(tokens, tables), index)
 
-    def tables(self, mix: Mix | None) -> Tables:
-        """Merged weights for the rows of a mix, and the tables that follow from them."""
+    def tables(self, mix: Tensor | None) -> Tables:
+        """Weights merged for a mix [sites or 1, heads, rows, skills], and the tables that follow from them."""
         options, weights = self._options, self._weights(mix)
-        n_rows = 1 if mix is None else mix.rows.n_rows
+        n_rows = 1 if mix is None else mix.shape[2]
         tiles = tile_vectors(weights["tiles.weight"]).expand(n_rows, -1, -1)
         if options.tile_film:
             tiles = affine(tiles, weights["tile_conv.weight"].flatten(2), weights["tile_conv.bias"])
@@ -86,11 +86,11 @@ class RowwiseNetwork:
         )
         return Tables(weights, tiles, words, (weight, bias))
 
-    def _weights(self, mix: Mix | None) -> Weights:
+    def _weights(self, mix: Tensor | None) -> Weights:
         if mix is None:
             return {name: parameter.unsqueeze(0) for name, parameter in self._network.named_parameters()}
         assert self._merge is not None, "a mix needs an inventory"
-        return self._merge(mix.weights)
+        return self._merge(mix)
 
     def modulations(self, tokens: Tensor, tables: Tables) -> Modulations:
         """Modulation of each FiLM layer by missions: tokens uint8 [rows, most, words] -> [rows * most, channels]."""
