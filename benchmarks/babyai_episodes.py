@@ -2,8 +2,9 @@
 
 Runs `polyray run babyai` for every way, density and seed, and prints the table beside the paper's, which covers all
 eight levels. Success is the mean over levels of each level's last 1,000 episodes in the order in which they began; a
-run ends at 99 %, or after --frames or --hours. Figures are geometric means over seeds with 95 % intervals (Student's t of
-the logarithms), ratios those of equal seeds. Each training is a run folder: the same command goes on where it stopped.
+run ends at 99 %, or after --frames or --hours. Figures are geometric means over seeds with 95 % intervals (Student's t
+of the logarithms), ratios those of equal seeds. Each training is a run folder: the same command goes on where it
+stopped.
 """
 
 import argparse

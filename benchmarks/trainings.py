@@ -95,7 +95,8 @@ def hours_of(out: Path) -> float:
     if not (out / PROGRESS).exists():
         return 0.0
     lines = (json.loads(line) for line in (out / PROGRESS).read_text(encoding="utf-8").splitlines())
-    return sum(line["seconds"]["iteration"] for line in lines if "seconds" in line) / 3600
+    seconds: float = sum(line["seconds"]["iteration"] for line in lines if "seconds" in line)
+    return seconds / 3600
 
 
 def train(trainings: Sequence[Training], jobs: int) -> None:

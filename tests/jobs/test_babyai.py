@@ -88,18 +88,21 @@ def test_the_first_losses_are_the_golden_ones(run: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_an_interrupted_run_says_how_to_resume_leaves_nothing_and_goes_on_to_the_same_skills(
+def test_a_run_interrupted_between_two_checkpoints_saves_one_and_goes_on_to_the_same_skills(
     run: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
-    process = start(out)
-    wait_for_lines(out / "metrics.jsonl", 5, process)
+    out, seldom = tmp_path / "run", "training.save_every=1000"
+    process = start(out, seldom)
+    wait_for_lines(out / "metrics.jsonl", 4, process)
     children = descendants(process)
     process.send(signal.SIGINT)
     output = finish(process, code=130)
     assert "Resume with: polyray run babyai" in output and "Traceback" not in output
     assert gone(children), "processes were left running"
-    finish(start(out))
+    saved = [int(folder.name.removeprefix("step-")) for folder in (out / "checkpoints" / "training").iterdir()]
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert saved == [lines[-1]["step"]] and 128 < saved[0] < 512
+    finish(start(out, seldom))
     assert weights(out) == weights(run)
 
 
