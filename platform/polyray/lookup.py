@@ -20,10 +20,10 @@ def lookup(table: Mapping[str, Entry], name: str, noun: str) -> Entry:
     raise InputError(f"No {noun} is called {name!r:.80}. {suggestion(name, table)}")
 
 
-def nearest(name: str, entries: Iterable[str]) -> str:
-    """The one of `entries` that `name` is likeliest a slip for; empty: none is near."""
+def nearest(name: str, entries: Iterable[str], similarity: float = 0.5) -> str:
+    """The one of `entries` that `name` is likeliest a slip for; empty: none is as similar as that, from 0 to 1."""
     by_letters = {entry.casefold(): entry for entry in sorted(entries, reverse=True)}
-    near = get_close_matches(name[:100].casefold(), by_letters, n=1, cutoff=0.5)
+    near = get_close_matches(name[:100].casefold(), by_letters, n=1, cutoff=similarity)
     return by_letters[near[0]] if near else ""
 
 

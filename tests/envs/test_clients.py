@@ -15,6 +15,7 @@ pytestmark = pytest.mark.agents  # compiles for some ten seconds at first
 ID = "polyray/BabyAI-GoToLocal-v0"
 
 
+@pytest.mark.filterwarnings("ignore:.*is different from the unwrapped version:UserWarning")  # the wrapper is checked
 def test_a_numbered_mission_is_an_array_and_passes_gymnasiums_checker() -> None:
     env = NumberedMission(gymnasium.make(ID))
     observation, _ = env.reset(seed=0)

@@ -110,7 +110,9 @@ def crossfit_folder(tmp_path: Path) -> Path:
 
 
 def test_slips_in_tasks_json_are_named_and_notes_on_the_source_are_not(crossfit_folder: Path) -> None:
-    (crossfit_folder / "tasks.json").write_text('{"a[b]": {"source": "web", "licence": "MIT", "metric": "EM"}}')
+    (crossfit_folder / "tasks.json").write_text(
+        '{"a[b]": {"source": "web", "licence": "MIT", "metric": "EM", "train": 8, "seeds": [1], "k": 2, "note": "?"}}'
+    )
     assert list(load("crossfit", crossfit_folder).tasks) == ["a[b]"]
     (crossfit_folder / "tasks.json").write_text('{"a[b]": {"metrc": "EM"}}')
     assert "'a[b]': metrc: no such field. Did you mean 'metric'?" in refusal("crossfit", crossfit_folder)

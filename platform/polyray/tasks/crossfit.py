@@ -81,7 +81,7 @@ def _read_cards(file: Path) -> dict[str, Card]:
 
 def _tells_the_source(field: str) -> bool:
     """Whether a field is no property of a task, nor a slip for one: it says where the task comes from."""
-    return field not in Card.model_fields and not nearest(field, Card.model_fields)
+    return field not in Card.model_fields and not nearest(field, Card.model_fields, similarity=0.8)
 
 
 def _task(parent: Path, cards: Mapping[str, Card], prompt_name: bool, name: str) -> Task:
