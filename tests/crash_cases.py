@@ -17,12 +17,18 @@ from rich.console import Console
 
 from polyray.cluster.launch import run_job
 from polyray.cluster.train import RayWorker
-from polyray.config import load_config
+from polyray.config import Section, load_config
+from polyray.files import make_folders
 from polyray.files.disk import Disk, Point, using
 from polyray.jobs import adapt
 from polyray.reports import report
+from polyray.runs.allocation import save_allocation
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
+from polyray.runs.sealed import write_sealed
+from polyray.runs.state import load_state, save_state
+from polyray.skills.card import BackboneCard, Card
+from polyray.skills.skill import Skill, save_skill
 from polyray.training import multitask
 from polyray.training.fewshot import AdaptationRecipe, adapt_one
 from polyray.training.recipe import TrainingRecipe
@@ -40,6 +46,7 @@ ADAPTATION = (
     "evaluation.max_examples=2", *TINY_SUITE,
 )  # fmt: skip
 Scenario = Callable[[Path], object]
+QUIET = Console(quiet=True)
 
 
 class FailingDisk(Disk):
@@ -97,6 +104,42 @@ def a_plain_report() -> Iterator[None]:
         report.SECTIONS = sections
 
 
+class CountingConfig(Section):
+    """Fields of the small job."""
+
+    steps: int = 3
+    """Steps."""
+
+
+def count(config: CountingConfig, run: Run) -> Result:
+    """Multiply a tensor a few times; writes all that a training and an adaptation write, in milliseconds."""
+    checkpoint = run.restored()
+    state = load_state(checkpoint / "state") if checkpoint is not None else {"step": 0, "x": torch.ones(3)}
+    while state["step"] < config.steps:
+        state = {"step": state["step"] + 1, "x": state["x"] * 1.5}
+        run.report(state["step"], {"loss": float(state["x"].sum())})
+        run.checkpoint(state["step"], lambda folder: _save(folder, state))  # noqa: B023  # called at once
+    _save(run.out, state)
+    save_allocation(run.out, torch.ones(1, 2, 1), ["all"], ["a", "b"])
+    make_folders(run.out / "adapted")
+    write_sealed(run.out / "adapted" / "a.json", {"score": 0.5})
+    return Result(metrics={"mean": 0.5}, skills=("skills",))
+
+
+def _save(folder: Path, state: dict[str, Any]) -> None:
+    if folder.name.startswith("."):
+        save_state(folder / "state", state)
+    backbone = BackboneCard(name="tiny", fingerprint="f" * 64)
+    card = Card(name="a", kind="lora", backbone=backbone, sites=("q",), options={"rank": 1})
+    save_skill(Skill(card=card, tensors={"q/down.weight": state["x"]}), folder / "skills" / "a")
+
+
+def small(out: Path) -> None:
+    """Run the small job as the command line does."""
+    with a_plain_report():
+        run_job("count", Job(about="", Config=CountingConfig, run=count), CountingConfig(), out, None, QUIET)
+
+
 def language(out: Path) -> None:
     """Train as `polyray run polytropon` does, without Ray."""
 
@@ -106,7 +149,7 @@ def language(out: Path) -> None:
 
     job = Job(about="", Config=TrainingRecipe, run=train)
     with a_plain_report():
-        run_job("polytropon", job, load_config(TrainingRecipe, overrides=TRAINING), out, None, Console(quiet=True))
+        run_job("polytropon", job, load_config(TrainingRecipe, overrides=TRAINING), out, None, QUIET)
 
 
 def adaptation(skills: Path) -> Scenario:
@@ -123,7 +166,7 @@ def adaptation(skills: Path) -> Scenario:
         recipe = load_config(AdaptationRecipe, overrides=[f"skills={skills}", *ADAPTATION])
         job = Job(about="", Config=AdaptationRecipe, run=run_pieces)
         with a_plain_report():
-            run_job("adapt", job, recipe, out, None, Console(quiet=True))
+            run_job("adapt", job, recipe, out, None, QUIET)
 
     return start
 

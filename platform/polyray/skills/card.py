@@ -16,7 +16,7 @@ from polyray.skills.form import TaskForm
 
 CARD = "card.json"
 SEAL = "card_sha256"  # key beside a card's fields
-SCHEMA = 2  # version of the layout of skill and inventory folders; 1 had neither forms, trained_backbone nor card_sha256
+SCHEMA = 2  # version of the layout of skill and inventory folders; 1 lacked forms, trained_backbone, sums of cards
 
 AnyCard = TypeVar("AnyCard", bound=BaseModel)
 

@@ -191,10 +191,10 @@ class InventoryFolder:
             "backbone": (card.backbone.fingerprint, self.card.backbone.fingerprint),
             "fingerprint": (card.fingerprint, self.card.fingerprints[index]),
         }  # fmt: skip
-        for field, (actual, expected) in pairs.items():
+        for label, (actual, expected) in pairs.items():
             if actual != expected:
                 raise InputError(
-                    f"{folder} is not the skill that was saved with {self.path / FOLDER}: its {field} is {actual!r}, "
+                    f"{folder} is not the skill that was saved with {self.path / FOLDER}: its {label} is {actual!r}, "
                     f"not {expected!r}."
                 )
         return skill

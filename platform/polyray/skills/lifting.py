@@ -42,7 +42,7 @@ def lift(folder: InventoryFolder, task: str, out: Path) -> Skill:
     card = first.model_copy(
         update={"name": out.name, "tasks": (task,), "parents": parents_of(folder.skill_folders, weights, out)}
         | {"data": {name: value for name, value in first.data.items() if name == task}}
-        | {"forms": {name: form for name, form in inventory.forms.items() if name == task}}
+        | {"forms": {name: form for name, form in folder.card.forms.items() if name == task}}
         | {"schema_version": SCHEMA, "trained_backbone": folder.trained_backbone(out)}
     )
     modules = weighted_sum([skill.modules for skill in skills], first.sites, weights)

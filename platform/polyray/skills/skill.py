@@ -8,13 +8,10 @@ from pathlib import Path
 from torch import Tensor
 
 from polyray.errors import InputError
-<<<<<<< HEAD
-from polyray.files import writing
-from polyray.skills.card import CARD, Ancestor, Card, TrainedBackbone, check_sums, read_card, sha256
-=======
 from polyray.files import write_file, writing
-from polyray.skills.card import CARD, Ancestor, Card, check_card_seal, check_sums, read_card, sealed, sha256
->>>>>>> ced1676 (One way to the disk, with named points; cards, inventories and finished runs carry sums; metrics come back from checkpoints)
+from polyray.skills.card import (
+    CARD, Ancestor, Card, TrainedBackbone, check_card_seal, check_sums, read_card, sealed, sha256
+)
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.tensors import load_tensors, save_tensors
 

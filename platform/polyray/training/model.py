@@ -117,19 +117,8 @@ def load_model(folder: InventoryFolder) -> Modular:
     Raises:
         InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
     """
-<<<<<<< HEAD
     backbone = _backbone_of(folder.card.backbone, folder.path)
-    model = rebuild(backbone, folder.spec, folder.card.tasks, folder.router_state())
-=======
-    card = folder.card.backbone
-    backbone = load_backbone(card.name, card.revision)
-    if backbone.fingerprint != card.fingerprint:
-        raise InputError(
-            f"The skills in {folder.path} were trained on other weights than {card.name!r} has here "
-            f"(fingerprint {card.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
-        )
     model = rebuild(backbone, folder)
->>>>>>> ced1676 (One way to the disk, with named points; cards, inventories and finished runs carry sums; metrics come back from checkpoints)
     folder.restore(model)
     backbone.freeze()
     return model.eval()
