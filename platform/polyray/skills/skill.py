@@ -10,7 +10,15 @@ from torch import Tensor
 from polyray.errors import InputError
 from polyray.files import write_file, writing
 from polyray.skills.card import (
-    CARD, Ancestor, Card, TrainedBackbone, check_card_seal, check_sums, read_card, sealed, sha256
+    CARD,
+    Ancestor,
+    Card,
+    TrainedBackbone,
+    check_card_seal,
+    check_sums,
+    read_card,
+    sealed,
+    sha256,
 )
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.tensors import load_tensors, save_tensors
@@ -85,7 +93,7 @@ def load_trained_backbone(folder: Path, trained: TrainedBackbone) -> dict[str, T
             f"The skill in {folder} sits on a backbone that was trained with it, whose file is {state}: {file}. "
             "Put the skill back to where its run is, or lift it there again."
         )
-    return load_file(file)
+    return load_tensors(file)
 
 
 def load_card(folder: Path) -> Card:
