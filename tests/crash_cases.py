@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import pytest
 import torch
 from job_cases import TINY_SUITE, outcome
 from rich.console import Console
@@ -22,6 +23,7 @@ from polyray.files import make_folders
 from polyray.files.disk import Disk, Point, using
 from polyray.jobs import adapt
 from polyray.reports import report
+from polyray.reports.sections import SECTIONS
 from polyray.runs.allocation import save_allocation
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
@@ -96,12 +98,9 @@ def in_process(action: Callable[[], object]) -> int:
 @contextlib.contextmanager
 def a_plain_report() -> Iterator[None]:
     """Reports without pictures, which take most of the time of so short a run."""
-    sections = report.SECTIONS
-    report.SECTIONS = {"scores": sections["scores"]}
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "SECTIONS", {"scores": SECTIONS["scores"]})
         yield
-    finally:
-        report.SECTIONS = sections
 
 
 class CountingConfig(Section):
@@ -114,7 +113,9 @@ class CountingConfig(Section):
 def count(config: CountingConfig, run: Run) -> Result:
     """Multiply a tensor a few times; writes all that a training and an adaptation write, in milliseconds."""
     checkpoint = run.restored()
-    state = load_state(checkpoint / "state") if checkpoint is not None else {"step": 0, "x": torch.ones(3)}
+    state: dict[str, Any] = (
+        load_state(checkpoint / "state") if checkpoint is not None else {"step": 0, "x": torch.ones(3)}
+    )
     while state["step"] < config.steps:
         state = {"step": state["step"] + 1, "x": state["x"] * 1.5}
         run.report(state["step"], {"loss": float(state["x"].sum())})

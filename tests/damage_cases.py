@@ -24,7 +24,7 @@ def _is_ignored(path: Path, folder: Path) -> bool:
 
 def _flip(file: Path, generator: random.Random, _: list[Path]) -> None:
     content = bytearray(file.read_bytes())
-    for _ in range(generator.choice([1, 1, 100])):
+    for _round in range(generator.choice([1, 1, 100])):
         if content:
             content[generator.randrange(len(content))] ^= 1 << generator.randrange(8)
     file.write_bytes(content)

@@ -70,10 +70,15 @@ class SimulatedDisk(Disk):
 
     def _lose(self, folder: Folder) -> None:
         survivors = [changes for changes in folder.pending if self.generator.random() < 0.5]
+        newest = {id(entry): name for changes in survivors for name, entry in changes.items() if entry is not None}
         self.generator.shuffle(survivors)
         names = dict(folder.synced)
         for changes in survivors:
             _apply(names, changes)
+        twice = [id(entry) for entry in names.values()]
+        names = {  # a file or folder that was renamed has one name, the newest that is on the disk
+            name: entry for name, entry in names.items() if twice.count(id(entry)) == 1 or newest.get(id(entry)) == name
+        }
         folder.names, folder.synced, folder.pending = names, dict(names), []
         for entry in names.values():
             if isinstance(entry, Folder):

@@ -92,6 +92,12 @@ def in_tensors(inner: str, file: str, change: Callable[[Tensor], Tensor]) -> Cal
     return lambda folder: edit_tensors(folder / inner, file, lambda tensors: first(tensors, change))
 
 
+def another_skill(folder: Path) -> None:
+    """Put a copy of one skill in the place of another."""
+    shutil.rmtree(folder / "skill-1")
+    shutil.copytree(folder / "skill-0", folder / "skill-1")
+
+
 WRONG: dict[str, Callable[[Path], object]] = {
     "no sums": in_card(sha256={}),
     "one skill of three": in_card(skills=["skill-0"]),
@@ -112,12 +118,7 @@ WRONG: dict[str, Callable[[Path], object]] = {
     "another kind": in_skill(kind="ia3"),
     "other sites": in_skill(sites=["encoder"]),
     "another backbone": in_skill(backbone={"name": "other", "fingerprint": "f" * 64}),
-    "another skill's folder": lambda folder: (
-        (
-            shutil.rmtree(folder / "skill-1"),
-            shutil.copytree(folder / "skill-0", folder / "skill-1"),
-        )
-    ),
+    "another skill's folder": another_skill,
     "whole numbers": in_tensors("skill-1", TENSORS, lambda x: x.to(torch.int8)),
     "booleans": in_tensors("skill-1", TENSORS, lambda x: x.to(torch.bool)),
     "complex numbers": in_tensors("skill-1", TENSORS, lambda x: x.to(torch.complex64)),

@@ -189,7 +189,7 @@ class InventoryFolder:
             "name": (card.name, folder.name), "kind": (card.kind, modules.kind),
             "options": (card.options, modules.stack_options.model_dump(mode="json")),
             "backbone": (card.backbone.fingerprint, self.card.backbone.fingerprint),
-            "fingerprint": (card.fingerprint, self.card.fingerprints[index]),
+            "fingerprint": (card.fingerprint, (self.card.fingerprints or (card.fingerprint,) * (index + 1))[index]),
         }  # fmt: skip
         for label, (actual, expected) in pairs.items():
             if actual != expected:

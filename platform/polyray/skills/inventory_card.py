@@ -27,7 +27,7 @@ class InventoryCard(BaseModel):
     tasks: tuple[str, ...]
     forms: dict[str, TaskForm] = Field(default_factory=dict)
     skills: tuple[str, ...]
-    fingerprints: tuple[str, ...]
+    fingerprints: tuple[str, ...] = ()
     backbone: BackboneCard
     polyray: str = __version__
     sha256: dict[str, str]
@@ -48,6 +48,7 @@ def read_inventory_card(folder: Path) -> InventoryCard:
     odd = [name for name in card.skills if Path(name).name != name or name == ".."]
     if odd:
         raise InputError(f"{file}: skills: {odd[0]!r} is no name of a folder in {folder}.")
-    if not card.skills or len(set(card.skills)) != len(card.skills) or len(card.fingerprints) != len(card.skills):
+    n_fingerprints = len(card.skills) if card.schema_version == SCHEMA else 0  # those of schema 1 had none
+    if not card.skills or len(set(card.skills)) != len(card.skills) or len(card.fingerprints) != n_fingerprints:
         raise InputError(f"{file}: skills and fingerprints must be equally many, at least one, and name none twice.")
     return card
