@@ -115,11 +115,6 @@ class RunFolder:
             )
         return result is not None and result["status"] == "done"
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether a run has ended here as it should, and nothing was lost since."""
-        return self.is_done and self.damage() is None
-
     def damage(self) -> str | None:
         """Description of what was lost or altered since the run ended, None if everything is as it was.
 
