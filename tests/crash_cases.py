@@ -15,22 +15,17 @@ import pytest
 import torch
 from job_cases import TINY_SUITE, outcome
 from rich.console import Console
+from small_job import CountingConfig, count
 
 from polyray.cluster.launch import run_job
 from polyray.cluster.train import RayWorker
-from polyray.config import Section, load_config
-from polyray.files import make_folders
+from polyray.config import load_config
 from polyray.files.disk import Disk, Point, using
 from polyray.jobs import adapt
 from polyray.reports import report
 from polyray.reports.sections import SECTIONS
-from polyray.runs.allocation import save_allocation
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
-from polyray.runs.sealed import write_sealed
-from polyray.runs.state import load_state, save_state
-from polyray.skills.card import BackboneCard, Card
-from polyray.skills.skill import Skill, save_skill
 from polyray.training import multitask
 from polyray.training.fewshot import AdaptationRecipe, adapt_one
 from polyray.training.recipe import TrainingRecipe
@@ -39,6 +34,7 @@ __all__ = ["FAULTS", "Scenario", "adaptation", "crashes", "in_process", "languag
 
 Fault = Literal["EIO", "ENOSPC", "short write", "SIGKILL"]
 FAULTS: tuple[Fault, ...] = ("EIO", "ENOSPC", "short write", "SIGKILL")
+WRITES = (Point.CONTENT_WRITTEN, Point.FILE_WRITTEN, Point.LINE_APPENDED)  # elsewhere a "short write" ends after it
 TRAINING = (
     "training.steps=3", "training.batch=4", "training.report_every=1", "training.save_every=1",
     "training.backbone_lr=1e-3", "routing.n_skills=2", "modules.rank=2", "evaluation.max_examples=2", *TINY_SUITE,
@@ -73,7 +69,7 @@ class FailingDisk(Disk):
         if self.fault == "short write":
             before = path.stat().st_size if path.is_file() else 0
             action()
-            if path.is_file():
+            if point in WRITES:
                 os.truncate(path, (before + path.stat().st_size) // 2)
             os.kill(os.getpid(), signal.SIGKILL)
         number = errno.EIO if self.fault == "EIO" else errno.ENOSPC
@@ -101,38 +97,6 @@ def a_plain_report() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(report, "SECTIONS", {"scores": SECTIONS["scores"]})
         yield
-
-
-class CountingConfig(Section):
-    """Fields of the small job."""
-
-    steps: int = 3
-    """Steps."""
-
-
-def count(config: CountingConfig, run: Run) -> Result:
-    """Multiply a tensor a few times; writes all that a training and an adaptation write, in milliseconds."""
-    checkpoint = run.restored()
-    state: dict[str, Any] = (
-        load_state(checkpoint / "state") if checkpoint is not None else {"step": 0, "x": torch.ones(3)}
-    )
-    while state["step"] < config.steps:
-        state = {"step": state["step"] + 1, "x": state["x"] * 1.5}
-        run.report(state["step"], {"loss": float(state["x"].sum())})
-        run.checkpoint(state["step"], lambda folder: _save(folder, state))  # noqa: B023  # called at once
-    _save(run.out, state)
-    save_allocation(run.out, torch.ones(1, 2, 1), ["all"], ["a", "b"])
-    make_folders(run.out / "adapted")
-    write_sealed(run.out / "adapted" / "a.json", {"score": 0.5})
-    return Result(metrics={"mean": 0.5}, skills=("skills",))
-
-
-def _save(folder: Path, state: dict[str, Any]) -> None:
-    if folder.name.startswith("."):
-        save_state(folder / "state", state)
-    backbone = BackboneCard(name="tiny", fingerprint="f" * 64)
-    card = Card(name="a", kind="lora", backbone=backbone, sites=("q",), options={"rank": 1})
-    save_skill(Skill(card=card, tensors={"q/down.weight": state["x"]}), folder / "skills" / "a")
 
 
 def small(out: Path) -> None:

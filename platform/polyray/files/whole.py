@@ -105,6 +105,11 @@ def remove_folder(folder: Path) -> None:
     _remove_tree(removed)
 
 
+def is_remains(name: str) -> bool:
+    """Whether a killed process may have left a file or folder of this name behind."""
+    return REMAINS.fullmatch(name) is not None
+
+
 def clear(folder: Path) -> None:
     """Remove from `folder` what killed processes left half-written or half-removed.
 

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from polyray.config import Section, dump_config, elastic_fields, load_config
 from polyray.errors import InputError, StorageError
-from polyray.files import clear, make_folders, write_file
+from polyray.files import clear, is_remains, make_folders, write_file
 from polyray.files.disk import Point, disk
 from polyray.formats import read_document, read_yaml
 from polyray.runs.job import Result
@@ -156,7 +156,7 @@ class RunFolder:
             raise InputError(f"The run folder {self.path} is a file. Choose another --out.")
         if self._config_file.exists():
             self._check_same_run()
-        elif any(entry.name != LOCK for entry in self.path.iterdir()):
+        elif any(entry.name != LOCK and not is_remains(entry.name) for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds files but no run (no config.yaml). Choose another --out.")
 
     def _check_same_run(self) -> None:
