@@ -96,12 +96,17 @@ def make_folders(folder: Path) -> None:
 def remove_folder(folder: Path) -> None:
     """Remove a folder so that a process killed meanwhile leaves nothing under its name; `clear` removes the rest.
 
+    The new name is synced first: else a machine that stops could keep the old name and lose files in it.
+
     Raises:
         StorageError: the disk refused.
     """
-    name = folder.name.removeprefix(UNFINISHED)
+    match = REMAINS.fullmatch(folder.name)
+    name = folder.name if match is None else match["name"]
     removed = folder.with_name(f"{REMOVED}{name}-{uuid4().hex[:8]}")
     disk().rename(Point.REMOVAL_BEGUN, folder, removed)
+    if not _is_unfinished(folder.parent):
+        disk().sync(Point.NAME_SYNCED, folder.parent)
     _remove_tree(removed)
 
 
@@ -133,9 +138,11 @@ def _clear_names(folder: Path, name: str) -> None:
             continue
         path = folder / entry
         try:
-            if entry.startswith(UNFINISHED) and entry.endswith(BEFORE) and not disk().exists(folder / name):
+            if entry.endswith(BEFORE) and not disk().exists(folder / name):
                 disk().rename(Point.FOLDER_PUT_BACK, path, folder / name)
                 disk().sync(Point.NAME_SYNCED, folder)
+            elif entry.endswith(BEFORE):
+                remove_folder(path)
             else:
                 _remove_tree(path)
         except StorageError as error:
