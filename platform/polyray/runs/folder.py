@@ -1,7 +1,6 @@
 """The folder that a job writes: its config, its result, and the lock that keeps a second process out."""
 
 import fcntl
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,17 +14,13 @@ from polyray.errors import InputError, StorageError
 from polyray.files import clear, is_remains, make_folders, write_file
 from polyray.files.disk import Point, disk
 from polyray.formats import read_document, read_yaml
+from polyray.runs.finished import run_damage, write_run_sums
 from polyray.runs.job import Result
 from polyray.runs.metrics import append_line, mend
 from polyray.runs.result import RESULT, Status, read_result, write_result
-from polyray.runs.sums import SUMS, damage, sums_of
 
 CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
 STARTS = "starts.jsonl"  # time and command of every start
-NOT_SUMMED = (
-    LOG, LOCK, STARTS, "stop", "logs", "checkpoints", "tensorboard", "progress.jsonl", "videos", "report.html", SUMS
-)  # fmt: skip
-"""Files and folders that a finished run can lose, or that change after it has ended."""
 JOB_LINE = "# job: "  # the first line of config.yaml begins with it
 
 
@@ -116,11 +111,8 @@ class RunFolder:
         return result is not None and result["status"] == "done"
 
     def damage(self) -> str | None:
-        """Description of what was lost or altered since the run ended, None if everything is as it was.
-
-        Its report, films and checkpoints may be deleted, and files may be added.
-        """
-        return damage(self.path, NOT_SUMMED, more=True)
+        """Description of what was lost or altered since the run ended (see `run_damage`), None if everything is as it was."""
+        return run_damage(self.path)
 
     def write_result(self, status: Status, seconds: float, result: Result | None = None) -> None:
         """Write result.json; without a result its metrics and skills are empty. A finished run gets its sums.
@@ -131,9 +123,7 @@ class RunFolder:
         result = result if result is not None else Result(metrics={})
         write_result(self.path, self.job, status, seconds, result.metrics, result.skills)
         if status == "done":
-            for name in sums_of(self.path, NOT_SUMMED):
-                disk().sync(Point.FILE_SYNCED, self.path / name)
-            write_file(self.path / SUMS, json.dumps(sums_of(self.path, NOT_SUMMED), indent=1))
+            write_run_sums(self.path)
 
     def write_start(self, command: str) -> None:
         """Note the time and the command of a start; empty: the command that resumes."""
