@@ -111,7 +111,7 @@ class RunFolder:
         return result is not None and result["status"] == "done"
 
     def damage(self) -> str | None:
-        """Description of what was lost or altered since the run ended (see `run_damage`), None if everything is as it was."""
+        """Description of what was lost or altered since the run ended, None if nothing was; see `run_damage`."""
         return run_damage(self.path)
 
     def write_result(self, status: Status, seconds: float, result: Result | None = None) -> None:
