@@ -1,6 +1,5 @@
 """Few-shot adaptation of a trained inventory to unseen tasks."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
+from polyray.runs.sealed import read_sealed
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite, read_all
 from polyray.training.adaptation import check_methods
@@ -67,7 +67,7 @@ def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
         Interrupted: the user asked the run to stop; outcomes so far are written.
     """
     gpus = pieces[0].recipe.adapt.gpus if pieces else 0
-    waiting = [piece for piece in pieces if not piece.result_file.exists()]
+    waiting = [piece for piece in pieces if piece.outcome() is None]
     if waiting:
         run.cluster.start()
     with bars(run.console) as display:
@@ -78,7 +78,7 @@ def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
     """Mean and standard deviation over the few-shot splits, per method and task, and over tasks."""
-    outcomes = [json.loads(piece.result_file.read_text(encoding="utf-8")) for piece in pieces]
+    outcomes = [read_sealed(piece.result_file) for piece in pieces]
     methods = {}
     for method in dict.fromkeys(outcome["method"] for outcome in outcomes):
         of_method = [outcome for outcome in outcomes if outcome["method"] == method]

@@ -1,6 +1,5 @@
 """Agents with an inventory of skills on several BabyAI levels at once (Ponti et al. 2023, section 3)."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -13,7 +12,6 @@ from polyray.config import Section
 from polyray.envs.levels import Level, levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.errors import InputError
-from polyray.files import write_file
 from polyray.modules.dense import DenseOptions
 from polyray.modules.options import ModuleOptions
 from polyray.modules.sparse import SparseOptions
@@ -33,6 +31,7 @@ from polyray.runs.allocation import save_allocation
 from polyray.runs.job import Job, Result
 from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
+from polyray.runs.sealed import read_sealed, write_sealed
 
 SKILLS = "skills"
 START, CLONING = "start", "cloning.json"  # in the run folder: the policy after imitation, and imitation's figures
@@ -170,9 +169,9 @@ def _imitated(
     folder, file = run.out / START, run.out / CLONING
     if not folder.exists():
         figures = imitate(policy, levels, config.cloning, config.training, run)
-        write_file(file, json.dumps(figures))
+        write_sealed(file, figures)
         save_policy(folder, policy, VOCABULARY, config.training.seed)
-    return load_policy(folder, VOCABULARY), dict(json.loads(file.read_text(encoding="utf-8")))
+    return load_policy(folder, VOCABULARY), read_sealed(file)
 
 
 def _ticket(config: Config, agent: Agent, policy: ModularPolicy, run: Run) -> tuple[ModularPolicy, Counts]:

@@ -137,7 +137,9 @@ def _train(trainings: Mapping[str, polytropon.Config], run: Run) -> dict[str, An
     with ExitStack() as locks:
         for folder in folders.values():
             locks.enter_context(folder.locked())
-        waiting = {kind: config for kind, config in trainings.items() if not folders[kind].is_done}
+        waiting = {
+            kind: config for kind, config in trainings.items() if not folders[kind].is_done or folders[kind].damage()
+        }
         if waiting:
             run.cluster.start()
         running = {kind: polytropon.start(config, run.within(kind)) for kind, config in waiting.items()}

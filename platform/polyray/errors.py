@@ -21,6 +21,10 @@ class RunError(PolyrayError):
     exit_code = 1
 
 
+class StorageError(RunError, OSError):
+    """Refusal of the disk; the message says what could not be done, to which file, and why."""
+
+
 class Interrupted(PolyrayError):
     """Stop of a run by a signal or by its stop file; the message says how to resume it.
 

@@ -13,7 +13,9 @@ from training_cases import KNOWN, SUITE, spec, tiny_model
 
 from polyray.cli.app import main
 from polyray.rl.policy_folder import save_policy
+from polyray.runs.sealed import seal
 from polyray.skills.blending import parents_of, recompute, same_tensors
+from polyray.skills.card import SEAL
 from polyray.skills.inventory import Provenance, new_skill, save_inventory
 from polyray.skills.skill import load_skill, save_skill
 from polyray.training.multitask import backbone_card
@@ -153,9 +155,10 @@ def test_what_cannot_go_to_peft_or_come_from_it_has_one_message_and_writes_nothi
     assert code("skills", "export", "skills/blend", "adapter", "--to", "peft") == 0
     capsys.readouterr()
     card = json.loads(Path("skills/blend/card.json").read_text())
+    del card[SEAL]
     trained = {"path": "../inventory/backbone.safetensors", "sha256": "0"}
     shutil.copytree("skills/blend", "skills/trained")
-    Path("skills/trained/card.json").write_text(json.dumps({**card, "trained_backbone": trained}))
+    Path("skills/trained/card.json").write_text(seal({**card, "trained_backbone": trained}, SEAL))
     Path("empty").mkdir()
     Path("file").write_text("")
     before = sorted(tmp_path.rglob("*"))

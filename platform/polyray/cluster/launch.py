@@ -3,6 +3,7 @@
 import shlex
 import time
 import traceback
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from signal import SIGINT
@@ -11,11 +12,11 @@ from rich.console import Console
 
 from polyray.cluster.session import RaySession
 from polyray.config import Section
-from polyray.errors import InputError, Interrupted, PolyrayError, RunError
+from polyray.errors import InputError, Interrupted, PolyrayError, RunError, StorageError
 from polyray.reports.report import REPORT, write_report
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
-from polyray.runs.result import RESULT, read_result
+from polyray.runs.result import RESULT, Status, read_result
 from polyray.runs.run import STOP, Run
 from polyray.runs.stopping import StopRequest, stopping
 
@@ -40,7 +41,10 @@ def run_job(
             text = f"This run goes on with {line}: on the same data in the same order, no longer exact to the byte."
             _say(console, text)
             folder.write_log(text)
-        if folder.is_done:
+        damage = folder.damage() if folder.is_done else None
+        if damage is not None:
+            _say(console, f"The run in {out} had ended, but {damage}; it goes on from its newest checkpoint.")
+        elif folder.is_done:
             result = read_result(out) or {}
             _say(console, f"The run in {out} is done already; its result is in {out / RESULT}.")
             if not (out / REPORT).exists():  # the process ended between the two files
@@ -61,7 +65,7 @@ def _run(job: Job, folder: RunFolder, console: Console) -> Result:
         except InputError:
             raise
         except (KeyboardInterrupt, Interrupted) as error:
-            folder.write_result("interrupted", time.monotonic() - started)
+            _record(folder, "interrupted", time.monotonic() - started)
             reason, number = (f" {error}", error.number) if isinstance(error, Interrupted) else ("", SIGINT)
             raise stop.interrupted(f"Interrupted.{reason} Resume with: {folder.resume_command}", number) from None
         except Exception as error:  # whatever went wrong becomes a log, a status and one message
@@ -73,36 +77,47 @@ def _run(job: Job, folder: RunFolder, console: Console) -> Result:
 
 def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: float) -> PolyrayError:
     """Write down what went wrong: the error to raise, an interruption where a signal came before."""
-    folder.write_log("".join(traceback.format_exception(error)))
+    see = _logged(folder, "".join(traceback.format_exception(error)))
     if stop.number is not None:  # a scheduler may send its signal to Ray's processes, too
-        folder.write_result("interrupted", seconds)
+        _record(folder, "interrupted", seconds)
         return stop.interrupted(
-            f"Interrupted; no checkpoint could be saved. {_see(folder)} Resume with: {folder.resume_command}"
+            f"Interrupted; no checkpoint could be saved. {see} Resume with: {folder.resume_command}"
         )
-    folder.write_result("failed", seconds)
+    _record(folder, "failed", seconds)
     return RunError(
-        f"The job {folder.job} failed: {_text(error)}\n{_see(folder)} "
+        f"The job {folder.job} failed: {_text(error)}\n{see} "
         f"The same command goes on from the newest checkpoint: {folder.resume_command}"
     )
+
+
+def _record(folder: RunFolder, status: Status, seconds: float) -> None:
+    """Write how the run ended; a disk that refused the run may refuse this, too."""
+    with suppress(StorageError):  # the message of the run's own end follows
+        folder.write_result(status, seconds)
+
+
+def _logged(folder: RunFolder, text: str) -> str:
+    """Add a traceback to the log; where it can be read."""
+    try:
+        folder.write_log(text)
+    except StorageError as error:
+        return f"Nor could the log be written: {error}"
+    return f"The full traceback is in {folder.log}."
 
 
 def _report(folder: RunFolder) -> None:
     try:
         write_report(folder.path)
     except Exception as error:  # as above, but the run itself is done
-        folder.write_log(traceback.format_exc())
+        see = _logged(folder, traceback.format_exc())
         raise RunError(
-            f"The job {folder.job} is done, but not its report: {_text(error)}\n{_see(folder)} "
+            f"The job {folder.job} is done, but not its report: {_text(error)}\n{see} "
             f"Compose it again with: {shlex.join(['polyray', 'report', str(folder.path)])}"
         ) from error
 
 
 def _text(error: Exception) -> str:
     return str(error) if isinstance(error, PolyrayError) else f"{type(error).__name__}: {error}"
-
-
-def _see(folder: RunFolder) -> str:
-    return f"The full traceback is in {folder.log}."
 
 
 def _say(console: Console, line: str) -> None:

@@ -121,7 +121,7 @@ class Inventory(nn.Module):
         """Overwrite one skill with tensors that `skill` gave.
 
         Raises:
-            InputError: a tensor is missing, left over or of another shape.
+            InputError: a tensor is missing, left over, of another shape, or of another kind of number.
         """
         all_skills = self._tensors()
         if set(all_skills) != set(tensors):
@@ -133,6 +133,8 @@ class Inventory(nn.Module):
                 raise InputError(
                     f"{name} has the shape {list(tensors[name].shape)}; this inventory's is {list(target.shape)}."
                 )
+            if not _alike_types(tensors[name].dtype, target.dtype):
+                raise InputError(f"{name} is of the type {tensors[name].dtype}; this inventory's is {target.dtype}.")
         for name, target in targets.items():
             target.copy_(tensors[name].detach())
 
@@ -155,6 +157,11 @@ class Inventory(nn.Module):
             stack, index = self.positions[name]
             parent, last = parent_of(backbone, name)
             parent.register_module(last, Site(layer, name, self.slot, (cast(Stack, self.stacks[stack]), index)))
+
+
+def _alike_types(first: torch.dtype, second: torch.dtype) -> bool:
+    """Whether both are floating-point, or the same."""
+    return first == second or (first.is_floating_point and second.is_floating_point)
 
 
 def weighted_sum(skills: Sequence[Mapping[str, Tensor]], sites: Sequence[str], weights: Tensor) -> SkillTensors:

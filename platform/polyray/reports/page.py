@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from polyray.files import write_file
+from polyray.files import make_folders, write_file
 from polyray.reports.page_style import STYLE
 
 Cell = str | int | float | None
@@ -107,9 +107,9 @@ def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
     """Write the page to `path`; a reader sees the old file or the whole new one.
 
     Raises:
-        OSError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(path.parent)
     write_file(path, page(title, sections))
 
 

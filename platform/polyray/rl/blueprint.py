@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+import torch
 from torch import Tensor
 
+from polyray.modules.layout import Layout
 from polyray.rl.options import PolicyOptions
-from polyray.rl.policy import ModularPolicy
-from polyray.rl.policy_folder import rebuild_policy
+from polyray.rl.policy import ModularPolicy, carriers, new_network, on_network
+from polyray.routing.restoring import restore_router
 from polyray.skills.spec import InventorySpec
 
 
@@ -35,7 +37,10 @@ class Blueprint:
 
     def build(self) -> ModularPolicy:
         """The policy, in training mode."""
-        policy = rebuild_policy(self.options, self.spec, self.tasks, self.router, self.n_words)
+        network = new_network(self.options, self.n_words, seed=0)
+        layout = Layout.of(network, carriers(network), self.spec.modules.n_heads)
+        router = restore_router(self.spec.routing, self.tasks, layout, self.router, n_skills=len(self.skills))
+        policy = on_network(network, self.spec, router, torch.Generator().manual_seed(0))
         policy.load_backbone_state(self.backbone)
         for index, tensors in enumerate(self.skills):
             policy.inventory.load_skill(index, tensors)

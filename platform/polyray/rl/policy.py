@@ -138,7 +138,11 @@ class ModularPolicy(nn.Module):
         return dict(sorted(state.items()))
 
     def load_backbone_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore what `backbone_state` returned."""
+        """Restore what `backbone_state` returned.
+
+        Raises:
+            InputError: names, shapes or types differ.
+        """
         restore_parameters(self.backbone_state(), state)
 
     def heads_state(self) -> dict[str, Tensor]:

@@ -5,18 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.files import writing
 from polyray.modules.layout import Layout
 from polyray.rl.options import PolicyOptions
 from polyray.rl.policy import ModularPolicy, carriers, new_network, on_network
-from polyray.routing import ROUTERS
 from polyray.skills.card import BackboneCard
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
-from polyray.skills.spec import InventorySpec
 
 AGENT = "agent"  # the kind of an agent's backbone on cards
 NETWORK, WORDS = "network", "words"  # its options there
@@ -39,7 +36,6 @@ def save_policy(
         options={NETWORK: policy.options.model_dump(mode="json"), WORDS: list(words)},
     )  # fmt: skip
     provenance = Provenance(backbone=backbone, suite="babyai", tasks=policy.router.tasks.names, data={}, seed=seed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with writing(folder) as temporary:
         save_inventory(temporary, policy, policy.spec, provenance, metrics or {})
 
@@ -55,22 +51,13 @@ def load_policy(folder: Path, words: Sequence[str]) -> ModularPolicy:
     if backbone.kind != AGENT:
         raise InputError(f"{folder} holds skills for the backbone {backbone.name!r}, not those of an agent.")
     _check_words(folder, backbone.options[WORDS], words)
-    policy = rebuild_policy(
-        PolicyOptions.model_validate(backbone.options[NETWORK]), inventory.spec, inventory.card.tasks,
-        inventory.router_state(), len(words),
-    )  # fmt: skip
+    network = new_network(PolicyOptions.model_validate(backbone.options[NETWORK]), len(words), seed=0)
+    router = inventory.router(Layout.of(network, carriers(network), inventory.spec.modules.n_heads))
+    policy = on_network(network, inventory.spec, router, torch.Generator().manual_seed(0))
     inventory.restore(policy)
+    if fingerprint(policy.backbone_state()) != backbone.fingerprint:
+        raise InputError(f"{folder}: the network's weights are not those that its card's fingerprint is of.")
     return policy.eval()
-
-
-def rebuild_policy(
-    options: PolicyOptions, spec: InventorySpec, tasks: Sequence[str], router_state: Mapping[str, Tensor], n_words: int
-) -> ModularPolicy:
-    """A policy with the router that `router_state` was taken from; network and skills are yet to be loaded."""
-    network = new_network(options, n_words, seed=0)
-    layout = Layout.of(network, carriers(network), spec.modules.n_heads)
-    router = ROUTERS[spec.routing.kind].from_state(tasks, layout, spec.routing.options, router_state)
-    return on_network(network, spec, router, torch.Generator().manual_seed(0))
 
 
 def _check_words(folder: Path, saved: Sequence[str], words: Sequence[str]) -> None:

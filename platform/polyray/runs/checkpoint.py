@@ -1,19 +1,19 @@
 """Checkpoints that are whole or absent, and checked before they are used."""
 
-import hashlib
 import json
 import logging
-import os
-import shutil
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-from polyray.files import writing
+from polyray.files import clear, remove_folder, writing
+from polyray.files.disk import Point, disk
+from polyray.runs.sums import SUMS, damage, sums_of
 
 log = logging.getLogger(__name__)
 
-SUMS = "sums.json"
 PREFIX = "step-"  # of the name of a checkpoint's folder
+NAME = re.compile(rf"{PREFIX}[0-9]+")
 
 
 def write_checkpoint(folder: Path, step: int, write: Callable[[Path], object], keep: int = 2) -> None:
@@ -29,28 +29,38 @@ def write_checkpoint(folder: Path, step: int, write: Callable[[Path], object], k
 
     Raises:
         ValueError: `keep` is below 1, so that nothing would be left.
+        StorageError: the disk refused.
     """
     if keep < 1:
         raise ValueError(f"keep={keep} would leave no checkpoint; keep at least 1.")
-    final = folder / f"{PREFIX}{step:08d}"
-    with writing(final) as temporary:
+    clear(folder)  # what killed processes left
+    with writing(folder / f"{PREFIX}{step:08d}") as temporary:
         write(temporary)
-        (temporary / SUMS).write_text(json.dumps(_sums(temporary), indent=1), encoding="utf-8")
-        for path in [*temporary.rglob("*"), temporary]:
-            _sync(path)
-    _sync(folder)
-    for old in [*_checkpoints(folder)[:-keep], *folder.glob(".writing-*")]:  # the latter: left by killed processes
-        shutil.rmtree(old, ignore_errors=True)
+        sums = json.dumps(sums_of(temporary), indent=1).encode()
+        disk().write(Point.CONTENT_WRITTEN, temporary / SUMS, sums)
+    for old in checkpoints(folder)[:-keep]:
+        remove_folder(old)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint in `folder`; damaged ones are reported in the log and passed over."""
-    for path in reversed(_checkpoints(folder)):
-        problem = _problem(path)
+    for path in reversed(checkpoints(folder)):
+        problem = damage(path)
         if problem is None:
             return path
         log.warning("Checkpoint %s is damaged (%s); using the one before it.", path, problem)
     return None
+
+
+def clear_checkpoints(folder: Path, newest: Path) -> None:
+    """Remove the remains of killed processes, and damaged checkpoints that are older than the whole one `newest`.
+
+    An older one is half there if a process that did not rename it first was killed while it was being removed.
+    """
+    clear(folder)
+    for old in checkpoints(folder):
+        if step_of(old) < step_of(newest) and damage(old) is not None:
+            remove_folder(old)
 
 
 def step_of(checkpoint: Path) -> int:
@@ -58,36 +68,6 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(PREFIX))
 
 
-def _checkpoints(folder: Path) -> list[Path]:
-    """All checkpoints, oldest first."""
-    return sorted(folder.glob(f"{PREFIX}*"), key=step_of)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's content, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
-    return {str(path.relative_to(folder)): _sha256(path) for path in files}
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _problem(path: Path) -> str | None:
-    """Description of the damage of a checkpoint, None for a whole one."""
-    try:
-        expected = json.loads((path / SUMS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return f"{SUMS} is missing or unreadable"
-    actual = _sums(path)
-    odd = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
-    return f"{odd[0]} is missing or altered" if odd else None
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoints, oldest first, whole or not."""
+    return sorted((folder / name for name in disk().names(folder) if NAME.fullmatch(name)), key=step_of)

@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from polyray.config import Section, dump_config, elastic_fields, load_config
-from polyray.errors import InputError
-from polyray.files import write_file
+from polyray.errors import InputError, StorageError
+from polyray.files import clear, is_remains, make_folders, write_file
+from polyray.files.disk import Point, disk
 from polyray.formats import read_document, read_yaml
+from polyray.runs.finished import run_damage, write_run_sums
 from polyray.runs.job import Result
 from polyray.runs.metrics import append_line, mend
-from polyray.runs.result import Status, read_result, write_result
+from polyray.runs.result import RESULT, Status, read_result, write_result
 
 CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
 STARTS = "starts.jsonl"  # time and command of every start
@@ -53,16 +55,15 @@ class RunFolder:
         self._check()
         new_folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"Cannot make the run folder {self.path}: {error}. Choose another --out.") from None
+            make_folders(self.path)
+        except StorageError as error:
+            raise InputError(f"Cannot make the run folder {self.path}. {error} Choose another --out.") from None
         with self._lock():
             self._check()
             before = self._config_file.read_bytes() if self._config_file.exists() else None
             changes = [] if before is None or self.is_done else self._differences()
-            if before is None or changes:
-                write_file(self._config_file, f"{JOB_LINE}{self.job}\n{dump_config(self.config)}")
             try:
+                self._begin(write=before is None or bool(changes))
                 yield changes
             except InputError:
                 if before is not None and changes:
@@ -70,6 +71,16 @@ class RunFolder:
                 if new_folders:
                     self._remove(new_folders)
                 raise
+
+    def _begin(self, *, write: bool) -> None:
+        """Write the config, if it is new, and remove what killed processes left."""
+        if write:
+            try:
+                write_file(self._config_file, f"{JOB_LINE}{self.job}\n{dump_config(self.config)}")
+            except StorageError as error:
+                raise InputError(f"Cannot write in the run folder {self.path}. {error}") from None
+        for folder in (self.path, *(path for path in sorted(self.path.iterdir()) if path.is_dir())):
+            clear(folder)
 
     @property
     def log(self) -> Path:
@@ -86,14 +97,33 @@ class RunFolder:
 
     @property
     def is_done(self) -> bool:
-        """Whether a run has ended here as it should."""
+        """Whether the result says that a run has ended here as it should; `damage` says whether to believe it.
+
+        Raises:
+            InputError: the result is unreadable, or of another job.
+        """
         result = read_result(self.path)
+        if result is not None and result["job"] != self.job:
+            raise InputError(
+                f"{self.path / RESULT} is of the job {result['job']!r}, not {self.job!r}. Delete it to go on "
+                "with the run."
+            )
         return result is not None and result["status"] == "done"
 
+    def damage(self) -> str | None:
+        """Description of what was lost or altered since the run ended, None if nothing was; see `run_damage`."""
+        return run_damage(self.path)
+
     def write_result(self, status: Status, seconds: float, result: Result | None = None) -> None:
-        """Write result.json; without a result its metrics and skills are empty."""
+        """Write result.json; without a result its metrics and skills are empty. A finished run gets its sums.
+
+        Raises:
+            StorageError: the disk refused.
+        """
         result = result if result is not None else Result(metrics={})
         write_result(self.path, self.job, status, seconds, result.metrics, result.skills)
+        if status == "done":
+            write_run_sums(self.path)
 
     def write_start(self, command: str) -> None:
         """Note the time and the command of a start; empty: the command that resumes."""
@@ -103,8 +133,7 @@ class RunFolder:
 
     def write_log(self, text: str) -> None:
         """Add `text` and the time to the log."""
-        with self.log.open("a", encoding="utf-8") as log:
-            log.write(f"{_now()}\n{text}\n")
+        disk().append(Point.LINE_APPENDED, self.log, f"{_now()}\n{text}\n".encode(errors="backslashreplace"))
 
     @property
     def _config_file(self) -> Path:
@@ -117,7 +146,7 @@ class RunFolder:
             raise InputError(f"The run folder {self.path} is a file. Choose another --out.")
         if self._config_file.exists():
             self._check_same_run()
-        elif any(entry.name != LOCK for entry in self.path.iterdir()):
+        elif any(entry.name != LOCK and not is_remains(entry.name) for entry in self.path.iterdir()):
             raise InputError(f"{self.path} holds files but no run (no config.yaml). Choose another --out.")
 
     def _check_same_run(self) -> None:
@@ -145,7 +174,7 @@ class RunFolder:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         # The kernel drops an flock with its process, however that ended: the file staying behind blocks nobody.
-        with (self.path / LOCK).open("a") as file:
+        with self._open_lock() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -153,6 +182,15 @@ class RunFolder:
                     f"Another process is running in {self.path}. Wait until it ends, or choose another --out."
                 ) from None
             yield
+
+    def _open_lock(self) -> TextIO:
+        try:
+            return (self.path / LOCK).open("a")
+        except OSError as error:
+            raise InputError(
+                f"Cannot write in the run folder {self.path}: {error.strerror}. Free some space, make it writable, or "
+                "choose another --out."
+            ) from None
 
     def _remove(self, folders: list[Path]) -> None:
         """Remove the `folders` made for this run, innermost first, if nothing but the run's own files is in them."""

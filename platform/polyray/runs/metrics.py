@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.files.disk import Point, disk
 
 METRICS = "metrics.jsonl"
 
@@ -18,48 +20,66 @@ def read_metrics(out: Path, phase: str | None = None) -> list[dict[str, Any]]:
     Args:
         out: the run folder.
         phase: only lines of the phase of this name; None: all lines.
+
+    Raises:
+        InputError: a line is no JSON object.
     """
     lines = read_lines(out / METRICS)
     return lines if phase is None else [line for line in lines if line.get("phase") == phase]
 
 
 def read_lines(file: Path) -> list[dict[str, Any]]:
-    """The objects in a file of JSON lines, none where there is no file; a last line cut short is left out."""
-    return [json.loads(line) for line in _whole_lines(file)]
+    """The objects in a file of JSON lines, none where there is no file; a last line cut short is left out.
+
+    Raises:
+        InputError: a line is no JSON object.
+    """
+    values = []
+    for number, line in enumerate(whole_lines(file), start=1):
+        value = parsed(line)
+        if value is None:
+            raise InputError(
+                f"{file}:{number} is no JSON object, so the file was altered. Continuing the run restores the file."
+            )
+        values.append(value)
+    return values
 
 
 def append_line(file: Path, values: Mapping[str, Any]) -> None:
-    """Add one JSON line; NaN and infinity become null, numbers of other libraries plain numbers."""
-    line = to_json(dict(values), inf_nan_mode="null", fallback=float) + b"\n"
-    with file.open("ab") as stream:
-        stream.write(line)
+    """Add one JSON line; NaN and infinity become null, numbers of other libraries plain numbers.
 
-
-def take_back(file: Path, phase: str | None, step: int) -> None:
-    """Remove the lines of a stretch of a run that lie after `step`, and a last line cut short; others stay as they are.
-
-    Args:
-        file: JSON lines, each with its "step".
-        phase: the stretch; None: lines that name no phase.
-        step: lines up to and including this one stay.
+    Raises:
+        StorageError: the disk refused.
     """
-    lines = [(line, json.loads(line)) for line in _whole_lines(file)]
-    _rewrite(file, [line for line, values in lines if values.get("phase") != phase or values["step"] <= step])
+    line = to_json(dict(values), inf_nan_mode="null", fallback=float) + b"\n"
+    disk().append(Point.LINE_APPENDED, file, line)
 
 
 def mend(file: Path) -> None:
-    """Remove a last line cut short, so that the next one begins on a line of its own."""
-    _rewrite(file, _whole_lines(file))
+    """Remove lines that are no JSON objects, such as a last one cut short, so that others can follow."""
+    rewrite(file, [line for line in whole_lines(file) if parsed(line) is not None])
 
 
-def _rewrite(file: Path, lines: Sequence[bytes]) -> None:
+def rewrite(file: Path, lines: Sequence[bytes]) -> None:
+    """Let `file` have these lines only, unless it has them already; no file and no lines stay so."""
     content = b"".join(lines)
-    if file.exists() and content != file.read_bytes():
+    before = disk().read(file) if disk().exists(file) else b""
+    if content != before:
         write_file(file, content)
 
 
-def _whole_lines(file: Path) -> list[bytes]:
+def whole_lines(file: Path) -> list[bytes]:
     """The lines of a file with their ends; one that a dying process cut short is left out."""
-    if not file.exists():
+    if not disk().exists(file):
         return []
-    return [line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    lines = disk().read(file).split(b"\n")
+    return [line + b"\n" for line in lines[:-1]]
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The JSON object in a line, None where it is none."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

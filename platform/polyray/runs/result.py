@@ -1,12 +1,12 @@
 """result.json: how a run ended, in one form for all jobs."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import Any, Literal
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
 from polyray import __version__
@@ -15,6 +15,17 @@ from polyray.files import write_file
 
 RESULT = "result.json"
 Status = Literal["done", "interrupted", "failed"]
+
+
+class _StoredResult(BaseModel):
+    """The fields of result.json."""
+
+    job: str
+    status: Status
+    metrics: dict[str, Any]
+    skills: list[str]
+    seconds: float
+    versions: dict[str, str]
 
 
 def write_result(
@@ -51,10 +62,14 @@ def read_result(out: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        result = _StoredResult.model_validate_json(file.read_bytes())
+    except OSError as error:
         raise InputError(f"Cannot read {file}: {error}. Delete it to go on with the run.") from None
-    return result
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(step) for step in problem["loc"]) or "the file"
+        raise InputError(f"Cannot read {file}: {where}: {problem['msg']}. Delete it to go on with the run.") from None
+    return result.model_dump()
 
 
 def final_metrics(out: Path) -> dict[str, Any]:

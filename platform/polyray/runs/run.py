@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from rich.console import Console
 
 from polyray.errors import RunError
+from polyray.files import make_folders
+from polyray.files.disk import Point, disk
 from polyray.progress import PROGRESS
-from polyray.runs.checkpoint import latest_checkpoint, step_of, write_checkpoint
-from polyray.runs.metrics import METRICS, append_line, mend, take_back
+from polyray.runs.checkpoint import clear_checkpoints, latest_checkpoint, write_checkpoint
+from polyray.runs.metrics import METRICS, append_line, mend
+from polyray.runs.restoring import restore_metrics
 
 if TYPE_CHECKING:  # loaded with the first figure that is written
     from torch.utils.tensorboard import SummaryWriter
@@ -101,7 +104,7 @@ class Run:
     def within(self, name: str) -> Self:
         """A run in the folder `name` of this run, made if it is not there; it is asked to stop as this one is."""
         out = self.out / name
-        out.mkdir(exist_ok=True)
+        make_folders(out)
         return type(self)(
             out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster,
             stop_file=self.stop_file,
@@ -129,18 +132,29 @@ class Run:
 
         Args:
             write: fills the folder that it is called with; called in the first process only.
+
+        Raises:
+            StorageError: the disk refused.
         """
+
+        def write_with_metrics(folder: Path) -> None:
+            write(folder)
+            lines = disk().read(self.out / METRICS) if disk().exists(self.out / METRICS) else b""
+            disk().write(Point.CONTENT_WRITTEN, folder / METRICS, lines)
+
         if self.first:
-            write_checkpoint(self._checkpoints, step, write)
+            write_checkpoint(self._checkpoints, step, write_with_metrics)
 
     def restored(self) -> Path | None:
-        """The newest whole checkpoint to go on from, None at the beginning; metrics after it are taken back.
+        """The newest whole checkpoint to go on from, None at the beginning; metrics.jsonl is what it was then.
 
         Damaged checkpoints are reported in the log and passed over.
         """
         checkpoint = latest_checkpoint(self._checkpoints)
         if self.first:
-            take_back(self.out / METRICS, self._phase, 0 if checkpoint is None else step_of(checkpoint))
+            if checkpoint is not None:
+                clear_checkpoints(self._checkpoints, checkpoint)
+            restore_metrics(self.out, self.out / CHECKPOINTS, self._phase, checkpoint)
             mend(self.out / PROGRESS)  # time that was spent stays in it
         return checkpoint
 

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyray.files import write_file
+from polyray.files.disk import Point, disk
 
 TENSORS, TREE = ".safetensors", ".json"  # suffixes of the two files
 
@@ -46,7 +47,7 @@ def save_state(file: Path, state: Any) -> None:
     """
     tensors: dict[str, Tensor] = {}
     tree = _encoded(state, (), tensors)
-    save_file(tensors, file.with_name(file.name + TENSORS))
+    disk().fill(Point.CONTENT_WRITTEN, file.with_name(file.name + TENSORS), lambda path: save_file(tensors, path))
     write_file(file.with_name(file.name + TREE), json.dumps(tree, allow_nan=False) + "\n")
 
 

@@ -1,6 +1,7 @@
 """Cards: where a skill comes from, the backbone it belongs to, and the sums that show that it is whole."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,10 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polyray import __version__
 from polyray.errors import InputError
 from polyray.formats import parse_json_object, read_document
+from polyray.runs.sealed import check_seal, seal
 from polyray.skills.form import TaskForm
 
 CARD = "card.json"
-SCHEMA = 2  # version of the layout of skill and inventory folders; 1 had neither forms nor trained_backbone
+SEAL = "card_sha256"  # key beside a card's fields
+SCHEMA = 2  # version of the layout of skill and inventory folders; 1 lacked forms, trained_backbone, sums of cards
 
 AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
@@ -85,8 +88,24 @@ class Card(BaseModel):
     sha256: dict[str, str] = Field(default_factory=dict)  # of each tensor file; filled in by save_skill
 
 
+def sealed(card: BaseModel) -> str:
+    """The text of a card's file: its fields, and the sha256 of them."""
+    return seal(json.loads(card.model_dump_json()), SEAL)
+
+
+def check_card_seal(file: Path) -> None:
+    """Compare a card's fields, which were read already, with the sha256 that stands beside them.
+
+    Raises:
+        InputError: a field was altered, or the card has no sum.
+    """
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    if SEAL in fields or fields.get("schema_version", SCHEMA) >= SCHEMA:  # cards of schema 1 had no sum
+        check_seal(fields, file, SEAL)
+
+
 def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
-    """The card in a JSON file; otherwise: the beginning of the message where it cannot be read.
+    """The card in a JSON file, its own sum not checked; otherwise: the message's beginning where it cannot be read.
 
     Raises:
         InputError: the file cannot be read, has a wrong field, or was written by a newer Polyray.
@@ -96,7 +115,7 @@ def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
     except InputError as error:
         raise InputError(f"{otherwise}: {error}") from None
     try:
-        card = kind.model_validate_json(text)
+        card = kind.model_validate_json(_without_seal(text))
     except ValidationError as error:
         _refuse_newer(file)
         problem = error.errors()[0]
@@ -105,6 +124,15 @@ def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
     _refuse_newer(file)
     parse_json_object(text, file)  # no key twice, no half character
     return card
+
+
+def _without_seal(text: str) -> str:
+    """The JSON text of the fields alone; a text that is no JSON object stays as it is."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps({name: x for name, x in fields.items() if name != SEAL}) if isinstance(fields, dict) else text
 
 
 class _Schema(BaseModel):
@@ -129,14 +157,20 @@ def check_sums(folder: Path, sums: Mapping[str, str], card: str) -> None:
     """Compare the files in `folder` with their sha256 `sums`, which stand in the file `card`.
 
     Raises:
-        InputError: one is missing, or has another sum.
+        InputError: one is missing, has another sum, or is not in the folder itself; or the folder holds other files.
     """
     for name, expected in sums.items():
+        if Path(name).name != name or name in ("..", card):
+            raise InputError(f"{folder / card}: sha256: {name!r} is no name of a file in {folder}.")
         file = folder / name
         if not file.is_file():
             raise InputError(f"{folder} is not whole: {name} is missing.")
         if sha256(file) != expected:
             raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {card}.")
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    others = [name for name in names if name not in (*sums, card)]
+    if others:
+        raise InputError(f"{folder} also holds {others[0]!r}, which {card} does not list: remove it.")
 
 
 def check_backbone(card: Card, fingerprint: str) -> None:

@@ -7,30 +7,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from polyray import __version__
-from polyray.files import writing
+from polyray.errors import InputError
+from polyray.files import write_file, writing
 from polyray.modules.attach import Inventory
+from polyray.modules.layout import Layout
 from polyray.routing import Router
-from polyray.skills.card import (
-    SCHEMA,
-    Ancestor,
-    BackboneCard,
-    Card,
-    Parent,
-    TrainedBackbone,
-    check_sums,
-    read_card,
-    sha256,
-)
+from polyray.routing.restoring import restore_router
+from polyray.skills.card import Ancestor, BackboneCard, Card, Parent, TrainedBackbone, sealed, sha256
 from polyray.skills.form import TaskForm
-from polyray.skills.skill import HEADS, Skill, load_skill, save_skill, storable
+from polyray.skills.inventory_card import BACKBONE, CARD, FOLDER, ROUTER, InventoryCard, read_inventory_card
+from polyray.skills.skill import HEADS, Skill, load_skill, save_skill
 from polyray.skills.spec import InventorySpec
-
-FOLDER, CARD, ROUTER, BACKBONE = "inventory", "inventory.json", "router.safetensors", "backbone.safetensors"
+from polyray.skills.tensors import check_fit, load_tensors, save_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,22 +35,6 @@ class Provenance:
     started_from: tuple[Ancestor, ...] = ()
     forms: Mapping[str, TaskForm] = field(default_factory=dict)
     trained_backbone: TrainedBackbone | None = None
-
-
-class InventoryCard(BaseModel):
-    """inventory.json: spec, tasks and their forms, skills and backbone of an inventory, and the sums of its files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    schema_version: int = SCHEMA
-    spec: InventorySpec
-    suite: str
-    tasks: tuple[str, ...]
-    forms: dict[str, TaskForm] = Field(default_factory=dict)
-    skills: tuple[str, ...]
-    backbone: BackboneCard
-    polyray: str = __version__
-    sha256: dict[str, str]
 
 
 class Trained(Protocol):
@@ -102,19 +76,21 @@ def save_inventory(
     inventory, router = model.inventory, model.router
     names = [f"skill-{index}" for index in range(inventory.n_skills)]
     shared = replace(provenance, forms={})  # no task uses one of them alone: the inventory has the forms
-    for index, name in enumerate(names):
-        save_skill(new_skill(name, model, inventory.skill(index), shared, metrics), folder / name)
+    fingerprints = [
+        save_skill(new_skill(name, model, inventory.skill(index), shared, metrics), folder / name).fingerprint
+        for index, name in enumerate(names)
+    ]
     with writing(folder / FOLDER) as temporary:
-        save_file({name: storable(x).clone() for name, x in router.state_dict().items()}, temporary / ROUTER)
+        save_tensors({name: x.clone() for name, x in router.state_dict().items()}, temporary / ROUTER)
         backbone = model.backbone_state()
         if backbone:
-            save_file({name: storable(x).clone() for name, x in backbone.items()}, temporary / BACKBONE)
+            save_tensors({name: x.clone() for name, x in backbone.items()}, temporary / BACKBONE)
         card = InventoryCard(
             spec=spec, suite=provenance.suite, tasks=router.tasks.names, forms=dict(provenance.forms),
-            skills=tuple(names), backbone=provenance.backbone,
+            skills=tuple(names), fingerprints=tuple(fingerprints), backbone=provenance.backbone,
             sha256={path.name: sha256(path) for path in sorted(temporary.iterdir())},
         )  # fmt: skip
-        (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_file(temporary / CARD, sealed(card))
 
 
 def new_skill(
@@ -164,7 +140,17 @@ class InventoryFolder:
 
     def router_state(self) -> dict[str, Tensor]:
         """The router's tensors."""
-        return load_file(self.path / FOLDER / ROUTER)
+        return load_tensors(self.path / FOLDER / ROUTER)
+
+    def router(self, layout: Layout) -> Router:
+        """The router, for sites of this layout.
+
+        Raises:
+            InputError: its tensors do not fit, or it mixes another number of skills than there are.
+        """
+        return restore_router(
+            self.spec.routing, self.card.tasks, layout, self.router_state(), n_skills=len(self.card.skills)
+        )
 
     def restore(self, model: Trained) -> None:
         """Load skills, heads and trained backbone into a model built from the same spec with `router_state`.
@@ -172,15 +158,46 @@ class InventoryFolder:
         Raises:
             InputError: a skill is damaged, or tensors do not fit.
         """
+        inventory = model.inventory
+        if len(self.card.skills) != inventory.n_skills:
+            raise InputError(
+                f"{self.path / FOLDER / CARD} names {len(self.card.skills)} skills; the router mixes "
+                f"{inventory.n_skills}."
+            )
         heads: Mapping[str, Tensor] = {}
         for index, folder in enumerate(self.skill_folders):
-            skill = load_skill(folder)
-            model.inventory.load_skill(index, skill.modules)
+            skill = self.load_skill(index)
+            if skill.card.sites != inventory.sites:
+                raise InputError(f"{folder}: its sites are not the {len(inventory.sites)} ones of this inventory.")
+            inventory.load_skill(index, skill.modules)
             heads = skill.heads
         if heads:
             model.load_heads_state(heads)
-        if (self.path / FOLDER / BACKBONE).exists():
-            model.load_backbone_state(load_file(self.path / FOLDER / BACKBONE))
+        if BACKBONE in self.card.sha256:
+            model.load_backbone_state(load_tensors(self.path / FOLDER / BACKBONE))
+
+    def load_skill(self, index: int) -> Skill:
+        """The skill of the router's column `index`, its sums checked.
+
+        Raises:
+            InputError: it is damaged, or not the one that was saved with this inventory.
+        """
+        folder = self.skill_folders[index]
+        skill = load_skill(folder)
+        card, modules = skill.card, self.spec.modules
+        pairs = {
+            "name": (card.name, folder.name), "kind": (card.kind, modules.kind),
+            "options": (card.options, modules.stack_options.model_dump(mode="json")),
+            "backbone": (card.backbone.fingerprint, self.card.backbone.fingerprint),
+            "fingerprint": (card.fingerprint, (self.card.fingerprints or (card.fingerprint,) * (index + 1))[index]),
+        }  # fmt: skip
+        for label, (actual, expected) in pairs.items():
+            if actual != expected:
+                raise InputError(
+                    f"{folder} is not the skill that was saved with {self.path / FOLDER}: its {label} is {actual!r}, "
+                    f"not {expected!r}."
+                )
+        return skill
 
 
 def load_inventory(folder: Path) -> InventoryFolder:
@@ -189,14 +206,16 @@ def load_inventory(folder: Path) -> InventoryFolder:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    card = read_card(folder / FOLDER / CARD, InventoryCard, f"{folder} holds no inventory of skills")
-    check_sums(folder / FOLDER, card.sha256, CARD)
-    return InventoryFolder(path=folder, card=card)
+    return InventoryFolder(path=folder, card=read_inventory_card(folder))
 
 
 def restore_parameters(named: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
-    """Copy the tensors of `state` into those of `named` that have their names."""
+    """Copy the tensors of `state` into those of `named`.
+
+    Raises:
+        InputError: names, shapes or types differ.
+    """
+    check_fit(state, named, "The trained backbone")
     with torch.no_grad():
-        for name, parameter in named.items():
-            if name in state:
-                parameter.copy_(state[name])
+        for name, tensor in state.items():
+            named[name].copy_(tensor)

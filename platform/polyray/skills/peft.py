@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.files import writing
+from polyray.files import write_file, writing
 from polyray.lookup import lookup
 from polyray.modules.layers import linear_widths, transposed
 from polyray.modules.lora import LoraOptions
@@ -20,6 +20,7 @@ from polyray.modules.matching import candidates
 from polyray.skills.card import BackboneCard, Card
 from polyray.skills.peft_config import read_config
 from polyray.skills.skill import Skill
+from polyray.skills.tensors import save_tensors
 
 CONFIG, WEIGHTS, PICKLED = "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin"
 FACTOR = re.compile(r"base_model\.model\.(?P<site>.+)\.lora_(?P<factor>[AB])\.weight")
@@ -80,8 +81,8 @@ def export_peft(
         factors[f"base_model.model.{site}.lora_A.weight"] = down.transpose(0, 1).flatten(1).contiguous()  # [rank, in]
         factors[f"base_model.model.{site}.lora_B.weight"] = up.transpose(1, 2).flatten(0, 1).contiguous()  # [out, rank]
     with writing(folder) as temporary:
-        save_file(factors, temporary / WEIGHTS, metadata={"format": "pt"})
-        (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_tensors(factors, temporary / WEIGHTS, metadata={"format": "pt"})
+        write_file(temporary / CONFIG, json.dumps(config, indent=2) + "\n")
 
 
 def import_peft(

@@ -5,16 +5,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from polyray.errors import InputError
-from polyray.files import writing
-from polyray.skills.card import CARD, Ancestor, Card, TrainedBackbone, check_sums, read_card, sha256
+from polyray.files import write_file, writing
+from polyray.skills.card import (
+    CARD,
+    Ancestor,
+    Card,
+    TrainedBackbone,
+    check_card_seal,
+    check_sums,
+    read_card,
+    sealed,
+    sha256,
+)
 from polyray.skills.fingerprint import fingerprint
+from polyray.skills.tensors import load_tensors, save_tensors
 
 TENSORS = "skill.safetensors"
+NO_SKILL = "{} holds no skill"  # beginning of a message, completed by the folder
 HEADS = "heads/"  # how the names of a head's tensors begin
 
 
@@ -39,35 +49,35 @@ class Skill:
         return {name.removeprefix(HEADS): x for name, x in self.tensors.items() if name.startswith(HEADS)}
 
 
-def save_skill(skill: Skill, folder: Path) -> None:
-    """Write the skill's folder, whole or not at all; one that stood there is replaced."""
+def save_skill(skill: Skill, folder: Path) -> Card:
+    """Write the skill's folder, whole or not at all; one that stood there is replaced. The card as it was written.
+
+    Raises:
+        StorageError: the disk refused.
+    """
     with writing(folder) as temporary:
-        save_file({name: storable(tensor) for name, tensor in skill.tensors.items()}, temporary / TENSORS)
+        save_tensors(skill.tensors, temporary / TENSORS)
         sums = {TENSORS: sha256(temporary / TENSORS)}
         card = skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
-        (temporary / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def storable(tensor: Tensor) -> Tensor:
-    """`tensor` as safetensors wants it: on the CPU, in one piece, sharing its memory with no other."""
-    tensor = tensor.detach().cpu().contiguous()
-    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+        write_file(temporary / CARD, sealed(card))
+    return card
 
 
 def load_skill(folder: Path) -> Skill:
     """The skill in `folder`, its sums checked.
 
     Raises:
-        InputError: a file is missing, unreadable or altered, or the card has a wrong field.
+        InputError: a file is missing, unreadable or altered, the card has a wrong field, or a tensor is no parameter.
     """
-    card = load_card(folder)
+    card = read_card(folder / CARD, Card, NO_SKILL.format(folder))
     if TENSORS not in card.sha256:
         raise InputError(f"{folder / CARD}: sha256: has no sum of {TENSORS}, so nothing shows that it is whole.")
     check_sums(folder, card.sha256, CARD)
-    try:
-        return Skill(card=card, tensors=load_file(folder / TENSORS))
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {folder / TENSORS}: {error}") from None
+    tensors = load_tensors(folder / TENSORS)
+    check_card_seal(folder / CARD)
+    if fingerprint(tensors) != card.fingerprint:
+        raise InputError(f"{folder / CARD}: fingerprint is not that of the tensors.")
+    return Skill(card=card, tensors=tensors)
 
 
 def load_trained_backbone(folder: Path, trained: TrainedBackbone) -> dict[str, Tensor]:
@@ -83,16 +93,18 @@ def load_trained_backbone(folder: Path, trained: TrainedBackbone) -> dict[str, T
             f"The skill in {folder} sits on a backbone that was trained with it, whose file is {state}: {file}. "
             "Put the skill back to where its run is, or lift it there again."
         )
-    return load_file(file)
+    return load_tensors(file)
 
 
 def load_card(folder: Path) -> Card:
     """The card of the skill in `folder`, without its tensors.
 
     Raises:
-        InputError: there is none, or it has a wrong field.
+        InputError: there is none, it has a wrong field, or it was altered.
     """
-    return read_card(folder / CARD, Card, f"{folder} holds no skill")
+    card = read_card(folder / CARD, Card, NO_SKILL.format(folder))
+    check_card_seal(folder / CARD)
+    return card
 
 
 def ancestor(folder: Path, seen_from: Path) -> Ancestor:

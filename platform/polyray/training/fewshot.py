@@ -1,6 +1,6 @@
 """Few-shot adaptations as independent pieces of work: one task, one split, one method."""
 
-import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,21 +9,25 @@ from typing import Any
 
 import torch
 
-from polyray.files import write_file
+from polyray.errors import InputError
+from polyray.files import make_folders
 from polyray.formats import file_name
 from polyray.modules.mix import Mix
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.routing import ROUTERS
+from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.blending import parents_of
 from polyray.skills.inventory import InventoryFolder, Provenance, load_inventory, new_skill
-from polyray.skills.skill import ancestor, save_skill
+from polyray.skills.skill import ancestor, load_skill, save_skill
 from polyray.tasks import Suite, Task, load_suite
 from polyray.training.adaptation import AdaptationOptions, FewShotData, Method, adapt
 from polyray.training.data import category_allocation, encoded, examples_fingerprint, first_examples
 from polyray.training.evaluation import predictions
 from polyray.training.model import Modular, load_model
 from polyray.training.recipe import SuiteConfig
+
+log = logging.getLogger(__name__)
 
 
 class AdaptationRecipe(SuiteConfig):
@@ -59,6 +63,23 @@ class Piece:
         """The file with the adaptation's outcome."""
         return self.out / "adapted" / f"{self.name}.json"
 
+    @property
+    def skill_folder(self) -> Path:
+        """The folder of the adapted skill, where there is one."""
+        return self.out / "skills" / self.name
+
+    def outcome(self) -> dict[str, Any] | None:
+        """The outcome of an earlier start; None where there is none, or it or its skill was lost or altered."""
+        if not self.result_file.exists():
+            return None
+        try:
+            outcome = read_sealed(self.result_file)
+            whole = not outcome["skill"] or load_skill(self.skill_folder).card.fingerprint == outcome["skill"]
+        except InputError as error:
+            log.warning("%s The adaptation is done again.", error)
+            return None
+        return outcome if whole else None
+
 
 def adapt_one(piece: Piece) -> dict[str, Any]:
     """Adapt to one task from one split by one method; the outcome is written when it is whole, and returned."""
@@ -85,29 +106,28 @@ def adapt_one(piece: Piece) -> dict[str, Any]:
         "score": scores[task.metric], "scores": scores, "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
         "too_long": sum(row.cut for split in (train, dev, tests) for row in split.rows),
     }  # fmt: skip
+    skill = ""
     if full:  # the backbone itself was trained: the next piece starts from the pretrained one
         model.network.load_state_dict(pretrained, strict=False)
     else:
-        save_adapted(piece, folder, adapted.model, task, outcome)
-    piece.result_file.parent.mkdir(parents=True, exist_ok=True)
-    write_file(piece.result_file, json.dumps(outcome | {"predictions": predicted}, ensure_ascii=False))
+        skill = save_adapted(piece, folder, adapted.model, task, outcome)
+    make_folders(piece.result_file.parent)
+    write_sealed(piece.result_file, outcome | {"predictions": predicted, "skill": skill})
     return outcome
 
 
-def save_adapted(
-    piece: Piece, trained: InventoryFolder, model: Modular, task: Task, metrics: Mapping[str, Any]
-) -> None:
+def save_adapted(piece: Piece, trained: InventoryFolder, model: Modular, task: Task, metrics: Mapping[str, Any]) -> str:
     """Write the skill that the new task's mix amounts to as `out`/skills/NAME.
 
     Where the skills themselves were left as they are its card names them as parents with their weights, so that it can
-    be computed again; else it names the skills from which training started. Mixes of some kinds of module, and of some
-    routers, are no single skill: then nothing is written.
+    be computed again; else it names the skills from which training started. Returns the skill's fingerprint; an empty
+    one where there is no one skill: mixes of some kinds of module, and of some routers, are none.
     """
     with torch.no_grad():
         mix = model.router(model.router.tasks.names[:1])
     if not model.inventory.entry.blends or not isinstance(mix, Mix):
-        return
-    folder = piece.out / "skills" / piece.name
+        return ""
+    folder = piece.skill_folder
     weights = mix.weights[:, :, 0].cpu()
     unchanged = piece.method == "row"
     parents = parents_of(trained.skill_folders, weights, folder) if unchanged else ()
@@ -119,7 +139,7 @@ def save_adapted(
         forms={task.name: task.form(piece.recipe.text)}, trained_backbone=trained.trained_backbone(folder),
     )  # fmt: skip
     skill = new_skill(piece.name, model, model.inventory.blend(weights), provenance, metrics, parents)
-    save_skill(skill, folder)
+    return save_skill(skill, folder).fingerprint
 
 
 @lru_cache(maxsize=1)  # a worker process does many pieces of one run

@@ -52,7 +52,11 @@ class Modular(nn.Module):
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
     def load_backbone_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore parameters of the backbone."""
+        """Restore what `backbone_state` returned.
+
+        Raises:
+            InputError: names, shapes or types differ.
+        """
         restore_parameters(dict(self.network.named_parameters()), state)
 
     def heads_state(self) -> dict[str, Tensor]:
@@ -93,18 +97,17 @@ def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[Task], genera
     return model
 
 
-def rebuild(
-    backbone: Backbone, spec: InventorySpec, tasks: Sequence[str], router_state: Mapping[str, Tensor]
-) -> Modular:
-    """An inventory on `backbone` with the router of `router_state`; skills and heads are yet to be loaded.
+def rebuild(backbone: Backbone, folder: InventoryFolder) -> Modular:
+    """The inventory of `folder` on `backbone` with its router; skills and heads are yet to be loaded.
 
     Raises:
-        InputError: the spec does not fit the backbone.
+        InputError: the spec does not fit the backbone, or the router is damaged.
     """
+    spec = folder.spec
     check_mixable(spec)
     patterns = site_patterns(backbone.family, spec.modules.sites, backbone.network)
     layout = Layout.of(backbone.network, patterns, spec.modules.n_heads)
-    router = ROUTERS[spec.routing.kind].from_state(tasks, layout, spec.routing.options, router_state)
+    router = folder.router(layout)
     return _on_backbone(backbone, spec, patterns, router, torch.Generator().manual_seed(0))
 
 
@@ -115,7 +118,7 @@ def load_model(folder: InventoryFolder) -> Modular:
         InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
     """
     backbone = _backbone_of(folder.card.backbone, folder.path)
-    model = rebuild(backbone, folder.spec, folder.card.tasks, folder.router_state())
+    model = rebuild(backbone, folder)
     folder.restore(model)
     backbone.freeze()
     return model.eval()

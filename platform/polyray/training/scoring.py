@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from polyray.config import Section
-from polyray.files import write_file
+from polyray.files import make_folders, write_file
 from polyray.formats import file_name
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
@@ -70,7 +70,7 @@ def score_share(share: Share) -> dict[str, Any]:
         data = encoded(model.backbone, suite, examples, recipe.text)
     predicted = predictions(model, data, recipe.evaluation, recipe.text.max_output)
     folder = share.out / PREDICTIONS
-    folder.mkdir(exist_ok=True)
+    make_folders(folder)
     for name in share.tasks:
         lines = [
             json.dumps({**example.record(), "prediction": prediction}, ensure_ascii=False) + "\n"

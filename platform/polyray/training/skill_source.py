@@ -11,8 +11,9 @@ from polyray.errors import InputError
 from polyray.lookup import lookup, suggestion
 from polyray.skills.card import CARD, BackboneCard
 from polyray.skills.form import TaskForm
-from polyray.skills.inventory import CARD as INVENTORY_CARD
-from polyray.skills.inventory import FOLDER, load_inventory
+from polyray.skills.inventory import load_inventory
+from polyray.skills.inventory_card import CARD as INVENTORY_CARD
+from polyray.skills.inventory_card import FOLDER
 from polyray.skills.skill import load_skill
 from polyray.training.model import Modular, load_model, load_single
 

@@ -10,6 +10,7 @@ from polyray.analysis.allocation import analyse
 from polyray.cluster.rllib.algorithm import algorithm
 from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.errors import Interrupted
+from polyray.files import write_file
 from polyray.progress import bars
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.settings import Agent
@@ -133,7 +134,7 @@ def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run
 
     def write(folder: Path) -> None:
         trained.save_checkpoint(str(folder))
-        (folder / LINE).write_text(json.dumps(line), encoding="utf-8")
+        write_file(folder / LINE, json.dumps(line))
 
     if is_over or stop or trained.iteration % trained.agent.options.save_every == 0:
         run.checkpoint(line["step"], write)
