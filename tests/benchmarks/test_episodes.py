@@ -11,6 +11,7 @@ from benchmarks import babyai_episodes
 from benchmarks.babyai_episodes import Cell, rows
 from benchmarks.intervals import geometric_interval, mean_interval, ratio_interval
 from benchmarks.trainings import Training, hours_of
+from polyray.runs.result import write_result
 
 
 def test_intervals_worked_by_hand() -> None:
@@ -33,7 +34,7 @@ def write_run(out: Path, reached: list[tuple[int, float]], done: bool) -> None:
     progress = [{"phase": "training", "step": number, "seconds": {"iteration": 1800}} for number in range(len(reached))]
     (out / "progress.jsonl").write_text("".join(json.dumps(line) + "\n" for line in progress))
     if done:
-        (out / "result.json").write_text(json.dumps({"status": "done", "metrics": {"mean": 0.98}, "skills": []}))
+        write_result(out, "babyai", "done", 1.0, {"mean": 0.98})
 
 
 def cell(folder: Path, way: str, seeds: list[list[tuple[int, float]]]) -> Cell:

@@ -1,6 +1,7 @@
 """Goals of a training: what does not learn does not reach them."""
 
 import numpy as np
+import pytest
 import torch
 
 from polyray.envs.engine.engine import Engine
@@ -21,6 +22,7 @@ def at_random(frames: Frames) -> Outputs:
     return Outputs(logits=torch.zeros(n, 1, 7), values=torch.zeros(n, 1), memory=frames.memory)
 
 
+@pytest.mark.agents  # compiles the environments
 def test_random_actions_reach_no_goal_in_a_level_where_only_successes_end_early() -> None:
     levels = levels_of(None, ("OpenDoor",))
     starts = starts_for(levels, seed=1)

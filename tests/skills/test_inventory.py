@@ -17,7 +17,8 @@ from polyray.routing.options import LearnedOptions
 from polyray.skills.blending import recompute, same_tensors
 from polyray.skills.card import BackboneCard
 from polyray.skills.form import TaskForm
-from polyray.skills.inventory import CARD, FOLDER, ROUTER, Provenance, load_inventory, save_inventory
+from polyray.skills.inventory import Provenance, load_inventory, save_inventory
+from polyray.skills.inventory_card import CARD, FOLDER, ROUTER
 from polyray.skills.lifting import lift
 from polyray.skills.skill import load_skill
 from polyray.skills.spec import InventorySpec
