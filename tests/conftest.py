@@ -1,10 +1,13 @@
 """Settings and fixtures for every test."""
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from signal_cases import handle_signals_as_usual
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if limit is not None and item.get_closest_marker("ray") is not None:
             item.add_marker(pytest.mark.timeout(busy * limit.args[0]), append=False)
     items.sort(key=lambda item: item.get_closest_marker("ray") is not None and "cluster" in item.path.parts)
+
+
+@pytest.fixture
+def usual_signals() -> Iterator[None]:
+    """Signals as in a terminal while the test runs."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    handle_signals_as_usual()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

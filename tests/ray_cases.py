@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from job_cases import TINY
+from signal_cases import handle_signals_as_usual
 
 from polyray.cli.app import main
 from polyray.jobs.table import JOBS
@@ -41,7 +42,7 @@ class Run:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            handle_signals_as_usual()
             main(arguments)
             code = 0
         except SystemExit as end:

@@ -12,6 +12,8 @@ from polyray.errors import Interrupted, RunError
 from polyray.runs.job import Result
 from polyray.runs.run import Run
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 
 def test_a_signal_is_a_wish_to_stop_and_decides_the_exit_code(tmp_path: Path) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):

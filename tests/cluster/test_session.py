@@ -14,6 +14,8 @@ from fake_ray import FakeRay, fake_ray
 from polyray.cluster.session import RaySession
 from polyray.errors import InputError, Interrupted
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 __all__ = ["fake_ray"]  # a fixture
 
 

@@ -18,6 +18,8 @@ from polyray.cluster.home import SOCKET, copy_logs, temporary_folder
 from polyray.cluster.session import RaySession
 from polyray.errors import InputError, RunError
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 __all__ = ["fake_ray"]  # a fixture
 CHILD = "import os, signal; print(os.getpgrp() == os.getpid(), signal.getsignal(signal.SIGHUP) == signal.SIG_IGN)"
 

@@ -16,6 +16,8 @@ from polyray.cluster.session import RaySession
 from polyray.cluster.tasks import run_tasks
 from polyray.errors import InputError, Interrupted, RunError
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 
 class FakeTasks:
     """Ray's tasks in this process: each runs when its result is asked for, the last one first.

@@ -12,6 +12,8 @@ from polyray.errors import InputError
 from polyray.runs import stopping
 from polyray.runs.stopping import SIGNALS, TWICE, StopRequest
 
+pytestmark = pytest.mark.usefixtures("usual_signals")
+
 
 def send(number: int, wait: float = 0.0) -> None:
     os.kill(os.getpid(), number)
