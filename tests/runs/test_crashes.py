@@ -30,8 +30,8 @@ def test_some_operations_of_a_small_run_fail(record_property: Record, tmp_path: 
     (tmp_path / "again").mkdir()
     check(
         record_property,
-        crashes(small, tmp_path / "new", first=3, every=11),
-        crashes(small, tmp_path / "again", ["SIGKILL"], first=8, every=9, start=again),
+        crashes(small, tmp_path / "new", first=3, every=37),
+        crashes(small, tmp_path / "again", ["SIGKILL"], first=8, every=29, start=again),
         points=[point for point in Point if point is not Point.FOLDER_PUT_BACK],
     )
 

@@ -15,6 +15,7 @@ from polyray.errors import InputError, Interrupted
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 URGENT = (signal.SIGTERM, signal.SIGHUP)  # whoever sends these kills soon after
 GRACE, GRACE_VARIABLE = 25.0, "POLYRAY_GRACE"  # seconds; SLURM and Kubernetes kill after 30 unless told otherwise
+AGAIN = 0.2  # seconds between two signals to the main thread
 TWICE = 0.5  # seconds after which another Ctrl-C counts; a shell and a terminal may both send the first one
 
 
@@ -100,8 +101,9 @@ class StopRequest:
         self._announce(f"Ending at once: {reason}.")
         self._late = True
         identifier = threading.main_thread().ident
-        if not self._over and identifier is not None and self.number is not None:
+        while not self._over and identifier is not None and self.number is not None:
             signal.pthread_kill(identifier, self.number)  # not SIGINT, which may be ignored
+            time.sleep(AGAIN)  # one that comes just before a call of the operating system does not end the call
 
 
 @contextmanager
