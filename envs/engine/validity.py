@@ -53,6 +53,12 @@ def first_fault(state: State) -> str | None:
     return next(_faults(state.rows[0], state.grid[0]), None)
 
 
+def can_be_entered(looks: NDArray[np.uint8], number: int) -> bool:
+    """Whether the agent can stand where the object `number` is, with the looks [objects, 3] of its environment."""
+    kind, _, condition = looks[number]
+    return bool(number == EMPTY or (kind == LOOK_DOOR and condition == OPEN))
+
+
 def _check_form(start: State) -> None:
     for name, array, dtype, axes in (("grid", start.grid, np.dtype(np.uint8), 3), ("rows", start.rows, ROW, 1)):
         if not isinstance(array, np.ndarray) or array.dtype != dtype or array.ndim != axes:
@@ -111,8 +117,7 @@ def _faults_of_values(world: Any, grid: NDArray[np.uint8]) -> Iterator[str]:
         yield "looks holds a type of object that BabyAI has not"
     if (world.looks[np.unique(grid[grid > WALL]), 0] <= LOOK_WALL).any():
         yield "its grid holds the number of an object that is not there"
-    kind, _, condition = world.looks[grid[world.y, world.x]]
-    if grid[world.y, world.x] != EMPTY and not (kind == LOOK_DOOR and condition == OPEN):
+    if not can_be_entered(world.looks, grid[world.y, world.x]):
         yield f"the agent stands at {(int(world.x), int(world.y))}, where it cannot be"
     if world.steps < 0 or world.limit < 1:
         yield f"it has taken {world.steps} steps of {world.limit}"

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from polyray.envs.engine.state import EMPTY, LOOK_DOOR, OPEN, State
+from polyray.envs.engine.state import State
+from polyray.envs.engine.validity import can_be_entered
 from polyray.envs.levels import Level
 from polyray.envs.minigrid.keywords import whole_number
 from polyray.envs.minigrid.world import NOT_CHANGED
@@ -27,9 +28,7 @@ def _stand(state: State, level: Level, position: Any) -> None:
     x, y = (whole_number("agent_pos", coordinate, least=0) for coordinate in position)
     if x >= level.width or y >= level.height:
         raise InputError(f"agent_pos={(x, y)} is outside the grid of {level.width}x{level.height} cells.")
-    number = state.grid[0, y, x]
-    kind, _, condition = state.looks[0, number]
-    if number != EMPTY and not (kind == LOOK_DOOR and condition == OPEN):
+    if not can_be_entered(state.looks[0], state.grid[0, y, x]):
         raise InputError(f"The agent cannot stand at agent_pos={(x, y)}: the cell is not free.")
     state.x[0], state.y[0] = x, y
 

@@ -12,7 +12,8 @@ from torch import Tensor
 import polyray
 from polyray.errors import InputError
 from polyray.files import writing
-from polyray.skills.card import CARD, SCHEMA, Ancestor, BackboneCard, Card, check_backbone, sha256
+from polyray.files.disk import disk
+from polyray.skills.card import CARD, SCHEMA, Ancestor, BackboneCard, Card, check_backbone
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.library import cards, find_skill, verify
 from polyray.skills.skill import TENSORS, Skill, load_card, load_skill, save_skill
@@ -43,7 +44,7 @@ def test_a_skill_comes_back_bit_for_bit_with_its_card(tmp_path: Path) -> None:
     for name, tensor in skill.tensors.items():
         assert loaded.tensors[name].dtype == tensor.dtype
         assert torch.equal(loaded.tensors[name], tensor)
-    sums = {TENSORS: sha256(tmp_path / "library" / "cola" / TENSORS)}
+    sums = {TENSORS: disk().digest(tmp_path / "library" / "cola" / TENSORS)}
     assert loaded.card == skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
     assert loaded.card.polyray == polyray.__version__
     with pytest.raises(ValidationError, match="frozen"):
@@ -110,7 +111,7 @@ def _cut(folder: Path) -> None:
 
 def _no_tensors_at_all(folder: Path) -> None:
     (folder / TENSORS).write_bytes(b"not tensors")
-    _edit(sha256={TENSORS: sha256(folder / TENSORS)})(folder)
+    _edit(sha256={TENSORS: disk().digest(folder / TENSORS)})(folder)
 
 
 @pytest.mark.parametrize(

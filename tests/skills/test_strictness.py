@@ -14,9 +14,10 @@ from torch import Tensor
 from training_cases import KNOWN, SUITE, spec, tiny_model
 
 from polyray.errors import InputError
+from polyray.files.disk import disk
 from polyray.rl.policy_folder import load_policy, save_policy
 from polyray.runs.sealed import seal
-from polyray.skills.card import CARD, SEAL, sha256
+from polyray.skills.card import CARD, SEAL
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
 from polyray.skills.inventory_card import BACKBONE, FOLDER, ROUTER
@@ -62,7 +63,7 @@ def edit_tensors(folder: Path, file: str, change: Callable[[Tensors], object]) -
     change(tensors)
     save_file(tensors, folder / file)
     card = folder / (CARD if file == TENSORS else INVENTORY)
-    edit(card, lambda fields: fields["sha256"].update({file: sha256(folder / file)}))
+    edit(card, lambda fields: fields["sha256"].update({file: disk().digest(folder / file)}))
     if file == TENSORS:
         edit(card, lambda fields: fields.update(fingerprint=fingerprint(tensors)))
         number = int(folder.name.removeprefix("skill-"))

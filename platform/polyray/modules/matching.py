@@ -1,12 +1,12 @@
 """Layers of a backbone by name patterns."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from polyray.errors import InputError
+from polyray.lookup import nearest
 from polyray.modules.layers import carries_skills
 
 LISTED = 30  # names in a message at most
@@ -37,9 +37,9 @@ def candidates(backbone: nn.Module) -> str:
 
 def _suggestion(backbone: nn.Module, pattern: str) -> str:
     last_names = dict.fromkeys(name.rpartition(".")[2] for name in _carriers(backbone))
-    near = get_close_matches(pattern.rpartition(".")[2], last_names, n=1, cutoff=0.5)
+    near = nearest(pattern.rpartition(".")[2], last_names)
     listed = f"Layers of this backbone that can carry skills: {candidates(backbone)}."
-    return f"Did you mean {near[0]!r}? {listed}" if near else listed
+    return f"Did you mean {near!r}? {listed}" if near else listed
 
 
 def _carriers(backbone: nn.Module) -> list[str]:

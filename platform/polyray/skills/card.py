@@ -1,6 +1,5 @@
 """Cards: where a skill comes from, the backbone it belongs to, and the sums that show that it is whole."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyray import __version__
 from polyray.errors import InputError
+from polyray.files.disk import disk
 from polyray.formats import parse_json_object, read_document
 from polyray.runs.sealed import check_seal, seal
 from polyray.skills.form import TaskForm
@@ -117,11 +117,11 @@ def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
     try:
         card = kind.model_validate_json(_without_seal(text))
     except ValidationError as error:
-        _refuse_newer(file)
+        _refuse_newer(text, file)
         problem = error.errors()[0]
         where = ".".join(str(step) for step in problem["loc"]) or "the file"
         raise InputError(f"{file}: {where}: {problem['msg']}.") from None
-    _refuse_newer(file)
+    _refuse_newer(text, file)
     parse_json_object(text, file)  # no key twice, no half character
     return card
 
@@ -141,9 +141,9 @@ class _Schema(BaseModel):
     schema_version: int = SCHEMA
 
 
-def _refuse_newer(file: Path) -> None:
+def _refuse_newer(text: str, file: Path) -> None:
     try:
-        schema = _Schema.model_validate_json(file.read_text(encoding="utf-8")).schema_version
+        schema = _Schema.model_validate_json(text).schema_version
     except ValidationError:
         return
     if schema > SCHEMA:
@@ -165,7 +165,7 @@ def check_sums(folder: Path, sums: Mapping[str, str], card: str) -> None:
         file = folder / name
         if not file.is_file():
             raise InputError(f"{folder} is not whole: {name} is missing.")
-        if sha256(file) != expected:
+        if disk().digest(file) != expected:
             raise InputError(f"{file} was altered or cut short: its sha256 is not the one in {card}.")
     names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     others = [name for name in names if name not in (*sums, card)]
@@ -184,9 +184,3 @@ def check_backbone(card: Card, fingerprint: str) -> None:
             f"Skill {card.name!r} was trained on the backbone {card.backbone.name!r} with the fingerprint "
             f"{card.backbone.fingerprint[:12]}, this one has {fingerprint[:12]}: load the same weights."
         )
-
-
-def sha256(file: Path) -> str:
-    """The sha256 of a file, as a hexadecimal number."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.files import write_file, writing
+from polyray.files.disk import disk
 from polyray.modules.attach import Inventory
 from polyray.modules.layout import Layout
 from polyray.routing import Router
 from polyray.routing.restoring import restore_router
-from polyray.skills.card import Ancestor, BackboneCard, Card, Parent, TrainedBackbone, sealed, sha256
+from polyray.skills.card import Ancestor, BackboneCard, Card, Parent, TrainedBackbone, sealed
 from polyray.skills.form import TaskForm
 from polyray.skills.inventory_card import BACKBONE, CARD, FOLDER, ROUTER, InventoryCard, read_inventory_card
 from polyray.skills.skill import HEADS, Skill, load_skill, save_skill
@@ -88,7 +89,7 @@ def save_inventory(
         card = InventoryCard(
             spec=spec, suite=provenance.suite, tasks=router.tasks.names, forms=dict(provenance.forms),
             skills=tuple(names), fingerprints=tuple(fingerprints), backbone=provenance.backbone,
-            sha256={path.name: sha256(path) for path in sorted(temporary.iterdir())},
+            sha256={path.name: disk().digest(path) for path in sorted(temporary.iterdir())},
         )  # fmt: skip
         write_file(temporary / CARD, sealed(card))
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.files import write_file, writing
+from polyray.files.disk import disk
 from polyray.skills.card import (
     CARD,
     Ancestor,
@@ -18,7 +19,6 @@ from polyray.skills.card import (
     check_sums,
     read_card,
     sealed,
-    sha256,
 )
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.tensors import load_tensors, save_tensors
@@ -57,7 +57,7 @@ def save_skill(skill: Skill, folder: Path) -> Card:
     """
     with writing(folder) as temporary:
         save_tensors(skill.tensors, temporary / TENSORS)
-        sums = {TENSORS: sha256(temporary / TENSORS)}
+        sums = {TENSORS: disk().digest(temporary / TENSORS)}
         card = skill.card.model_copy(update={"sha256": sums, "fingerprint": fingerprint(skill.tensors)})
         write_file(temporary / CARD, sealed(card))
     return card
@@ -87,7 +87,7 @@ def load_trained_backbone(folder: Path, trained: TrainedBackbone) -> dict[str, T
         InputError: the file is not where the card says, or was altered.
     """
     file = folder / trained.path
-    if not file.is_file() or sha256(file) != trained.sha256:
+    if not file.is_file() or disk().digest(file) != trained.sha256:
         state = "altered" if file.is_file() else "missing"
         raise InputError(
             f"The skill in {folder} sits on a backbone that was trained with it, whose file is {state}: {file}. "

@@ -26,6 +26,7 @@ from polyray.training.data import category_allocation, encoded, examples_fingerp
 from polyray.training.evaluation import predictions
 from polyray.training.model import Modular, load_model
 from polyray.training.recipe import SuiteConfig
+from polyray.training.worker import own_device
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +148,7 @@ def _loaded(key: str) -> tuple[Suite, InventoryFolder, Modular]:
     recipe = AdaptationRecipe.model_validate_json(key)
     folder = load_inventory(Path(recipe.skills))
     model = load_model(folder)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
+    model.to(own_device())
     return load_suite(recipe.tasks), folder, model
 
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
@@ -16,6 +14,7 @@ from polyray.skills.form import TaskForm, TextOptions
 from polyray.tasks import Task
 from polyray.training.model import Modular
 from polyray.training.skill_source import SkillSource
+from polyray.training.worker import own_device
 
 Input = str | Mapping[str, Any]
 
@@ -95,7 +94,7 @@ class Predictor:
             InputError: the form does not fit the backbone, or a file of the skills is damaged.
         """
         task = task_of(name, form)
-        model = source.load(name).to("cuda" if torch.cuda.is_available() else "cpu")
+        model = source.load(name).to(own_device())
         return cls(model, task, text)
 
     def __call__(self, inputs: Sequence[Input], evaluation: EvaluationOptions | None = None) -> list[Any]:

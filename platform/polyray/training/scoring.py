@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 
 from polyray.config import Section
@@ -19,6 +18,7 @@ from polyray.training.data import encoded, first_examples
 from polyray.training.evaluation import predictions, score
 from polyray.training.model import load_model
 from polyray.training.recipe import SuiteConfig
+from polyray.training.worker import own_device
 
 PREDICTIONS = "predictions"
 
@@ -62,7 +62,7 @@ def score_share(share: Share) -> dict[str, Any]:
     """The scores of some tasks, predicted in mixed batches; every prediction is kept in predictions/TASK.jsonl."""
     recipe = share.recipe
     suite, model = load_suite(recipe.tasks), load_model(load_inventory(Path(recipe.skills)))
-    model.to("cuda" if torch.cuda.is_available() else "cpu")  # Ray shows a task the GPUs that it was given, no others
+    model.to(own_device())
     limit = recipe.evaluation.max_examples
     split = recipe.score.split
     examples = [x for name in share.tasks for x in first_examples(suite.tasks[name], split, None, limit)]

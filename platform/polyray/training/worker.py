@@ -36,6 +36,11 @@ class Worker(Protocol):
         """The objects of all members, by rank, at every member."""
 
 
+def own_device() -> str:
+    """The GPU that this process was given, else the CPU; Ray shows a task its own GPUs and no others."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @dataclass(frozen=True)
 class Alone:
     """The only member, in this process."""
