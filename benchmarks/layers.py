@@ -5,8 +5,6 @@ Forward and backward, the two in turn, one thread, processor time; `over_row_by_
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.table import show
+from benchmarks.timing import measure
 from polyray.modules.layers import LAYERS
 from polyray.modules.mix import Rows
 from polyray.modules.rowwise import row_by_row
@@ -38,18 +37,6 @@ def step(run: Callable[..., Any], layer: nn.Module, x: Tensor, n_rows: int) -> C
         (output[0] if isinstance(output, tuple) else output).sum().backward()
 
     return forward_and_backward
-
-
-def measure(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each, taken in turn."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 3):
-        for name, run in steps.items():
-            started = time.process_time()
-            run()
-            if number >= 3:
-                times[name].append(1000 * (time.process_time() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def main() -> None:

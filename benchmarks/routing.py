@@ -9,9 +9,7 @@ processor time, GPU figures wall time between synchronisations.
 import argparse
 import contextlib
 import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 from transformers import BartConfig, BartForConditionalGeneration, PreTrainedModel, T5Config, T5ForConditionalGeneration
 
 from benchmarks.table import show
+from benchmarks.timing import Step, measure
 from polyray.memory import KEEP_FREED
 from polyray.modules.attach import attach
 from polyray.modules.layout import Layout
@@ -31,7 +30,6 @@ from polyray.routing.options import LearnedOptions
 from polyray.routing.polytropon import PolytroponRouter
 
 N_TASKS = 20
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,30 +206,6 @@ class Case:
             adam.step()
 
         return step
-
-
-def measure(steps: dict[str, Step], rounds: int, device: torch.device, until: float = float("inf")) -> dict[str, float]:
-    """Median milliseconds of each variant, taken in turn after three rounds that are not counted.
-
-    Args:
-        until: time of `time.monotonic` after which no further round begins, once one was counted.
-    """
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 3):
-        if number > 3 and time.monotonic() > until:
-            break
-        for name, step in steps.items():
-            clock = time.process_time if device.type == "cpu" else _synchronised
-            started = clock()
-            step()
-            if number >= 3:
-                times[name].append(1000 * (clock() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _synchronised() -> float:
-    torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 def main() -> None:

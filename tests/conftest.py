@@ -9,6 +9,8 @@ import pytest
 import torch
 from signal_cases import handle_signals_as_usual
 
+from polyray.runs.stopping import SIGNALS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
@@ -31,8 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def usual_signals() -> Iterator[None]:
     """Signals as in a terminal while the test runs."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     handle_signals_as_usual()
     yield
     for number, handler in before.items():

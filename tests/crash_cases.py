@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from fork_cases import in_child
 from job_cases import TINY_SUITE, outcome
 from rich.console import Console
 from small_job import CountingConfig, count
@@ -78,17 +79,13 @@ class FailingDisk(Disk):
 
 def in_process(action: Callable[[], object]) -> int:
     """Exit status of a forked process that calls `action`: 0, 1 for an exception, or minus the signal."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            with Path(os.devnull).open("w") as nowhere:
-                os.dup2(nowhere.fileno(), 2)
-            action()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def quietly() -> None:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        action()
+
+    return os.waitstatus_to_exitcode(os.waitpid(in_child(quietly), 0)[1])
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 import signal
 
+from polyray.runs.stopping import SIGNALS
+
 
 def handle_signals_as_usual() -> None:
     """Let the signals that end a run do what they do in a terminal."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_DFL)
+    for number in SIGNALS:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

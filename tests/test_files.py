@@ -6,19 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fork_cases import in_child
 
 from polyray.files import write_file, writing
 
 
 def killed(action: Callable[[], None]) -> None:
     """Run `action`, which kills its process, in a forked one."""
-    child = os.fork()
-    if not child:
-        try:
-            action()
-        finally:
-            os._exit(0)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert os.waitpid(in_child(action), 0)[1] == signal.SIGKILL
 
 
 def die(*_: object) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.bench import Bench
-from benchmarks.routing import Case, Shape, Step, bart_large, measure, t5
+from benchmarks.routing import Case, Shape, bart_large, t5
+from benchmarks.timing import Step, measure
 
 SHAPES = tuple(
     Shape(batch=batch, read=read, written=written, rank=16, skills=8, tasks=16)

@@ -8,6 +8,7 @@ import torch
 from benchmarks.gpu.bench import Bench
 from polyray.backbones import load_backbone
 from polyray.config import load_config
+from polyray.modules.site import without_skills
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite, load_suite
 from polyray.training.data import encoded, first_examples, mean_score, partition_tasks
@@ -66,6 +67,7 @@ def _reports(recipe: TrainingRecipe, training: Training, until: float) -> list[R
 def _mean_score(recipe: TrainingRecipe, suite: Suite, model: Modular) -> float:
     tasks = partition_tasks(suite, "train")
     examples = [example for task in tasks for example in first_examples(suite.tasks[task], "test", None, 0)]
-    data = encoded(model.backbone, suite, examples, recipe.text)
+    with without_skills(model.inventory):
+        data = encoded(model.backbone, suite, examples, recipe.text)
     predicted = predictions(model, data, recipe.evaluation, recipe.text.max_output)
     return mean_score(score(suite.tasks, data.examples, predicted))

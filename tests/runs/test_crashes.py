@@ -23,6 +23,15 @@ def check(record: Record, *results: Crashes, points: Sequence[Point] = tuple(Poi
     assert not [point.name for point in points if not passed[point.name]], "points that were never reached"
 
 
+def check_every_operation(record: Record, job: Callable[[Path], None], folder: Path, losses: Sequence[str]) -> None:
+    """Let every operation of the job fail, in a new folder and over a finished run that lost these files."""
+    unbroken(job, folder / "finished")
+    again = of_finished(folder / "finished", *losses)
+    (folder / "new").mkdir()
+    (folder / "again").mkdir()
+    check(record, crashes(job, folder / "new"), crashes(job, folder / "again", start=again))
+
+
 def test_some_operations_of_a_small_run_fail(record_property: Record, tmp_path: Path) -> None:
     unbroken(small, tmp_path / "finished")
     again = of_finished(tmp_path / "finished", *LOSSES)
@@ -39,21 +48,13 @@ def test_some_operations_of_a_small_run_fail(record_property: Record, tmp_path: 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_operation_of_a_small_run_fails(record_property: Record, tmp_path: Path) -> None:
-    unbroken(small, tmp_path / "finished")
-    again = of_finished(tmp_path / "finished", *LOSSES)
-    (tmp_path / "new").mkdir()
-    (tmp_path / "again").mkdir()
-    check(record_property, crashes(small, tmp_path / "new"), crashes(small, tmp_path / "again", start=again))
+    check_every_operation(record_property, small, tmp_path, LOSSES)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_every_operation_of_a_training_fails(record_property: Record, tmp_path: Path) -> None:
-    unbroken(language, tmp_path / "finished")
-    again = of_finished(tmp_path / "finished", "skills/skill-0/card.json")
-    (tmp_path / "new").mkdir()
-    (tmp_path / "again").mkdir()
-    check(record_property, crashes(language, tmp_path / "new"), crashes(language, tmp_path / "again", start=again))
+    check_every_operation(record_property, language, tmp_path, ["skills/skill-0/card.json"])
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from fork_cases import in_child
 from job_cases import outcome, train
 from torch.nn.parallel import DistributedDataParallel
 
@@ -24,19 +24,6 @@ from polyray.runs.run import Run
 from polyray.skills.skill import load_skill
 
 KILLS = 20
-
-
-def in_child(action: Callable[[], object]) -> int:
-    """Run `action` in a forked process; returns its number at once."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        action()
-        code = 0
-    finally:
-        os._exit(code)
 
 
 @pytest.fixture(scope="module")

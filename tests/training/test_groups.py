@@ -3,11 +3,13 @@
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+from fork_cases import in_child
 from torch import Tensor
 
 from polyray.cluster.train import RayWorker
@@ -49,17 +51,7 @@ def run_member(rank: int, world: int, out: Path, options: tuple[str, ...]) -> No
 def train_together(out: Path, world: int, *options: str) -> tuple[list[float], Mapping[str, Tensor]]:
     """The losses, step by step, and the heads that are saved."""
     out.mkdir()
-    children = []
-    for rank in range(world):
-        child = os.fork()
-        if not child:
-            code = 1
-            try:
-                run_member(rank, world, out, options)
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
+    children = [in_child(partial(run_member, rank, world, out, options)) for rank in range(world)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * world
     losses = [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
     return losses, load_model(load_inventory(out / "skills")).heads_state()

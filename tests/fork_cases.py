@@ -1,0 +1,17 @@
+"""Processes forked from the test's own, so that their imports are done already."""
+
+import os
+from collections.abc import Callable
+
+
+def in_child(action: Callable[[], object]) -> int:
+    """Run `action` in a forked process; returns its number at once."""
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        action()
+        code = 0
+    finally:
+        os._exit(code)
