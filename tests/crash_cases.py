@@ -147,7 +147,7 @@ def everything(out: Path) -> dict[str, bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class Crashes:
-    """What came of a scenario in which each operation failed in turn.
+    """Outcome of a scenario in which each operation failed in turn.
 
     n: operations that failed. points: how often each named point was passed. wrong: one line for each run that was not
     resumed to the same bytes.
@@ -207,8 +207,8 @@ def resumed(scenario: Scenario, out: Path, expected: dict[str, bytes], name: str
     code = in_process(lambda: _disturbed(scenario, out, 0, "EIO", journal))
     if code:
         return [f"{name}: the resumed run ended with {code}"]
-    found = everything(out)
-    odd = [file for file in sorted({*expected, *found}) if found.get(file) != expected.get(file)]
+    content = everything(out)
+    odd = [file for file in sorted({*expected, *content}) if content.get(file) != expected.get(file)]
     remains = [str(path.relative_to(out)) for path in out.rglob(".*") if path.name != ".lock"]
     return [f"{name}: {odd[0]} differs"] if odd else [f"{name}: {remains[0]} was left"] if remains else []
 

@@ -105,8 +105,8 @@ def flip(content: bytearray, draw: random.Random) -> None:
 
 
 def insert(content: bytearray, draw: random.Random) -> None:
-    place = draw.randrange(len(content) + 1)
-    content[place:place] = draw.choice(PIECES)
+    position = draw.randrange(len(content) + 1)
+    content[position:position] = draw.choice(PIECES)
 
 
 def replace_word(content: bytearray, draw: random.Random) -> None:
@@ -126,8 +126,9 @@ def repeat(content: bytearray, draw: random.Random) -> None:
 
 
 def lengthen(content: bytearray, draw: random.Random) -> None:
-    place = draw.randrange(len(content) + 1)
-    content[place:place] = draw.choice((b"x", b" ", b"\n", b"[", b"a\t", b"a: {")) * draw.choice((10_000, 5 * 2**20))
+    position = draw.randrange(len(content) + 1)
+    piece = draw.choice((b"x", b" ", b"\n", b"[", b"a\t", b"a: {"))
+    content[position:position] = piece * draw.choice((10_000, 5 * 2**20))
 
 
 CONTENTS = (flip, insert, insert, replace_word, replace_word, cut, repeat, lengthen)
@@ -155,7 +156,7 @@ KINDS: tuple[Callable[[Path], None], ...] = (pipe, endless, circle, sparse, Path
 
 @dataclass(frozen=True)
 class Outcome:
-    """What reading one hostile folder did; wrong: empty, or what should not have happened."""
+    """Outcome of reading one hostile folder; wrong: empty, or what should not have happened."""
 
     kind: str
     refused: bool

@@ -122,7 +122,7 @@ def actors_of(process: Run, kind: str) -> list[psutil.Process]:
 
 
 def slowness() -> float:
-    """How many times as long anything takes on this machine now, because others want its cores, too."""
+    """Factor by which anything takes longer on this machine now, because others want its cores, too."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 

@@ -61,7 +61,7 @@ def _losses(model: Modular, size: int = len(EXAMPLES)) -> Tensor:
 
 
 def _logits(network: nn.Module, family: str) -> Tensor:
-    """Of eight rows of tokens, or their hidden states where the network is an encoder alone."""
+    """Logits of eight rows of tokens, or their hidden states where the network is an encoder alone."""
     ids = torch.randint(4, 20, (8, 6), generator=torch.Generator().manual_seed(1))
     named = {"decoder_input_ids": ids.flip(1)} if family in SEQ2SEQ else {}
     with torch.no_grad():

@@ -88,7 +88,7 @@ def _cut(grid: NDArray[np.uint8], level: Level) -> NDArray[np.uint8]:
 
 
 def _faults(world: Any, grid: NDArray[np.uint8]) -> Iterator[str]:
-    """What is wrong with one environment's row and grid [H, W]; the first faults are those that hide later ones."""
+    """Faults of one environment's row and grid [H, W]; the first faults are those that hide later ones."""
     height, width = grid.shape
     border = np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]])
     if (border != WALL).any():

@@ -47,7 +47,7 @@ def minigrid_environment(level: Level) -> RoomGridLevel:
 
 
 class _Reasons(StringIO):
-    """What minigrid prints: why it begins a level anew, one line each time."""
+    """Lines that minigrid prints: why it begins a level anew, one each time."""
 
     def __init__(self, environment: RoomGridLevel) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a cluster of a run's own opens on the network is what docs/security.md says, and it wants a token."""
+"""A cluster of a run's own opens the ports that docs/security.md says, and wants a token."""
 
 import json
 import os

@@ -47,7 +47,7 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 def differences(ours: Any, theirs: Any, steps: int = 25, inspect: Callable[[Any], Any] = lambda env: None) -> list[str]:
-    """Where two environments differ that are seeded alike and played alike for two episodes."""
+    """Differences between two environments that are seeded alike and played alike for two episodes."""
     actions, wrong = np.random.default_rng(0), list[str]()
     for seed in (7, None):
         observed, expected = ours.reset(seed=seed)[0], theirs.reset(seed=seed)[0]

@@ -41,12 +41,12 @@ def test_blocks_are_the_best_of_a_slow_search_and_of_one_size() -> None:
 
 
 def test_environments_stay_in_their_block_until_their_task_changes() -> None:
-    places = ChangingPlaces(torch.tensor([4, 4, 4, 4, 4, 4, 7, 7]), {4: 0, 7: 1})
-    before = places(torch.tensor([4, 4, 4, 4, 4, 4, 7, 7]))
-    after = places(torch.tensor([7, 4, 4, 4, 4, 4, 7, 4]))
-    assert [places.row_of_block[block] for block in after.row_of_example] == [1, 0, 0, 0, 0, 0, 1, 0]
+    blocks_of = ChangingPlaces(torch.tensor([4, 4, 4, 4, 4, 4, 7, 7]), {4: 0, 7: 1})
+    before = blocks_of(torch.tensor([4, 4, 4, 4, 4, 4, 7, 7]))
+    after = blocks_of(torch.tensor([7, 4, 4, 4, 4, 4, 7, 4]))
+    assert [blocks_of.row_of_block[block] for block in after.row_of_example] == [1, 0, 0, 0, 0, 0, 1, 0]
     assert after.row_of_example[1:7] == before.row_of_example[1:7]
     assert np.bincount(after.row_of_example).max() <= np.bincount(before.row_of_example).max()
     for other in ([4] * 7, [5] * 8):
         with pytest.raises(ValueError, match="merged for"):
-            places(torch.tensor(other))
+            blocks_of(torch.tensor(other))

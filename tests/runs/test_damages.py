@@ -46,7 +46,7 @@ def skills(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def wrong_after_resuming(run: Path, expected: dict[str, bytes], seed: int, copy: Path) -> list[str]:
-    """What a start over a damaged copy of `run` leaves wrong; a refusal is right."""
+    """Faults that a start over a damaged copy of `run` leaves; a refusal is right."""
     shutil.copytree(run, copy)
     done = damage(copy, seed)
     try:
@@ -84,7 +84,7 @@ def same_bytes(first: Path, second: Path) -> bool:
 
 
 def contents(folder: Path) -> dict[str, Any]:
-    """What the files below `folder` hold: JSON as values, everything else as bytes."""
+    """Content of the files below `folder`: JSON as values, everything else as bytes."""
     values: dict[str, Any] = {}
     for file in folder.rglob("*"):
         if file.is_file():

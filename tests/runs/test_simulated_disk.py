@@ -23,7 +23,7 @@ Record = Callable[[str, object], None]
 
 @dataclass
 class Acknowledged:
-    """What a run was told to be safe.
+    """Writes that a run was told to be safe.
 
     step: of its newest checkpoint. skills: the version of each skill. result: whether the run has ended.
     """
@@ -72,34 +72,34 @@ def save_skill(name: str, version: int, safe: Acknowledged) -> None:
 
 
 def problems(safe: Acknowledged) -> list[str]:
-    """What the next start finds lost or half-written, after it has cleared the folders."""
-    found = []
+    """Writes that the next start finds lost or half-written, after it has cleared the folders."""
+    lost = []
     for folder in (OUT, SKILLS) if disk().exists(SKILLS) else ():
         clear(folder)
     checkpoint = latest_checkpoint(CHECKPOINTS)
     step = step_of(checkpoint) if checkpoint is not None else 0
     if step < safe.step:
-        found.append(f"the checkpoint of step {safe.step} is lost, the newest is {step}")
+        lost.append(f"the checkpoint of step {safe.step} is lost, the newest is {step}")
     if checkpoint is not None:
         lines = [json.loads(text) for text in disk().read(checkpoint / METRICS).splitlines()]
-        found += [] if lines == [line(n) for n in range(1, step + 1)] else [f"metrics up to step {step}: {lines}"]
+        lost += [] if lines == [line(n) for n in range(1, step + 1)] else [f"metrics up to step {step}: {lines}"]
     for name, version in safe.skills.items():
         if not disk().exists(SKILLS / name):
-            found.append(f"the skill {name} is lost")
+            lost.append(f"the skill {name} is lost")
         elif damage(SKILLS / name) is not None or int(disk().read(SKILLS / name / "version")) < version:
-            found.append(f"the skill {name} is damaged or older than version {version}")
+            lost.append(f"the skill {name} is damaged or older than version {version}")
     for name in disk().names(SKILLS):
         if not name.startswith(".") and damage(SKILLS / name) is not None:
-            found.append(f"an unfinished skill {name} is listed")
+            lost.append(f"an unfinished skill {name} is listed")
     if safe.result and (not disk().exists(OUT / "result.json") or disk().read(OUT / "result.json") != b"done"):
-        found.append("the result is lost")
-    return found
+        lost.append("the result is lost")
+    return lost
 
 
 def wrong_with(seed: int) -> list[str]:
-    """What goes wrong when the machine stops up to three times at random moments, and the run is started once more."""
+    """Faults when the machine stops up to three times at random moments, and the run is started once more."""
     generator = random.Random(seed)
-    simulated, safe, found = SimulatedDisk(generator, 0), Acknowledged(), []
+    simulated, safe, lost = SimulatedDisk(generator, 0), Acknowledged(), []
     with using(simulated):
         for _ in range(generator.randint(1, STARTS)):
             simulated.last = simulated.count + generator.randint(1, 260)
@@ -107,15 +107,15 @@ def wrong_with(seed: int) -> list[str]:
                 run(safe)
             except CrashError:
                 simulated.crash()
-            found += problems(safe)
+            lost += problems(safe)
         simulated.last = 0
         run(safe)
-        found += problems(safe)
+        lost += problems(safe)
         remains = [name for folder in (OUT, SKILLS, CHECKPOINTS) for name in disk().names(folder) if name[0] == "."]
         text = b"".join(json.dumps(line(n), separators=(",", ":")).encode() + b"\n" for n in range(1, STEPS + 1))
         if disk().read(OUT / METRICS) != text:
-            found.append(f"metrics.jsonl is {disk().read(OUT / METRICS)!r}")
-    return [f"seed {seed}: {problem}" for problem in (*found, *(f"{name} was left" for name in remains))]
+            lost.append(f"metrics.jsonl is {disk().read(OUT / METRICS)!r}")
+    return [f"seed {seed}: {problem}" for problem in (*lost, *(f"{name} was left" for name in remains))]
 
 
 def check(record: Record, seeds: range) -> None:

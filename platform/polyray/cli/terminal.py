@@ -19,12 +19,12 @@ class LosableStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """That of the other stream."""
+        """Encoding of the other stream."""
         return self._stream.encoding
 
     @property
     def errors(self) -> str | None:  # type: ignore[override]
-        """That of the other stream."""
+        """Treatment of letters that the other stream's encoding lacks."""
         return self._stream.errors
 
     @property

@@ -37,7 +37,7 @@ def is_there(path: Path) -> bool:
 
 
 def entries(folder: Path) -> list[Path]:
-    """What stands in `folder`, in the order of the names; hidden files and folders (.git, .DS_Store) are left out.
+    """Files and folders in `folder` in the order of their names, without hidden ones (.git, .DS_Store).
 
     Raises:
         InputError: the folder cannot be read, or a name is not UTF-8.

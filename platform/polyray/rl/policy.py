@@ -104,9 +104,9 @@ class ModularPolicy(nn.Module):
             return ActingPolicy(self._compute, mix.weights, FixedPlaces(task, mix.rows))
         tasks = self.router.tasks.rows(among)
         mixtures, rows = self._mixtures(tasks)
-        places = ChangingPlaces(task, dict(zip(tasks, rows, strict=True)))
-        weights = self._weights([mixtures[row] for row in places.row_of_block], noise)
-        return ActingPolicy(self._compute, weights, places)
+        placement = ChangingPlaces(task, dict(zip(tasks, rows, strict=True)))
+        weights = self._weights([mixtures[row] for row in placement.row_of_block], noise)
+        return ActingPolicy(self._compute, weights, placement)
 
     def add_level(self, name: str, generator: torch.Generator, row: NewRow | None = None) -> None:
         """A row for a new level; the policy's behaviour in the old ones stays as it is, bit for bit.

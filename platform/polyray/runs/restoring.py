@@ -1,4 +1,4 @@
-"""What a resumed run finds in metrics.jsonl: exactly the lines up to its checkpoint, whatever happened to the file.
+"""Restoring metrics.jsonl at a resume: exactly the lines up to the checkpoint, whatever happened to the file.
 
 Every checkpoint holds a copy of the file as it was when the checkpoint was written.
 """

@@ -40,7 +40,7 @@ def write_sealed(file: Path, fields: Mapping[str, Any]) -> None:
 
 
 def read_sealed(file: Path) -> dict[str, Any]:
-    """What `write_sealed` wrote.
+    """The fields that `write_sealed` wrote.
 
     Raises:
         InputError: the file is missing, cut short or altered.

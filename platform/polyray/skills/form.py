@@ -20,7 +20,7 @@ class TextOptions(Section):
 
 
 class TaskForm(Section):
-    """How the inputs of a task are put to a network, and its possible answers: enough to predict without the data."""
+    """Prompt, answers and lengths of a task: enough to put new inputs to a network without the data."""
 
     objective: str = "answers"
     """How the task is put to the network: see `polyray list objectives`."""

@@ -106,7 +106,7 @@ def checked_example(row: Row, task: str, card: Card, *, prompt_name: bool) -> Te
 
 
 def beginning(task: str, prompt_name: bool) -> str:
-    """What stands before each input of `task`: "[TASK] ", or nothing."""
+    """Words before each input of `task`: "[TASK] ", or nothing."""
     return f"[{task}] " if prompt_name else ""
 
 

@@ -39,7 +39,7 @@ class Task:
         return self.labels is not None or self.has_choices
 
     def form(self, text: TextOptions) -> TaskForm:
-        """How the task is put to a network, as skills keep it; `text`: the lengths in training."""
+        """The task's form, as skills keep it: the way it is put to a network; `text`: the lengths in training."""
         choices: Literal["labels", "own", "inline"] = "own" if self.has_choices else "labels"
         return TaskForm(
             objective=self.objective, metric=self.metric, prompt=self.prompt, labels=self.labels or (),

@@ -22,13 +22,13 @@ class ActingPolicy:
     Args:
         network: computes the policy's network.
         weights: of the mix, [sites or 1, heads, rows, skills].
-        places: row of weights of each environment, for their tasks int64 [B] in the router; raises ValueError for tasks
+        placement: row of weights of each environment for their tasks, int64 [B] in the router; a ValueError for tasks
             that the weights were not merged for.
     """
 
     @torch.no_grad()
-    def __init__(self, network: RowwiseNetwork, weights: Tensor, places: Callable[[Tensor], Rows]) -> None:
-        self._network, self._places = network, places
+    def __init__(self, network: RowwiseNetwork, weights: Tensor, placement: Callable[[Tensor], Rows]) -> None:
+        self._network, self._placement = network, placement
         self._tables = network.tables(weights)
         self._missions = MissionMemory(network, self._tables, weights.shape[2])
 
@@ -39,7 +39,7 @@ class ActingPolicy:
         Raises:
             ValueError: these are not environments that the policy was merged for.
         """
-        rows = self._places(frames.task)
+        rows = self._placement(frames.task)
         steps = [self._missions.indices(mission, rows) for mission in frames.mission.unbind(1)]
         chosen, index = distinct_by_row(rows.gather(torch.stack(steps, 1)).flatten(1, 2))
         modulations = self._missions.modulations(chosen.view(-1))
