@@ -25,6 +25,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
     ({"rl"}, set()),
+    ({"sweeps"}, set()),
     ({"reports"}, {"matplotlib"}),
     ({"cluster"}, {"ray", "gymnasium"}),
     ({"jobs"}, set()),
