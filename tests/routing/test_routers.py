@@ -195,6 +195,7 @@ def test_tasks_with_equal_rows_have_the_same_mixture() -> None:
     allocation = {"agnews": (0,), "cola": (1, 2), "mnli": (0,), "sst2": (2, 1)}
     assert _router("expert", allocation=allocation).same_mixture() == [0, 1, 0, 1]
     assert _router("polytropon").same_mixture() == [0, 1, 2, 3]
+    assert _router("token_moe").same_mixture() == [0, 0, 0, 0]
 
 
 def test_speeds_and_priors_are_those_of_the_paper() -> None:

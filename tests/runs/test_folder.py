@@ -100,6 +100,14 @@ def test_versions_of_missing_libraries_are_left_out(monkeypatch: pytest.MonkeyPa
     assert "ray" not in numbers and numbers["torch"] == numbers["transformers"] == "1.0"
 
 
+def test_a_result_of_another_job_is_not_believed(tmp_path: Path) -> None:
+    run = folder(tmp_path / "first")
+    with run.locked():
+        write_result(run.path, "other", "done", 1.0, {}, ())
+    with pytest.raises(InputError, match=r"result\.json is of the job 'other', not 'toy'\. Delete it to go on"):
+        _ = run.is_done
+
+
 def test_a_result_that_is_no_json_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(InputError, match=r"result\.json.*Delete it"):

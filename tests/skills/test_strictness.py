@@ -24,6 +24,7 @@ from polyray.skills.inventory_card import BACKBONE, FOLDER, ROUTER
 from polyray.skills.inventory_card import CARD as INVENTORY
 from polyray.skills.library import verify
 from polyray.skills.skill import TENSORS
+from polyray.skills.tensors import check_fit
 from polyray.training.model import load_model
 from polyray.training.multitask import backbone_card
 
@@ -158,6 +159,25 @@ def test_what_is_wrong_is_refused_by_loading_and_by_verify(language: Path, agent
                 accepted.append(f"{source.name}: verify takes {name}")
             shutil.rmtree(folder)
     assert not accepted, "\n".join(accepted)
+
+
+def test_names_that_differ_are_told_by_the_side_that_has_them() -> None:
+    one, two = {"up": torch.ones(1)}, {"up": torch.ones(1), "down": torch.ones(1)}
+    with pytest.raises(InputError, match=r"^skill-1 does not fit: it lacks 'down' \(1 names differ\)"):
+        check_fit(one, two, "skill-1")
+    with pytest.raises(InputError, match=r"^skill-1 does not fit: it also holds 'down'"):
+        check_fit(two, one, "skill-1")
+
+
+def test_a_router_of_tokens_is_verified_as_far_as_it_can_be_without_a_backbone(tmp_path: Path) -> None:
+    model = tiny_model("tiny-encoder", [SUITE.tasks[name] for name in KNOWN], spec("token_moe"))
+    provenance = Provenance(backbone=backbone_card(model.backbone), suite="toy", tasks=KNOWN, data={}, seed=0)
+    folder = tmp_path / "skills"
+    save_inventory(folder, model, spec("token_moe"), provenance, {})
+    verify(folder)
+    WRONG["NaN in the router"](folder)
+    with pytest.raises(InputError, match="not finite"):
+        verify(folder)
 
 
 def test_what_is_right_is_accepted(language: Path, agent: Path) -> None:

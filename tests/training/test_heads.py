@@ -120,9 +120,11 @@ def test_a_loaded_model_scores_as_the_training_did(trained: tuple[Case, Path], t
     assert all("prediction" in json.loads(line) for line in lines)
 
 
-def adapted(case: Case, out: Path, to: Path, task: str, method: Any) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The outcome of an adaptation that changes next to nothing, and the heads in its skill."""
-    few = ["adapt.steps=1", "adapt.looks=1", "adapt.batch=2", "adapt.lr=1e-12", "adapt.weight_decay=0"]
+def adapted(
+    case: Case, out: Path, to: Path, task: str, method: Any, lr: float = 1e-12
+) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """The outcome of an adaptation in one step, by default of next to no length, and the heads in its skill."""
+    few = ["adapt.steps=1", "adapt.looks=1", "adapt.batch=2", f"adapt.lr={lr}", "adapt.weight_decay=0"]
     recipe = load_config(AdaptationRecipe, overrides=[*case.suite, *few, f"skills={out / 'skills'}"])
     piece = Piece(recipe=recipe, out=to, task=task, seed=0, method=method)
     outcome = adapt_one(piece)
@@ -142,6 +144,16 @@ def test_a_new_task_begins_with_the_trained_head_except_where_everything_is_fres
         assert heads.keys() == before.keys()
         same = all(torch.allclose(heads[name], before[name], atol=1e-9) for name in heads)
         assert same == (method != "fresh")
+
+
+def test_a_head_is_trained_with_the_skills_and_left_alone_with_a_row(
+    trained: tuple[Case, Path], tmp_path: Path
+) -> None:
+    case, out = trained
+    before = load_skill(load_inventory(out / "skills").skill_folders[0]).heads
+    for method, trains in (("skills", True), ("row", False)):
+        _, heads = adapted(case, out, tmp_path, case.relative, method, lr=0.1)
+        assert all(torch.equal(heads[name], before[name]) for name in heads) != trains, method
 
 
 def test_a_new_task_of_other_labels_begins_with_a_head_of_its_own(trained: tuple[Case, Path], tmp_path: Path) -> None:
