@@ -1,0 +1,41 @@
+"""Schedulers: the ways to end trials early, or to change them while they run, by name. Ray Tune's do the work."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scheduler:
+    """A scheduler that a sweep can choose.
+
+    Attributes:
+        about: one line.
+        reads: the fields of `SweepOptions` that it reads, of those that not all read.
+        population: whether trials go on from each other's states with changed fields.
+    """
+
+    about: str
+    reads: tuple[str, ...]
+    population: bool = False
+
+
+SCHEDULERS: dict[str, Scheduler] = {
+    "none": Scheduler(about="lets every trial run to its end", reads=("repeats",)),
+    "asha": Scheduler(
+        about="stops all but the best 1/factor of the trials at each rung (Li et al. 2020, arXiv:1810.05934)",
+        reads=("repeats", "grace", "factor"),
+    ),
+    "median": Scheduler(
+        about="stops a trial whose best score is below the median of the others' averages (Golovin et al. 2017)",
+        reads=("repeats", "grace"),
+    ),
+    "pbt": Scheduler(
+        about="trials behind copy one ahead and change its rates at random (Jaderberg et al. 2017, arXiv:1711.09846)",
+        reads=("seed", "interval", "quantile", "resample"),
+        population=True,
+    ),
+    "pb2": Scheduler(
+        about="as pbt, but a Gaussian process chooses the new rates (Parker-Holder et al. 2020, arXiv:2002.02518)",
+        reads=("seed", "interval", "quantile"),
+        population=True,
+    ),
+}
