@@ -25,7 +25,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
     ({"rl"}, set()),
-    ({"sweeps"}, set()),
+    ({"sweeps"}, {"optuna"}),
     ({"reports"}, {"matplotlib"}),
     ({"cluster"}, {"ray", "gymnasium"}),
     ({"jobs"}, set()),
@@ -37,10 +37,10 @@ FIRST_WITH_ENVS = "rl"  # the lowest floor that imports envs
 ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of envs, from the ground up
 
 # Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need,
-# and Polyray's own modules over minigrid.
+# and Polyray's own modules over minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib",
-    "peft", "polyray.envs.minigrid", "polyray.envs.starts.reference",
+    "peft", "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.searchers.study",
 }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ class SweepOptions(Section):
 
     trials: int = Field(20, ge=1)
     """Configurations to try; the searcher grid tries all that the space has."""
-    searcher: str = "random"
+    searcher: str = "tpe"
     """How configurations are chosen: see `polyray list searchers`. Unless set, the space's."""
     scheduler: str = "none"
     """What ends trials early, or changes them: see `polyray list schedulers`. Unless set, the space's."""

@@ -43,7 +43,7 @@ class Space:
     about: str
     job: str
     goal: Goal
-    searcher: str = "random"
+    searcher: str = "tpe"
     scheduler: str = "none"
     fields: Mapping[str, Field]
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -61,6 +61,6 @@ class Searcher(Protocol):
         """
 
 
-def seed_of(seed: int, number: int) -> int:
-    """The seed of trial `number`, 32 bits; the trials of one sweep are not those of the next, as by seed + number."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{number}".encode()).digest()[:4])
+def seed_of(seed: int, number: int, attempt: int = 0) -> int:
+    """The seed of a draw for trial `number`, 32 bits: two sweeps share no draw, as they would with seed + number."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()[:4])
