@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polyray.files.disk import Disk, Point
+from polyray.files.disk import LARGEST, Disk, Point
 
 
 class CrashError(Exception):
@@ -139,8 +139,8 @@ class SimulatedDisk(Disk):
 
         self.act(point, path, action)
 
-    def read(self, file: Path) -> bytes:
-        """The content of a file."""
+    def read(self, file: Path, limit: int = LARGEST) -> bytes:
+        """The content of a file, however long."""
         entry = self._entry(file)
         assert isinstance(entry, File)
         return entry.content
@@ -156,6 +156,10 @@ class SimulatedDisk(Disk):
     def is_folder(self, path: Path) -> bool:
         """Whether there is a folder of this name."""
         return self.exists(path) and isinstance(self._entry(path), Folder)
+
+    def is_file(self, path: Path) -> bool:
+        """Whether there is a file of this name."""
+        return self.exists(path) and isinstance(self._entry(path), File)
 
     def exists(self, path: Path) -> bool:
         """Whether anything has this name."""

@@ -88,7 +88,7 @@ def test_the_first_losses_are_the_golden_ones(run: Path) -> None:
 
 @pytest.mark.ray
 @pytest.mark.timeout(600)
-def test_a_run_interrupted_between_two_checkpoints_saves_one_and_goes_on_to_the_same_skills(
+def test_a_run_interrupted_between_two_checkpoints_saves_one_and_goes_on_in_another_folder_to_the_same_skills(
     run: Path, tmp_path: Path
 ) -> None:
     out, seldom = tmp_path / "run", "training.save_every=1000"
@@ -102,6 +102,7 @@ def test_a_run_interrupted_between_two_checkpoints_saves_one_and_goes_on_to_the_
     saved = [int(folder.name.removeprefix("step-")) for folder in (out / "checkpoints" / "training").iterdir()]
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert saved == [lines[-1]["step"]] and 128 < saved[0] < 512
+    out = out.rename(tmp_path / "elsewhere")
     finish(start(out, seldom))
     assert weights(out) == weights(run)
 

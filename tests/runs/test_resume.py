@@ -216,5 +216,6 @@ def test_a_run_that_is_asked_to_stop_between_two_reports_ends_as_one_never_stopp
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000009"]
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2  # the next line is due after step 12
     (tmp_path / "stop").unlink()
-    train(tmp_path)
-    assert outcome(tmp_path) == unbroken[0]
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    train(moved)
+    assert outcome(moved) == unbroken[0]

@@ -170,8 +170,10 @@ def _adapter(folder: Path, factors: dict[str, tuple[Tensor, Tensor]] | None = No
         ({"r": "two"}, "r='two'; expected a whole number from 1"),
         ({"r": 0}, "r=0; expected a whole number from 1"),
         ({"r": True}, "r=True; expected a whole number"),
-        ({"lora_alpha": float("nan")}, "lora_alpha=nan; expected a finite number above 0"),
-        ({"lora_alpha": float("inf")}, "lora_alpha=inf; expected a finite number above 0"),
+        ({"lora_alpha": float("nan")}, "the number NaN is not finite"),
+        ({"lora_alpha": float("inf")}, "the number Infinity is not finite"),
+        ({"lora_alpha": 10**400}, "lora_alpha=1000*; expected a finite number above 0"),
+        ({"lora_alpha": -1}, "lora_alpha=-1; expected a finite number above 0"),
         ({"lora_alpha": True}, "lora_alpha=True; expected a finite number"),
         ({"use_rslora": "no"}, "use_rslora='no'; expected true or false"),
         ({"fan_in_fan_out": 1}, "fan_in_fan_out=1; expected true or false"),
@@ -208,9 +210,13 @@ def test_files_that_are_missing_or_damaged_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message):
             import_peft(tmp_path, name="x", backbone=BACKBONE)
 
-    fails(r"holds no PEFT adapter: cannot read .*adapter_config\.json")
+    fails(r"holds no PEFT adapter: Cannot read .*adapter_config\.json")
     (tmp_path / CONFIG).write_text('{"r":\n 2,')
-    fails(r"adapter_config\.json:2 is not valid JSON")
+    fails(r"adapter_config\.json:2: not valid JSON")
+    (tmp_path / CONFIG).write_text('{"peft_type": "LORA", "r": 2,\n "r": 4}')
+    fails(r"adapter_config\.json:2: the key 'r' stands twice in one object, here and in line 1")
+    (tmp_path / CONFIG).write_text("[]")
+    fails("expected a JSON object, found list")
     _adapter(tmp_path)
     (tmp_path / WEIGHTS).write_bytes(b"cut")
     fails(r"Cannot read .*adapter_model\.safetensors")

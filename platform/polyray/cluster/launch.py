@@ -13,6 +13,7 @@ from rich.console import Console
 from polyray.cluster.session import RaySession
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError, StorageError
+from polyray.files.disk import Point, disk
 from polyray.reports.report import REPORT, write_report
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
@@ -56,7 +57,8 @@ def run_job(
 
 def _run(job: Job, folder: RunFolder, console: Console) -> Result:
     started, out = time.monotonic(), folder.path.absolute()
-    (out / STOP).unlink(missing_ok=True)  # it stopped an earlier start
+    if disk().exists(out / STOP):  # it stopped an earlier start
+        disk().remove(Point.FILE_REMOVED, out / STOP)
     with stopping(out / STOP, partial(_say, console)) as stop:
         try:
             with RaySession(folder.address, out / "logs" / "ray", out / STOP) as session:

@@ -9,7 +9,10 @@ from contextvars import ContextVar
 from enum import StrEnum
 from pathlib import Path
 
-from polyray.errors import StorageError
+from polyray.errors import InputError, StorageError
+from polyray.formats.text import MEBI, opened
+
+LARGEST = 512 * MEBI  # bytes of a file that is read as a whole, such as the metrics of a long run
 
 REMEDIES: Mapping[int, str] = {
     errno.ENOSPC: "Free some space.",
@@ -42,6 +45,11 @@ class Point(StrEnum):
     FILE_REMOVED = "remove a file"
     FOLDER_REMOVED = "remove an empty folder"
     FOLDER_PUT_BACK = "give a folder that was set aside its name again"
+
+
+def without_waiting(file: str, flags: int) -> int:
+    """Opener for `open`: a pipe that nobody reads is an error instead of waiting for its other end."""
+    return os.open(file, flags | os.O_NONBLOCK, 0o666)
 
 
 class Disk:
@@ -80,7 +88,7 @@ class Disk:
         """Add `content` at the end of `file`, which is made if it is not there."""
 
         def action() -> None:
-            with file.open("ab") as stream:
+            with open(file, "ab", opener=without_waiting) as stream:
                 stream.write(content)
 
         self._explain(point, file, action)
@@ -113,13 +121,25 @@ class Disk:
 
         self._explain(point, path, action)
 
-    def read(self, file: Path) -> bytes:
-        """The content of a file."""
-        return file.read_bytes()
+    def read(self, file: Path, limit: int = LARGEST) -> bytes:
+        """The content of a regular file of at most `limit` bytes.
+
+        Raises:
+            InputError: it is larger, a pipe or a device, or cannot be read.
+        """
+        with opened(file) as stream:
+            content = stream.read(limit + 1)
+        if len(content) > limit:
+            raise InputError(f"{file} is larger than {limit // MEBI} MiB; it cannot be what is expected here.")
+        return content
 
     def digest(self, file: Path) -> str:
-        """The sha256 of a file, as a hexadecimal number."""
-        with file.open("rb") as stream:
+        """The sha256 of a regular file, as a hexadecimal number.
+
+        Raises:
+            InputError: it is a pipe or a device, or cannot be read.
+        """
+        with opened(file) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def names(self, folder: Path) -> list[str]:
@@ -129,6 +149,10 @@ class Disk:
     def is_folder(self, path: Path) -> bool:
         """Whether there is a folder of this name that is no link."""
         return path.is_dir() and not path.is_symlink()
+
+    def is_file(self, path: Path) -> bool:
+        """Whether there is a regular file of this name, or a link to one."""
+        return path.is_file()
 
     def exists(self, path: Path) -> bool:
         """Whether anything has this name, be it a link that leads nowhere."""

@@ -2,7 +2,17 @@
 
 from polyray.formats.json_text import parse_json_object, read_json_object
 from polyray.formats.names import check_name, file_name
-from polyray.formats.text import entries, is_file, is_folder, is_there, opened, read_document, read_lines, user_path
+from polyray.formats.text import (
+    check_path,
+    entries,
+    is_file,
+    is_folder,
+    is_there,
+    opened,
+    read_document,
+    read_lines,
+    user_path,
+)
 from polyray.formats.yaml_text import Plain, Typed, YamlDocument, parse_yaml, read_yaml
 
 __all__ = [
@@ -10,6 +20,7 @@ __all__ = [
     "Typed",
     "YamlDocument",
     "check_name",
+    "check_path",
     "entries",
     "file_name",
     "is_file",

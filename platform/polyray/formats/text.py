@@ -4,9 +4,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 from polyray.errors import InputError
 
@@ -19,6 +19,31 @@ BOM = "\ufeff"
 def user_path(text: str) -> Path:
     """The path that a user wrote, a leading ~ replaced by the home folder where there is one."""
     return Path(os.path.expanduser(text))  # pathlib's own raises RuntimeError for an unknown user
+
+
+def check_path(path: Path, advice: str) -> None:
+    """Refuse a path at which nothing can be: a name is too long, holds a null character or is not UTF-8.
+
+    Args:
+        advice: the end of the message.
+
+    Raises:
+        InputError: that is so.
+    """
+    try:
+        str(path).encode("utf-8")
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except UnicodeEncodeError:
+        problem = "it is not UTF-8"
+    except OSError as error:
+        problem = str(error.strerror)
+    except ValueError as error:  # a null character
+        problem = str(error)
+    else:
+        return
+    raise InputError(f"Cannot use the path {str(path)!r:.200}: {problem}. {advice}")
 
 
 def is_folder(path: Path) -> bool:
@@ -55,7 +80,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BufferedReader]:
     """The bytes of a regular file; a pipe or a device is refused without waiting for it.
 
     Raises:

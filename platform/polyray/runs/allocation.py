@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from polyray.analysis.allocation import Floats
+from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.files.disk import disk
+from polyray.formats import read_json_object
 
 TABLES, NAMES = "allocation.safetensors", "allocation.json"
 
@@ -43,11 +47,20 @@ def save_allocation(out: Path, probabilities: Tensor, tables: Sequence[str], tas
 
 
 def load_allocation(out: Path) -> SavedAllocation | None:
-    """The allocation in the run folder `out`, None where the run has written none."""
+    """The allocation in the run folder `out`, None where the run has written none.
+
+    Raises:
+        InputError: one of its two files cannot be read, or they do not belong together.
+    """
     if not (out / TABLES).exists():
         return None
-    names = json.loads((out / NAMES).read_text(encoding="utf-8"))
-    probabilities = load_file(out / TABLES)["probabilities"].to(torch.float64).numpy()
-    return SavedAllocation(
-        probabilities=np.asarray(probabilities), tables=tuple(names["tables"]), tasks=tuple(names["tasks"])
-    )
+    names = read_json_object(out / NAMES)
+    try:
+        tensors = load(disk().read(out / TABLES))
+    except SafetensorError as error:
+        raise InputError(f"Cannot read {out / TABLES}: {error}") from None
+    tables, tasks = (tuple(map(str, names.get(field) or ())) for field in ("tables", "tasks"))
+    probabilities = tensors.get("probabilities", torch.empty(0)).double()
+    if probabilities.dim() != 3 or probabilities.shape[:2] != (len(tables), len(tasks)):
+        raise InputError(f"{out / TABLES} and {out / NAMES} do not belong together. Continuing the run restores them.")
+    return SavedAllocation(probabilities=np.asarray(probabilities.numpy()), tables=tables, tasks=tasks)

@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from polyray.config import Section, dump_config, elastic_fields, load_config
 from polyray.errors import InputError, StorageError
 from polyray.files import clear, is_remains, make_folders, write_file
-from polyray.files.disk import Point, disk
-from polyray.formats import read_document, read_yaml
+from polyray.files.disk import Point, disk, without_waiting
+from polyray.formats import check_path, read_document, read_yaml
 from polyray.runs.finished import run_damage, write_run_sums
 from polyray.runs.job import Result
 from polyray.runs.metrics import append_line, mend
@@ -140,6 +140,7 @@ class RunFolder:
         return self.path / CONFIG
 
     def _check(self) -> None:
+        check_path(self.path, "Choose another --out.")
         if not self.path.exists():
             return
         if not self.path.is_dir():
@@ -185,7 +186,7 @@ class RunFolder:
 
     def _open_lock(self) -> TextIO:
         try:
-            return (self.path / LOCK).open("a")
+            return open(self.path / LOCK, "a", opener=without_waiting)
         except OSError as error:
             raise InputError(
                 f"Cannot write in the run folder {self.path}: {error.strerror}. Free some space, make it writable, or "

@@ -6,12 +6,13 @@ from pathlib import Path
 from platform import python_version
 from typing import Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from polyray import __version__
 from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.formats import is_there, read_json_object
 
 RESULT = "result.json"
 Status = Literal["done", "interrupted", "failed"]
@@ -24,7 +25,7 @@ class _StoredResult(BaseModel):
     status: Status
     metrics: dict[str, Any]
     skills: list[str]
-    seconds: float
+    seconds: float = Field(ge=0)
     versions: dict[str, str]
 
 
@@ -59,12 +60,12 @@ def read_result(out: Path) -> dict[str, Any] | None:
         InputError: the file cannot be read.
     """
     file = out / RESULT
-    if not file.exists():
+    if not is_there(file):
         return None
     try:
-        result = _StoredResult.model_validate_json(file.read_bytes())
-    except OSError as error:
-        raise InputError(f"Cannot read {file}: {error}. Delete it to go on with the run.") from None
+        result = _StoredResult.model_validate(read_json_object(file))
+    except InputError as error:
+        raise InputError(f"{error} Delete it to go on with the run.") from None
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(step) for step in problem["loc"]) or "the file"

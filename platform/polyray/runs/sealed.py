@@ -8,6 +8,7 @@ from typing import Any
 
 from polyray.errors import InputError
 from polyray.files import write_file
+from polyray.formats import read_json_object
 
 
 def seal(fields: Mapping[str, Any], key: str = "sha256") -> str:
@@ -45,13 +46,7 @@ def read_sealed(file: Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, cut short or altered.
     """
-    try:
-        fields = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"Cannot read {file}: {error}") from None
-    if not isinstance(fields, dict):
-        raise InputError(f"{file} holds no JSON object.")
-    return check_seal(fields, file)
+    return check_seal(read_json_object(file), file)
 
 
 def _sum(fields: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
 """sums.json: the sha256 of every file of a folder, by which a later start sees that it is whole."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+from polyray.errors import InputError
 from polyray.files.disk import disk
+from polyray.formats import parse_json_object
 
 SUMS = "sums.json"
 
@@ -28,10 +28,8 @@ def damage(folder: Path, leave_out: Sequence[str] = (), *, more: bool = False) -
         more: whether files that sums.json does not name are allowed.
     """
     try:
-        expected: Any = json.loads(disk().read(folder / SUMS))
-    except (OSError, ValueError, RecursionError):
-        return f"{SUMS} is missing or unreadable"
-    if not isinstance(expected, dict):
+        expected = parse_json_object(disk().read(folder / SUMS).decode(), folder / SUMS)
+    except (OSError, UnicodeDecodeError, InputError):
         return f"{SUMS} is missing or unreadable"
     actual = sums_of(folder, leave_out)
     names = expected.keys() if more else expected.keys() | actual.keys()
@@ -45,5 +43,5 @@ def _files(folder: Path, prefix: str, leave_out: frozenset[str]) -> Iterator[str
             continue
         if disk().is_folder(folder / name):
             yield from _files(folder / name, f"{prefix}{name}/", leave_out)
-        else:
+        elif disk().is_file(folder / name):  # a pipe or a broken link has no content to sum
             yield f"{prefix}{name}"

@@ -1,13 +1,13 @@
 """The config of a PEFT adapter, as far as a skill can hold what it describes."""
 
-import json
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
+from polyray.formats import parse_json_object, read_document
 
 HARMLESS = frozenset({
     "auto_mapping", "base_model_name_or_path", "inference_mode", "peft_type", "peft_version", "revision", "task_type",
@@ -36,7 +36,7 @@ class Check:
 
 CHECKS: Mapping[str, Check] = {
     "r": Check(lambda r: type(r) is int and r >= 1, "a whole number from 1"),
-    "lora_alpha": Check(lambda x: type(x) in (int, float) and math.isfinite(x) and x > 0, "a finite number above 0"),
+    "lora_alpha": Check(lambda x: type(x) in (int, float) and 0 < x <= sys.float_info.max, "a finite number above 0"),
     "use_rslora": Check(lambda x: type(x) is bool, "true or false"),
     "fan_in_fan_out": Check(lambda x: type(x) is bool, "true or false"),
 }
@@ -50,14 +50,12 @@ def read_config(file: Path) -> dict[str, Any]:
         InputError: it cannot be read, or describes something that a skill cannot hold.
     """
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file.parent} holds no PEFT adapter: cannot read {file}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{file}:{error.lineno} is not valid JSON: {error.msg}.") from None
-    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        peft_type = config.get("peft_type") if isinstance(config, dict) else type(config).__name__
-        raise InputError(f"{file}: peft_type is {peft_type!r}; only 'LORA' becomes a skill.")
+        text = read_document(file)
+    except InputError as error:
+        raise InputError(f"{file.parent} holds no PEFT adapter: {error}") from None
+    config = parse_json_object(text, file)
+    if config.get("peft_type") != "LORA":
+        raise InputError(f"{file}: peft_type is {config.get('peft_type')!r}; only 'LORA' becomes a skill.")
     for field, check in CHECKS.items():
         if not check.fits(config.get(field, DEFAULTS.get(field))):
             raise InputError(f"{file}: {field}={config.get(field)!r}; expected {check.words}.")

@@ -1,16 +1,22 @@
 """A phase of a training: its lines of metrics, its checkpoints, and where it goes on."""
 
+import json
+import pickle
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_cases import ITERATION, agent_of
+from gathering import for_each
 
 from polyray.cluster.rllib.training import Counts, Phase, train
 from polyray.errors import Interrupted
 from polyray.rl.policy import ModularPolicy
 from polyray.runs.metrics import METRICS, read_metrics
 from polyray.runs.run import Run
+from polyray.runs.sums import SUMS, damage, sums_of
 
 pytest_plugins = ["rllib_fixtures"]
 pytestmark = [
@@ -54,22 +60,59 @@ def test_a_step_is_a_frame_of_the_whole_run_and_counts_go_on(whole: tuple[Path, 
     assert "seconds" not in last
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_the_end_is_the_same(
-    whole: tuple[Path, dict[str, list[float]]], tmp_path: Path
-) -> None:
-    out = tmp_path / "run"
-    run_phase(out)
-    file = out / "checkpoints" / "training" / "step-00000292" / "training.safetensors"
+def flip(checkpoint: Path) -> None:
+    file = checkpoint / "training.safetensors"
     content = bytearray(file.read_bytes())
-    content[-100] ^= 1
+    content[-100:] = bytes(byte ^ 1 for byte in content[-100:])
     file.write_bytes(content)
+
+
+def cut(checkpoint: Path) -> None:
+    file = checkpoint / "training.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+class Planted:
+    """Whoever loads the pickle of this makes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def plant(checkpoint: Path) -> None:
+    """Put pickles under the names of RLlib's files and instead of one of ours; each would make the file `ran`."""
+    content = pickle.dumps(Planted(checkpoint.parent / "ran"))
+    for name in ("algorithm_state.pkl", "module_state.pkl", "class_and_ctor_args.pkl", "training.json"):
+        (checkpoint / name).write_bytes(content)
+
+
+def plant_with_sums(checkpoint: Path) -> None:
+    """As `plant`, beside our files, and with the sums made right again."""
+    whole = (checkpoint / "training.json").read_bytes()
+    plant(checkpoint)
+    (checkpoint / "training.json").write_bytes(whole)
+    (checkpoint / SUMS).write_text(json.dumps(sums_of(checkpoint)))
+
+
+@for_each(harm=[flip, cut, plant, plant_with_sums])
+def test_a_damaged_checkpoint_is_passed_over_no_pickle_is_loaded_and_the_end_is_the_same(
+    harm: Callable[[Path], None], whole: tuple[Path, dict[str, list[float]]], tmp_path: Path
+) -> None:
+    out = tmp_path / harm.__name__
+    shutil.copytree(whole[0], out)
+    newest = out / "checkpoints" / "training" / "step-00000292"
+    harm(newest)
+    assert (damage(newest) is None) == (harm is plant_with_sums)
     policy, line = run_phase(out)
-    assert tensors(policy) == whole[1]
+    assert tensors(policy) == whole[1] and not (newest.parent / "ran").exists()
     assert (out / METRICS).read_bytes() == (whole[0] / METRICS).read_bytes()
     assert {"phase": "training", **line} == read_metrics(whole[0])[-1]
 
 
-def test_a_stopped_phase_saves_a_checkpoint_and_goes_on_to_the_same_end(
+def test_a_stopped_phase_saves_a_checkpoint_and_goes_on_elsewhere_to_the_same_end(
     whole: tuple[Path, dict[str, list[float]]], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -79,6 +122,7 @@ def test_a_stopped_phase_saves_a_checkpoint_and_goes_on_to_the_same_end(
         run_phase(out)
     assert checkpoints(out) == ["step-00000164"]
     (out / "stop").unlink()
+    out = out.rename(tmp_path / "moved")
     policy, _ = run_phase(out)
     assert tensors(policy) == whole[1]
     assert (out / METRICS).read_bytes() == (whole[0] / METRICS).read_bytes()
