@@ -58,14 +58,14 @@ PROMISES: dict[str, Callable[[str], bool]] = {
     "peft_in_and_out": logits_are_those_of_peft,
     "plain_loop": loss_falls_and_the_allocation_is_right,
 }
-MARKS = dict.fromkeys(("agent", "cleanrl_ppo", "my_level"), pytest.mark.agents)  # they compile the environments
 
 
 def test_every_example_has_a_promise() -> None:
     assert sorted(file.stem for file in EXAMPLES.glob("*.py")) == sorted(PROMISES)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in PROMISES])
+@pytest.mark.processes
+@pytest.mark.parametrize("name", PROMISES)
 def test_an_example_does_what_it_promises(name: str, tmp_path: Path) -> None:
     if name == "peft_in_and_out":
         pytest.importorskip("peft", reason="the example needs PEFT: pip install polyray[peft]")

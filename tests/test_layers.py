@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"polyray": ROOT / "platform" / "polyray"} | {
     f"polyray.{name}": ROOT / name for name in ("jobs", "envs", "tune_spaces")
@@ -119,6 +121,7 @@ def test_imports_only_go_down() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.processes
 def test_below_cluster_nothing_imports_ray_and_training_and_agents_need_few_libraries() -> None:
     cluster = floor("polyray.cluster")
     assert cluster is not None

@@ -59,6 +59,7 @@ def test_a_part_that_fails_leaves_its_error_and_the_others_run(
     assert (printed["routing"], printed["planted"]) == ({"error": "out of memory"}, {"steps": 3})
 
 
+@pytest.mark.processes
 def test_a_part_that_ends_with_an_error_is_told() -> None:
     measured = command.figures("sorting", "cpu", small=True, seconds=1.0)  # there is no such part
     assert "KeyError: 'sorting'" in measured["error"]

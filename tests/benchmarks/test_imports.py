@@ -4,6 +4,7 @@ import pytest
 
 from benchmarks.imports import WORKER, library_rows, process
 
+pytestmark = pytest.mark.processes
 SLOW = ("datasets", "matplotlib", "peft", "scipy", "sklearn", "torch._dynamo", "torch.distributed.fsdp", "transformers")
 
 

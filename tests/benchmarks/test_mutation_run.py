@@ -45,6 +45,7 @@ TOY = {
 }  # fmt: skip
 
 
+@pytest.mark.processes
 def test_a_run_on_a_toy_library_tells_who_kills_whom(tmp_path: Path, root: Path) -> None:
     for name, content in TOY.items():
         (tmp_path / "toy" / name).parent.mkdir(parents=True, exist_ok=True)
