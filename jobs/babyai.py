@@ -17,7 +17,7 @@ from polyray.modules.options import ModuleOptions
 from polyray.modules.sparse import SparseOptions
 from polyray.reports.console import print_table
 from polyray.rl.blueprint import Blueprint
-from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
+from polyray.rl.evaluation import evaluate
 from polyray.rl.imitation import CloningOptions, imitate
 from polyray.rl.options import PolicyChoice, PolicyOptions
 from polyray.rl.policy import ModularPolicy
@@ -25,6 +25,7 @@ from polyray.rl.policy_folder import load_policy, save_policy
 from polyray.rl.settings import ActorOptions, Agent, AgentTrainingOptions, check_draw
 from polyray.rl.start import continued_policy, fresh_policy, parameter_counts
 from polyray.rl.ticket import rewound
+from polyray.rl.validation import AgentValidationOptions, AgentValidator
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.runs.allocation import save_allocation
@@ -32,6 +33,7 @@ from polyray.runs.job import Job, Result
 from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.runs.sealed import read_sealed, write_sealed
+from polyray.runs.selection import Selection, check_keep
 
 SKILLS = "skills"
 START, CLONING = "start", "cloning.json"  # in the run folder: the policy after imitation, and imitation's figures
@@ -72,8 +74,8 @@ class Config(Section):
     """Imitation before reinforcement learning."""
     training: AgentTrainingOptions = AgentTrainingOptions()
     """How long and how fast."""
-    evaluation: AgentEvaluationOptions = AgentEvaluationOptions()
-    """How the agent is scored."""
+    evaluation: AgentValidationOptions = AgentValidationOptions()
+    """How the agent is scored at the end, and while it trains."""
     workers: ActorOptions = ActorOptions()
     """Who plays and who learns."""
 
@@ -100,11 +102,13 @@ class Config(Section):
 def run(config: Config, run: Run) -> Result:
     """Train, evaluate on unseen levels, save skills, report; see `Config`."""
     levels, policy = check(config)
-    seed = config.training.seed
+    seed, selection = config.training.seed, Selection(config.training.keep)
+    validator = AgentValidator(levels, config.evaluation, selection, seed) if config.evaluation.every else None
     policy, cloning = _imitated(config, levels, policy, run)
     run.cluster.start()
     policy, before = _ticket(config, _agent(config, levels, policy), policy, run)
-    phase = Phase(name="training", frames=config.training.frames - before.frames, before=before)
+    frames = config.training.frames - before.frames
+    phase = Phase(name="training", frames=frames, before=before, validator=validator)
     policy, line = train(_agent(config, levels, policy), phase, run)
     tasks = evaluate(policy, levels, config.evaluation, seed, run)
     mean = sum(scores["success"] for scores in tasks.values()) / len(tasks)
@@ -113,6 +117,8 @@ def run(config: Config, run: Run) -> Result:
     metrics = {
         "mean": mean, "tasks": tasks, "cloning": cloning, "training": training, "parameters": parameter_counts(policy)
     }  # fmt: skip
+    if validator is not None:
+        metrics["validation"] = selection.figures
     allocation = policy.router.allocation()
     assert allocation is not None  # routers of agents are `by_task`
     save_allocation(run.out, allocation.probabilities, allocation.tables, allocation.tasks)
@@ -127,6 +133,7 @@ def check(config: Config) -> tuple[tuple[Level, ...], ModularPolicy]:
         InputError: something in the config is wrong.
     """
     levels = levels_of(config.suite or None, config.levels)
+    check_keep(config.training.keep, config.evaluation.every)
     if config.needs_ticket and config.ticket.frames >= config.training.frames:
         raise InputError(
             f"ticket.frames={config.ticket.frames} leaves nothing of training.frames={config.training.frames}: set "

@@ -14,6 +14,7 @@ from polyray.jobs import adapt, polytropon
 from polyray.lookup import all_known
 from polyray.modules.lora import LoraOptions
 from polyray.modules.options import SkillOptions
+from polyray.objectives import EvaluationOptions
 from polyray.progress import follow
 from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell, in_order, router_label
@@ -107,7 +108,8 @@ def _options_that_it_has(kind: str, routing: Mapping[str, Any]) -> dict[str, Any
 
 def _adaptation(config: Config, kind: str, out: Path) -> AdaptationRecipe:
     different = {name: x for name, x in config.each.get(kind, {}).items() if name.startswith("adapt.")}
-    values = config.model_dump(mode="json", include=set(AdaptationRecipe.model_fields))
+    shared = dict.fromkeys(AdaptationRecipe.model_fields, True) | {"evaluation": set(EvaluationOptions.model_fields)}
+    values = config.model_dump(mode="json", include=shared)
     return load_config(AdaptationRecipe, trial={**flat(values), "skills": str(out / SKILLS), **different})
 
 

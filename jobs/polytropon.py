@@ -7,6 +7,7 @@ from polyray.progress import follow
 from polyray.reports.console import print_note, print_scores
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
+from polyray.runs.selection import check_keep
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.training.checking import check_fit
 from polyray.training.data import partition_tasks, repeats
@@ -14,6 +15,7 @@ from polyray.training.journal import SKILLS
 from polyray.training.model import check_mixable
 from polyray.training.multitask import spec_of, train
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.validation import validation_examples
 
 
 class Config(TrainingRecipe):
@@ -47,7 +49,10 @@ def check(config: Config) -> Suite:
     train_tasks = [suite.tasks[task] for task in tasks]
     one_objective(train_tasks)
     check_fit(config.backbone, spec_of(config, suite), train_tasks)
+    check_keep(config.training.keep, config.evaluation.every)
     read_all(suite, tasks)
+    if config.evaluation.every:
+        validation_examples(config, suite)
     if config.training.batch % config.workers.n:
         raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")
     if config.training.strategy == "fsdp" and config.training.backbone_lr:

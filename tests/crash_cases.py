@@ -39,6 +39,7 @@ WRITES = (Point.CONTENT_WRITTEN, Point.FILE_WRITTEN, Point.LINE_APPENDED)  # els
 TRAINING = (
     "training.steps=3", "training.batch=4", "training.report_every=1", "training.save_every=1",
     "training.backbone_lr=1e-3", "routing.n_skills=2", "modules.rank=2", "evaluation.max_examples=2", *TINY_SUITE,
+    "tasks.train_splits=[train]", "evaluation.every=2", "evaluation.dev_examples=2", "training.keep=best",
 )  # fmt: skip
 ADAPTATION = (
     "adapt.steps=2", "adapt.looks=1", "adapt.batch=4", "adapt.seeds=[1]", "adapt.methods=[row,skills]",

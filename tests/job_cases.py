@@ -19,6 +19,7 @@ TINY_SUITE = (
 TINY = (
     "training.steps=24", "training.batch=4", "training.report_every=4", "training.save_every=4",
     "training.backbone_lr=1e-3", "routing.n_skills=3", "modules.rank=2", "evaluation.max_examples=4", *TINY_SUITE,
+    "tasks.train_splits=[train]", "evaluation.every=8", "evaluation.dev_examples=2", "training.keep=best",
 )  # fmt: skip
 
 

@@ -45,3 +45,19 @@ def test_runs_are_followed_until_none_is_left_and_their_last_lines_are_shown(tmp
     assert next(losses, None) is None
     shown = output.getvalue()
     assert "3/3" in shown and "loss 1.250  1,000 tokens/s" in shown
+
+
+def test_a_validation_score_is_shown_beside_the_loss_and_before_the_first_one(tmp_path: Path) -> None:
+    lines = iter([{"validation": 0.5}, {"loss": 2.0, "validation": 0.75}])
+
+    def running() -> bool:
+        line = next(lines, None)
+        if line is not None:
+            (tmp_path / PROGRESS).write_text(json.dumps({"step": 1, **line, "tokens_per_second": 9.0}) + "\n")
+        return line is not None
+
+    output = StringIO()
+    console = Console(file=output, width=120, force_terminal=True, color_system=None)
+    follow({"shared": (tmp_path, 3)}, running, console)
+    shown = output.getvalue()
+    assert "validation 0.500  9 tokens/s" in shown and "loss 2.000  validation 0.750  9 tokens/s" in shown

@@ -32,10 +32,18 @@ def follow(runs: Mapping[str, tuple[Path, int]], running: Callable[[], bool], co
             for name, (folder, _) in runs.items():
                 last = last_line(folder / PROGRESS)
                 if last is not None:
-                    loss = "not finite" if last["loss"] is None else f"{last['loss']:.3f}"
-                    note = f"loss {loss}  {last['tokens_per_second']:,.0f} tokens/s"
-                    display.update(lines[name], completed=last["step"], note=note)
+                    display.update(lines[name], completed=last["step"], note=_note(last))
             time.sleep(0.2 if alive else 0)
+
+
+def _note(line: Mapping[str, Any]) -> str:
+    """The figures of a line of progress: loss and validation score, once there are some, and the speed."""
+    shown = [
+        f"{name} {'not finite' if line[name] is None else format(line[name], '.3f')}"
+        for name in ("loss", "validation")
+        if name in line
+    ]
+    return "  ".join([*shown, f"{line['tokens_per_second']:,.0f} tokens/s"])
 
 
 def last_line(file: Path) -> dict[str, Any] | None:

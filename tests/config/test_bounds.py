@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt, Le, Lt
 
 from polyray.config import Section
 from polyray.modules.kinds import MODULES
-from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.objectives import TextOptions, ValidationOptions
 from polyray.routing import ROUTERS
 from polyray.training.adaptation import AdaptationOptions
 from polyray.training.recipe import TrainingOptions
@@ -16,7 +16,7 @@ GROUPS: dict[str, list[type[Section]]] = {
     "modules": [kind.Options for kind in MODULES.values()],
     "routing": [router.Options for router in ROUTERS.values()],
     "text": [TextOptions],
-    "evaluation": [EvaluationOptions],
+    "evaluation": [ValidationOptions],
     "training": [TrainingOptions],
     "adapt": [AdaptationOptions],
 }
@@ -24,7 +24,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     "modules": {"density": "> 0, <= 1", "rank length n_splits": ">= 1", "init": ">= 0", "alpha": "> 0"},
     "routing": {"n_skills top": ">= 1", "ibp": ">= 0", "ibp_alpha temperature": "> 0"},
     "text": {"max_input max_output": ">= 1"},
-    "evaluation": {"beams batch": ">= 1", "max_examples": ">= 0", "temperature": "> 0"},
+    "evaluation": {"beams batch": ">= 1", "max_examples every dev_examples": ">= 0", "temperature": "> 0"},
     "training": {
         "steps batch accumulate report_every save_every": ">= 1", "weight_decay backbone_lr": ">= 0",
         "lr routing_lr clip": "> 0", "warmup task_power": ">= 0, <= 1", "beta2": "> 0, < 1",
@@ -42,12 +42,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "text": {"max_input": 512, "max_output": 64, "too_long": "error"},
     "evaluation": {
-        "method": "auto", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64, "max_examples": 0,
+        "method": "auto", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64, "max_examples": 0, "every": 0,
+        "dev_examples": 16,
     },
     "training": {
         "steps": 1000, "batch": 32, "accumulate": 1, "lr": 1e-3, "routing_lr": 1e-1, "backbone_lr": 0.0,
         "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "task_power": 1.0, "precision": "fp32",
         "checkpointing": False, "strategy": "ddp", "seed": 0, "report_every": 50, "save_every": 500,
+        "keep": "last",
     },
     "adapt": {
         "methods": ("skills",), "part": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),

@@ -149,7 +149,7 @@ def train_together(out: Path, *more: str, world: int = 3, stopped: bool = False)
 
     def member(rank: int) -> None:
         dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
-        options = ("training.steps=8", "training.batch=6", "training.accumulate=2", *more)
+        options = ("training.steps=8", "training.batch=6", "training.accumulate=2", "evaluation.every=4", *more)
         with pytest.raises(Interrupted) if stopped else nullcontext():
             train(out, *options, rank=rank, world=world)
 

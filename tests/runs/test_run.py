@@ -47,6 +47,18 @@ def test_a_report_is_one_line_without_times_and_its_speed_stands_elsewhere(tmp_p
     assert progress[0] == {"step": 4, "loss": 0.5, "tokens_per_second": 7.0} and progress[1]["step"] == 8
 
 
+def test_the_latest_headlines_stand_in_every_line_of_progress(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.report(1, {"loss": 2.0})
+    run.report(2, {"validation": {"score": 0.5, "tasks": {"a": 0.5}}})
+    run.report(3, {"loss": 1})
+    progress = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert progress == [
+        {"step": 1, "loss": 2.0}, {"step": 2, "loss": 2.0, "validation": 0.5},
+        {"step": 3, "loss": 1, "validation": 0.5},
+    ]  # fmt: skip
+
+
 def test_numbers_of_a_report_are_scalars_of_tensorboard(tmp_path: Path) -> None:
     Run(tmp_path).report(4, {"loss": 0.5, "lr": {"skills": 0.25}, "name": "x", "done": True})
     Run(tmp_path).phase("dense").report(1, {"success": 0.75})

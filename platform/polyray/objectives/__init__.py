@@ -16,7 +16,7 @@ from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices
 from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
-from polyray.objectives.options import EvaluationOptions, TextOptions
+from polyray.objectives.options import EvaluationOptions, TextOptions, ValidationOptions
 from polyray.objectives.tagging import Tagging
 from polyray.tasks import Task
 
@@ -100,6 +100,7 @@ __all__ = [
     "Objective",
     "Row",
     "TextOptions",
+    "ValidationOptions",
     "head_of",
     "heads_for",
     "objective_for",

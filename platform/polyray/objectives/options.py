@@ -1,5 +1,6 @@
 """Options of texts and of predictions."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -25,4 +26,18 @@ class EvaluationOptions(Section):
     """Test examples of a task at most, the first ones; 0: all."""
 
 
-__all__ = ["EvaluationOptions", "TextOptions"]
+class ValidationOptions(EvaluationOptions):
+    """Decoding of predictions, the number of examples, and validation while training."""
+
+    every: int = Field(0, ge=0)
+    """Updates between two validations on the training tasks' dev examples, with one more at the end; 0: none.
+    Such examples must not be trained on: `tasks.train_splits=[train]`."""
+    dev_examples: int = Field(16, ge=0)
+    """Dev examples of a task in a validation at most, the first ones of all few-shot splits; 0: all."""
+
+    def unread(self) -> Mapping[str, str]:
+        """The number of dev examples where none is scored."""
+        return {} if self.every else {"dev_examples": "evaluation.every is 0"}
+
+
+__all__ = ["EvaluationOptions", "TextOptions", "ValidationOptions"]

@@ -15,6 +15,7 @@ from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.rl.blueprint import Blueprint
 from polyray.rl.options import PolicyOptions
+from polyray.runs.selection import Keep
 
 ADAM_EPS = 1e-5  # BabyAI's
 
@@ -94,6 +95,8 @@ class AgentTrainingOptions(PPOOptions):
     """Seed of everything that is drawn."""
     save_every: int = Field(20, ge=1)
     """Iterations between two checkpoints; one more at the end."""
+    keep: Keep = "last"
+    """Which state ends in skills/: the last one, or the best one by validation score (needs evaluation.every)."""
 
     def entropy_after(self, frames: int) -> float:
         """The entropy's coefficient after so many frames."""

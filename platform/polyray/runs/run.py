@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # loaded with the first figure that is written
 
 CHECKPOINTS, EVENTS, FILMS = "checkpoints", "tensorboard", "videos"  # folders of a run
 STOP = "stop"
-HEADLINES = ("loss", "success")  # metrics that stand in the progress file beside the speed
+HEADLINES = ("loss", "success", "validation")  # metrics whose latest values stand in the progress file with the speed
 
 Hook = Callable[[Mapping[str, Any]], object]
 
@@ -93,6 +93,7 @@ class Run:
         self.stop_file = stop_file if stop_file is not None else out / STOP
         self._rank, self._hooks, self._phase = rank, tuple(hooks), phase
         self._events: SummaryWriter | None = None
+        self._headlines: dict[str, Any] = {}
 
     def phase(self, name: str) -> Self:
         """A stretch of this run with checkpoints of its own, whose lines of metrics carry its name."""
@@ -122,8 +123,8 @@ class Run:
         if self.first:
             append_line(self.out / METRICS, line)
             self._write_events(step, metrics)
-            headlines = {name: metrics[name] for name in HEADLINES if name in metrics}
-            append_line(self.out / PROGRESS, {**self._label, "step": step, **headlines, **speed})
+            self._headlines |= {name: _headline(metrics[name]) for name in HEADLINES if name in metrics}
+            append_line(self.out / PROGRESS, {**self._label, "step": step, **self._headlines, **speed})
         for hook in self._hooks:
             hook(line)
 
@@ -179,6 +180,11 @@ class Run:
         for name, value in numbers(metrics):
             self._events.add_scalar(name, value, step)
         self._events.flush()
+
+
+def _headline(figure: Any) -> Any:
+    """A figure of its own, or the score among the figures of a validation."""
+    return figure["score"] if isinstance(figure, Mapping) else figure
 
 
 def numbers(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

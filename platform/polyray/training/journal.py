@@ -16,6 +16,7 @@ from polyray.analysis.recovery import assignment_accuracy, recovery_ami
 from polyray.routing import Allocation, module_of
 from polyray.runs.allocation import save_allocation
 from polyray.runs.run import Run
+from polyray.runs.selection import Selection
 from polyray.runs.state import load_state, save_state
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
 from polyray.skills.spec import InventorySpec
@@ -34,10 +35,17 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """The record of a multi-task training in `run`."""
+    """The record of a multi-task training in `run`.
 
-    def __init__(self, run: Run, worker: Worker, provenance: Provenance, spec: InventorySpec) -> None:
+    Attributes:
+        selection: the state that ends in the skills.
+    """
+
+    def __init__(
+        self, run: Run, worker: Worker, provenance: Provenance, spec: InventorySpec, selection: Selection | None = None
+    ) -> None:
         self._run, self._worker, self._provenance, self._spec = run, worker, provenance, spec
+        self.selection = selection if selection is not None else Selection("last")
         self._started, self._tokens = time.monotonic(), 0
 
     def restore(self, training: Training, sampler: Sampler) -> None:
@@ -53,6 +61,8 @@ class Journal:
         training.step, training.n_lost = state["step"], state["n_lost"]
         self._restore_member(training, state["members"])
         sampler.restore(state["sampler"])
+        if "selection" in state:
+            self.selection.restore(state["selection"])
 
     def _restore_member(self, training: Training, members: Sequence[Mapping[str, Any]]) -> None:
         """Restore what each member of the group has for itself; a group of another size draws its noise anew."""
@@ -75,12 +85,19 @@ class Journal:
                 training.step, len(members), world,
             )  # fmt: skip
 
-    def write(self, report: Report, model: Modular) -> None:
-        """Report one line of metrics and one of progress."""
-        metrics: dict[str, Any] = {"loss": report.loss, "lr": report.rates}
-        allocation = model.router.allocation() if self._run.first else None
+    def write(self, report: Report, model: Modular, validation: Mapping[str, Any] | None = None) -> None:
+        """Report one line of metrics and one of progress.
+
+        Args:
+            validation: figures of the model on dev examples, where they are due.
+        """
+        metrics: dict[str, Any] = {"loss": report.loss, "lr": report.rates} if report.due else {}
+        allocation = model.router.allocation() if self._run.first and report.due else None
         if allocation is not None:
             metrics |= analyse(_array(allocation)).metrics()
+        if validation is not None:
+            metrics["validation"] = dict(validation)
+            self.selection.consider(report.step, validation, model)
         self._tokens += report.tokens
         speed = self._worker.world * self._tokens / (time.monotonic() - self._started)
         self._run.report(report.step, metrics, tokens_per_second=speed)
@@ -94,6 +111,8 @@ class Journal:
             "step": training.step, "n_lost": training.n_lost, "sampler": sampler.state(),
             "adam": adam_tensors(training.adam), "members": self._worker.gather(member),
         }  # fmt: skip
+        if self.selection.figures:
+            state["selection"] = self.selection.state()
 
         def write(folder: Path) -> None:
             save_inventory(folder / SKILLS, training.model, self._spec, self._provenance, {})
@@ -112,11 +131,14 @@ class Journal:
         """Write the skills and the allocation; the metrics of the run.
 
         Args:
+            training: its model has the chosen state.
             scores: {task: {metric: value}}.
             more: further metrics.
             truth: the planted allocation, None where there is none.
         """
         metrics: dict[str, Any] = {"mean": mean_score(scores), "tasks": scores, **more}
+        if self.selection.figures:
+            metrics["validation"] = self.selection.figures
         allocation = training.model.router.allocation()
         if allocation is not None:
             probabilities = _array(allocation)

@@ -18,15 +18,19 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Figures after a step: `step` steps are done; loss is the mean since the report before.
+    """Figures after a step: `step` steps are done.
 
-    stop: training was asked to stop, perhaps before this report was due.
+    tokens: read since the report before.
+    due: it is one of those every `every` steps; loss is the mean since the last of these.
+    validate: a validation is due.
+    stop: training was asked to stop, perhaps before a report was due.
     """
 
     step: int
     loss: float
     tokens: int
     due: bool = True
+    validate: bool = False
     stop: bool = False
     rates: dict[str, float] = field(default_factory=dict)
 
@@ -68,6 +72,7 @@ def fit(
     every: int,
     accumulate: int = 1,
     precision: Precision = "fp32",
+    validate_every: int = 0,
     stop: Callable[[], bool] = bool,
 ) -> Iterator[Report]:
     """Train until `steps` steps are done, and say every `every` steps, and at the end, how it goes.
@@ -75,6 +80,7 @@ def fit(
     A step is `accumulate` batches. Whoever wants a checkpoint or a bar takes what this yields.
 
     Args:
+        validate_every: a report comes every so many steps, and at the end, that says that a validation is due; 0: none.
         stop: asked after every step; when it answers yes, a report follows at once. Never yes unless given.
 
     Raises:
@@ -84,17 +90,25 @@ def fit(
     tokens = 0
     while training.step < steps:
         tokens += _step(training, options, steps, accumulate, precision)
-        due, stopped = training.step % every == 0 or training.step == steps, stop()
-        if due or stopped:
+        due, validate = (_is_due(training.step, steps, often) for often in (every, validate_every))
+        stopped = stop()
+        if due or validate or stopped:
             mean = training.average(training.lost / training.n_lost)
             if not mean < float("inf"):
                 raise FloatingPointError(f"The loss is {mean} after step {training.step}: lower training.lr.")
             rates = {str(group["name"]): float(group["lr"]) for group in training.adam.param_groups}
             if due:
                 training.lost, training.n_lost = 0.0, 0
-            yield Report(step=training.step, loss=mean, tokens=tokens, due=due, stop=stopped, rates=rates)
+            yield Report(
+                step=training.step, loss=mean, tokens=tokens, due=due, validate=validate, stop=stopped, rates=rates
+            )
             training.model.train()
             tokens = 0
+
+
+def _is_due(step: int, steps: int, every: int) -> bool:
+    """Whether something that happens every `every` steps (0: never) and after the last one happens after this one."""
+    return every > 0 and (step % every == 0 or step == steps)
 
 
 def _step(training: Training, options: OptimizerOptions, steps: int, accumulate: int, precision: Precision) -> int:

@@ -12,6 +12,7 @@ from polyray.errors import Interrupted
 from polyray.objectives import Batch
 from polyray.routing import RoutingOptions
 from polyray.runs.run import Run
+from polyray.runs.selection import Selection
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
 from polyray.skills.spec import InventorySpec
@@ -31,6 +32,7 @@ from polyray.training.model import Modular, build
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.sampler import Sampler
+from polyray.training.validation import Validator
 from polyray.training.worker import Worker
 
 
@@ -53,6 +55,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     limit = recipe.evaluation.max_examples
     examples = [example for task in tasks for example in first_examples(suite.tasks[task], "test", None, limit)]
     tests = encoded(backbone, suite, examples, recipe.text)
+    validator = Validator.of(recipe, suite, backbone)
     spec = spec_of(recipe, suite)
     generator = torch.Generator().manual_seed(recipe.training.seed)
     model = build(backbone, spec, [suite.tasks[task] for task in tasks], generator)
@@ -62,14 +65,12 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     adam = optimizer(model, recipe.training, recipe.training.backbone_lr)
     noise = torch.Generator(worker.device).manual_seed(recipe.training.seed + 1 + worker.rank)
     training = Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
-    provenance = Provenance(
-        backbone=backbone_card(backbone), suite=suite.name, tasks=tasks, data=data.fingerprints,
-        seed=recipe.training.seed, forms={task: suite.tasks[task].form(recipe.text) for task in tasks},
-    )  # fmt: skip
-    journal = Journal(run, worker, provenance, spec)
+    selection = Selection(recipe.training.keep)
+    journal = Journal(run, worker, _provenance(recipe, suite, data, backbone), spec, selection)
     journal.restore(training, data.sampler)
     training.forward = _spread(recipe, model, worker, training)
-    _train(recipe, training, data, journal, worker)
+    _train(recipe, training, data, journal, worker, validator)
+    selection.install(model)
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
         scores = score(suite.tasks, tests.examples, predicted)
@@ -79,6 +80,15 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     return {}
 
 
+def _provenance(recipe: TrainingRecipe, suite: Suite, data: "TrainingData", backbone: Backbone) -> Provenance:
+    """Origin of the skills."""
+    tasks = partition_tasks(suite, "train")
+    return Provenance(
+        backbone=backbone_card(backbone), suite=suite.name, tasks=tasks, data=data.fingerprints,
+        seed=recipe.training.seed, forms={task: suite.tasks[task].form(recipe.text) for task in tasks},
+    )  # fmt: skip
+
+
 def backbone_card(backbone: Backbone) -> BackboneCard:
     """Name, kind, revision and fingerprint of a backbone."""
     return BackboneCard(
@@ -86,7 +96,10 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
     )
 
 
-def _train(recipe: TrainingRecipe, training: Training, data: "TrainingData", journal: Journal, worker: Worker) -> None:
+def _train(
+    recipe: TrainingRecipe, training: Training, data: "TrainingData", journal: Journal, worker: Worker,
+    validator: Validator | None,
+) -> None:  # fmt: skip
     options = recipe.training
     every = options.report_every
 
@@ -95,10 +108,11 @@ def _train(recipe: TrainingRecipe, training: Training, data: "TrainingData", jou
 
     for report in fit(
         training, options, options.steps, every=every, accumulate=options.accumulate, precision=options.precision,
-        stop=stop,
+        validate_every=recipe.evaluation.every, stop=stop,
     ):  # fmt: skip
-        if report.due:
-            journal.write(report, training.model)
+        if report.due or report.validate:  # all members validate alike, so that none waits for another
+            figures = validator(training.model) if report.validate and validator is not None else None
+            journal.write(report, training.model, figures)
         last = report.step == options.steps
         save = report.due and report.step // options.save_every > (report.step - every) // options.save_every
         if last or save or report.stop:

@@ -7,8 +7,9 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from polyray.config import Section
 from polyray.modules.options import SkillOptions
-from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.objectives import TextOptions, ValidationOptions
 from polyray.routing import RoutingOptions
+from polyray.runs.selection import Keep
 from polyray.tasks import TasksOptions
 from polyray.training.optimizers import OptimizerOptions
 
@@ -77,6 +78,8 @@ class TrainingOptions(OptimizerOptions):
     """Steps between two lines of metrics.jsonl."""
     save_every: int = Field(500, ge=1)
     """Steps between two checkpoints; one more at the end."""
+    keep: Keep = "last"
+    """Which state ends in skills/: the last one, or the best one by validation score (needs evaluation.every)."""
 
 
 class TrainingRecipe(SuiteConfig):
@@ -93,5 +96,5 @@ class TrainingRecipe(SuiteConfig):
     """How tasks share skills."""
     training: TrainingOptions = TrainingOptions()
     """How long and how fast."""
-    evaluation: EvaluationOptions = EvaluationOptions()
-    """How the training tasks' test examples are scored at the end."""
+    evaluation: ValidationOptions = ValidationOptions()
+    """How the training tasks' test examples are scored at the end, and their dev examples while training."""

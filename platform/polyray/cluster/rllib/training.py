@@ -14,9 +14,12 @@ from polyray.files import write_file
 from polyray.progress import bars
 from polyray.rl.policy import ModularPolicy
 from polyray.rl.settings import Agent
+from polyray.rl.validation import AgentValidator
 from polyray.runs.run import Run
+from polyray.runs.state import load_state, save_state
 
 LINE = "line.json"  # in a checkpoint: the line of metrics that it was saved at
+SELECTION = "selection"  # in a checkpoint: the state of the policy that ends in the skills, so far
 FIGURES = (
     "frames_now",
     "counted",
@@ -54,12 +57,14 @@ class Phase:
         frames: that it plays, at most.
         has_goal: whether reaching the goal of the agent's options ends it earlier.
         before: counts of the phases before it, which go on in its metrics.
+        validator: scores the policy on the way, and chooses the state that it ends with; None: it ends as it is.
     """
 
     name: str
     frames: int
     has_goal: bool = True
     before: Counts = Counts()
+    validator: AgentValidator | None = None
 
     def is_over(self, agent: Agent, frames: int, line: Mapping[str, Any]) -> bool:
         """Whether it ends after so many frames, with this last line of metrics, empty at the beginning."""
@@ -69,7 +74,8 @@ class Phase:
 def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str, Any]]:
     """Train until the phase ends, going on from its newest checkpoint: the policy and the last line of metrics.
 
-    A line's step is the number of frames that the whole run has played.
+    The policy is in the state that the phase's validator chose. A line's step is the number of frames that the whole
+    run has played.
 
     Raises:
         InputError: the checkpoint is of another agent.
@@ -78,7 +84,7 @@ def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str
     """
     stretch, trained = run.phase(phase.name), algorithm(agent)
     try:
-        line = _restore(trained, stretch)
+        line = _restore(phase, trained, stretch)
         with bars(run.console) as display:
             bar = display.add_task(phase.name, total=phase.frames, note="", completed=trained.frames)
             while not phase.is_over(agent, trained.frames, line):
@@ -86,8 +92,11 @@ def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str
                 if "tasks" in result:
                     line = _report(phase, trained, result, stretch)
                     _save_if_due(phase, trained, line, stretch)
-                display.update(bar, completed=min(trained.frames, phase.frames), note=_note(result))
-        return policy_of(trained), line
+                display.update(bar, completed=min(trained.frames, phase.frames), note=_note(result, phase))
+        policy = policy_of(trained)
+        if phase.validator is not None:
+            phase.validator.selection.install(policy)
+        return policy, line
     finally:
         trained.stop()
 
@@ -99,12 +108,14 @@ def policy_of(trained: ModularPPO) -> ModularPolicy:
     return policy
 
 
-def _restore(trained: ModularPPO, run: Run) -> dict[str, Any]:
+def _restore(phase: Phase, trained: ModularPPO, run: Run) -> dict[str, Any]:
     """Go on from the newest checkpoint, if any: its line of metrics, empty at the beginning."""
     checkpoint = run.restored()
     if checkpoint is None:
         return {}
     trained.load_checkpoint(str(checkpoint))
+    if phase.validator is not None:
+        phase.validator.selection.restore(load_state(checkpoint / SELECTION))
     line: dict[str, Any] = json.loads((checkpoint / LINE).read_text(encoding="utf-8"))
     return line
 
@@ -124,6 +135,9 @@ def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: R
         },
         "allocation": analyse(allocation.probabilities.cpu().double().numpy()).metrics(),
     }  # fmt: skip
+    at_end = phase.is_over(trained.agent, trained.frames, metrics)
+    if phase.validator is not None and phase.validator.is_due(trained.iteration, at_end=at_end):
+        metrics["validation"] = phase.validator(step, policy_of(trained))
     run.report(step, metrics, frames_now=result["frames_now"], seconds=result["seconds"])
     return {"step": step, **metrics}
 
@@ -135,6 +149,8 @@ def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run
     def write(folder: Path) -> None:
         trained.save_checkpoint(str(folder))
         write_file(folder / LINE, json.dumps(line))
+        if phase.validator is not None:
+            save_state(folder / SELECTION, phase.validator.selection.state())
 
     if is_over or stop or trained.iteration % trained.agent.options.save_every == 0:
         run.checkpoint(line["step"], write)
@@ -142,8 +158,10 @@ def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run
         raise Interrupted(f"Stopped after {trained.frames} of {phase.frames} frames, as asked.")
 
 
-def _note(result: Mapping[str, Any]) -> str:
+def _note(result: Mapping[str, Any], phase: Phase) -> str:
     if "seconds" not in result:
         return "waiting for runners"
     success, speed = result["success"], result["frames_now"] / result["seconds"]["iteration"]
-    return f"success {'-' if success is None else f'{success:.2f}'}  {speed:,.0f} frames/s"
+    validation = phase.validator.latest if phase.validator is not None else None
+    shown = "" if validation is None else f"  validation {validation:.2f}"
+    return f"success {'-' if success is None else f'{success:.2f}'}{shown}  {speed:,.0f} frames/s"
