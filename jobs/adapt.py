@@ -72,7 +72,8 @@ def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
         run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), note="")
-        for _, outcome in run_tasks(adapt_one, waiting, gpus=gpus, stop=lambda: run.stop_requested):
+        results = run_tasks(adapt_one, waiting, gpus=gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested)
+        for _, outcome in results:
             display.update(line, advance=1, note=f"{outcome['task']}: {outcome['score']:.3f}")
 
 

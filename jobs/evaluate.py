@@ -68,7 +68,10 @@ def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored
     run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(names), note="")
-        for index, outcome in run_tasks(score_share, shares, gpus=config.score.gpus, stop=lambda: run.stop_requested):
+        results = run_tasks(
+            score_share, shares, gpus=config.score.gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested
+        )
+        for index, outcome in results:
             scores |= outcome["scores"]
             too_long += outcome["too_long"]
             display.update(line, advance=len(shares[index].tasks))

@@ -1,6 +1,6 @@
 """Multi-task training of an inventory of skills and its routing (Ponti et al. 2023)."""
 
-from polyray.cluster.train import TrainingRun, WorkerOptions
+from polyray.cluster.train import TrainingRun, WorkerOptions, start_training
 from polyray.errors import InputError
 from polyray.objectives import one_objective
 from polyray.progress import follow
@@ -63,7 +63,7 @@ def check(config: Config) -> Suite:
 def start(config: Config, run: Run) -> TrainingRun:
     """Begin, or go on with, the training of `run` in the background; Ray must be there."""
     recipe = config.model_dump(mode="json", include=set(TrainingRecipe.model_fields))
-    return TrainingRun(train, recipe, config.workers, run)
+    return start_training(train, recipe, config.workers, run)
 
 
 JOB = Job(about="train an inventory of skills and its routing on many tasks", Config=Config, run=run)

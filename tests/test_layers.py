@@ -15,7 +15,10 @@ FOLDERS = {"polyray": ROOT / "platform" / "polyray"} | {
 
 # From the ground up: the packages of a floor, and the third parties that it and all floors above it may import.
 FLOORS: list[tuple[set[str], set[str]]] = [
-    ({"errors", "lookup", "config", "formats", "files", "lines", "progress", "memory"}, {"pydantic", "yaml", "rich"}),
+    (
+        {"errors", "lookup", "config", "formats", "files", "lines", "progress", "memory", "reuse"},
+        {"pydantic", "yaml", "rich"},
+    ),
     ({"analysis", "sparsity", "fisher"}, {"torch", "numpy", "scipy", "sklearn"}),
     ({"runs"}, {"safetensors", "tensorboard", "pydantic_core"}),
     ({"modules"}, {"transformers"}),

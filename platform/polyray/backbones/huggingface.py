@@ -1,6 +1,7 @@
 """Backbones of the transformers library, by name or folder."""
 
 import inspect
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from polyray.backbones.text import ByteText, PretrainedText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
 from polyray.lookup import suggestion
+from polyray.reuse import is_reusing, reused
 from polyray.skills.fingerprint import fingerprint
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
@@ -34,6 +36,13 @@ def load_backbone(name: str, revision: str = "") -> Backbone:
     Raises:
         InputError: nothing of that name can be loaded, or its file lacks weights of the network.
     """
+    if not is_reusing():
+        return _load(name, revision)
+    pristine = reused(("backbone", name, revision), lambda: _load(name, revision))
+    return replace(pristine, model=deepcopy(pristine.model), anchors={})  # whoever asked may train it
+
+
+def _load(name: str, revision: str) -> Backbone:
     if name in TINY:
         kind, model = build_tiny(name)
         return in_memory(name, kind, model, ByteText())

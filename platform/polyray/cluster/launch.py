@@ -3,7 +3,8 @@
 import shlex
 import time
 import traceback
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from signal import SIGINT
@@ -18,7 +19,7 @@ from polyray.reports.report import REPORT, write_report
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.result import RESULT, Status, read_result
-from polyray.runs.run import STOP, Run
+from polyray.runs.run import STOP, Cluster, Hook, Run
 from polyray.runs.stopping import StopRequest, stopping
 
 
@@ -36,7 +37,23 @@ def run_job(
         RunError: the job failed; the traceback is in the log that the message names.
         Interrupted: a signal or the stop file ended the run; the message says how to resume it.
     """
-    folder = RunFolder(path=out, job=name, config=config, address=address)
+    return run_in(RunFolder(path=out, job=name, config=config, address=address), job, console, command)
+
+
+def run_in(
+    folder: RunFolder, job: Job, console: Console, command: str = "", cluster: Cluster | None = None,
+    hooks: Sequence[Hook] = (),
+) -> Result:  # fmt: skip
+    """Run `job` in `folder`, as `run_job` does.
+
+    Args:
+        cluster: processes that may work for the run; None: a Ray session of its own.
+        hooks: see `Run`.
+
+    Raises:
+        InputError, RunError, Interrupted: as there.
+    """
+    out = folder.path
     with folder.locked() as changes:
         for line in changes:
             text = f"This run goes on with {line}: on the same data in the same order, no longer exact to the byte."
@@ -52,17 +69,19 @@ def run_job(
                 _report(folder)
             return Result(metrics=result["metrics"], skills=tuple(result["skills"]))
         folder.write_start(command)
-        return _run(job, folder, console)
+        return _run(job, folder, console, cluster, hooks)
 
 
-def _run(job: Job, folder: RunFolder, console: Console) -> Result:
+def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None, hooks: Sequence[Hook]) -> Result:
     started, out = time.monotonic(), folder.path.absolute()
     if disk().exists(out / STOP):  # it stopped an earlier start
         disk().remove(Point.FILE_REMOVED, out / STOP)
     with stopping(out / STOP, partial(_say, console)) as stop:
         try:
-            with RaySession(folder.address, out / "logs" / "ray", out / STOP) as session:
-                result = job.run(folder.config, Run(out, console=console, cluster=session))
+            with ExitStack() as stack:
+                if cluster is None:
+                    cluster = stack.enter_context(RaySession(folder.address, out / "logs" / "ray", out / STOP))
+                result = job.run(folder.config, Run(out, hooks=hooks, console=console, cluster=cluster))
             folder.write_result("done", time.monotonic() - started, result)
         except InputError:
             raise
@@ -85,17 +104,17 @@ def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: fl
         return stop.interrupted(
             f"Interrupted; no checkpoint could be saved. {see} Resume with: {folder.resume_command}"
         )
-    _record(folder, "failed", seconds)
+    _record(folder, "failed", seconds, _text(error))
     return RunError(
         f"The job {folder.job} failed: {_text(error)}\n{see} "
         f"The same command goes on from the newest checkpoint: {folder.resume_command}"
     )
 
 
-def _record(folder: RunFolder, status: Status, seconds: float) -> None:
+def _record(folder: RunFolder, status: Status, seconds: float, reason: str = "") -> None:
     """Write how the run ended; a disk that refused the run may refuse this, too."""
     with suppress(StorageError):  # the message of the run's own end follows
-        folder.write_result(status, seconds)
+        folder.write_result(status, seconds, reason=reason)
 
 
 def _logged(folder: RunFolder, text: str) -> str:

@@ -46,6 +46,8 @@ class RaySession:
         stop_file: see `Run.stop_file`; None: nobody asks to stop.
     """
 
+    inside = False
+
     def __init__(self, address: str | None, logs: Path, stop_file: Path | None = None) -> None:
         self._address, self._logs, self._stop_file = address, logs, stop_file
         self._open: ExitStack | None = None

@@ -20,6 +20,7 @@ def run_tasks(
     *,
     cpus: float = 1,
     gpus: float = 0,
+    inside: bool = False,
     stop: Callable[[], bool] = bool,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Run `work` on every piece in parallel and yield (index, result) as each is done.
@@ -29,6 +30,7 @@ def run_tasks(
     Args:
         cpus: cores of one piece.
         gpus: GPUs of one piece, or a share of one.
+        inside: do them in this process, one after another: see `polyray.runs.run.Cluster`.
         stop: asked every second; when it answers yes, pieces that are not done are given up. Never yes unless given.
 
     Raises:
@@ -36,13 +38,16 @@ def run_tasks(
         InputError: the work refused the user's input.
         RunError: the work failed; the message includes the worker's.
     """
+    if inside:
+        yield from _one_by_one(work, pieces, stop)
+        return
     remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_enter)
     waiting = {remote.remote(work, piece, os.getcwd()): index for index, piece in enumerate(pieces)}
     try:
         while waiting:
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=LOOK)
             if stop():
-                raise Interrupted(f"Stopped with {len(waiting)} of {len(pieces)} pieces of work left, as asked.")
+                raise _stopped(len(waiting), len(pieces))
             if not ready:
                 continue
             (done,) = ready
@@ -54,6 +59,20 @@ def run_tasks(
     finally:
         for reference in waiting:  # nobody waits for these any more
             ray.cancel(reference)
+
+
+def _one_by_one(
+    work: Callable[[Piece], dict[str, Any]], pieces: Sequence[Piece], stop: Callable[[], bool]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    torch.set_num_threads(1)
+    for index, piece in enumerate(pieces):
+        if stop():
+            raise _stopped(len(pieces) - index, len(pieces))
+        yield index, work(piece)
+
+
+def _stopped(n_left: int, n_pieces: int) -> Interrupted:
+    return Interrupted(f"Stopped with {n_left} of {n_pieces} pieces of work left, as asked.")
 
 
 def _outcome(reference: Any) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import ray
 import ray.train
@@ -20,12 +20,12 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from polyray.cluster.inside import OwnTraining, Work
 from polyray.cluster.tasks import enter_folder
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
 from polyray.files import write_file
 from polyray.runs.run import Run
-from polyray.training.worker import Worker
 
 PROBLEM, OUTCOME = "problem.json", "outcome.json"  # from the workers to the process that waits for them
 PROBLEMS: Mapping[str, type[PolyrayError]] = {kind.__name__: kind for kind in (InputError, Interrupted, RunError)}
@@ -92,11 +92,25 @@ class RayWorker:
         return values
 
 
-Work = Callable[[Mapping[str, Any], Run, Worker], Mapping[str, Any]]
+class TrainingRun(Protocol):
+    """A training that was started."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on in the background."""
+
+    def result(self) -> dict[str, Any]:
+        """Wait for the end: the metrics that the work returned on the first worker.
+
+        Raises:
+            InputError: the work found fault with the user's input.
+            Interrupted: the user asked the run to stop.
+            RunError: the work failed, or workers died more often than the group may be restarted.
+        """
 
 
-class TrainingRun:
-    """A Ray Train run in the background of this process; it goes on from its own checkpoints when a worker dies.
+def start_training(work: Work, recipe: Mapping[str, Any], group: WorkerOptions, run: Run) -> TrainingRun:
+    """Train with Ray Train in the background; or in this process, where that is the run's cluster and is enough.
 
     Args:
         work: a function of a module, called on every worker as work(recipe, run, worker); it returns the metrics of
@@ -106,6 +120,13 @@ class TrainingRun:
         group: the workers.
         run: the run that they train for; its folder is on storage that the workers share.
     """
+    if run.cluster.inside and group.n == 1 and not group.gpus:
+        return OwnTraining(work, recipe, run)
+    return RayTraining(work, recipe, group, run)
+
+
+class RayTraining:
+    """A Ray Train run in the background of this process; it goes on from its own checkpoints when a worker dies."""
 
     def __init__(self, work: Work, recipe: Mapping[str, Any], group: WorkerOptions, run: Run) -> None:
         folder = run.out.absolute() / "logs" / "train"
@@ -127,16 +148,14 @@ class TrainingRun:
 
     @property
     def running(self) -> bool:
-        """Whether the run has not ended yet."""
+        """Whether it has not ended yet."""
         return not ray.wait([self._end], timeout=0)[0]
 
     def result(self) -> dict[str, Any]:
-        """Wait for the end: the metrics that the work returned on the first worker.
+        """Wait for the end: the metrics; see `TrainingRun`.
 
         Raises:
-            InputError: the work found fault with the user's input.
-            Interrupted: the user asked the run to stop.
-            RunError: the work failed, or workers died more often than the group may be restarted.
+            InputError, Interrupted, RunError: as there.
         """
         failure: RayError | None = None
         try:

@@ -114,14 +114,17 @@ class RunFolder:
         """Description of what was lost or altered since the run ended, None if nothing was; see `run_damage`."""
         return run_damage(self.path)
 
-    def write_result(self, status: Status, seconds: float, result: Result | None = None) -> None:
+    def write_result(self, status: Status, seconds: float, result: Result | None = None, reason: str = "") -> None:
         """Write result.json; without a result its metrics and skills are empty. A finished run gets its sums.
+
+        Args:
+            status, seconds, reason: see `polyray.runs.result.write_result`.
 
         Raises:
             StorageError: the disk refused.
         """
         result = result if result is not None else Result(metrics={})
-        write_result(self.path, self.job, status, seconds, result.metrics, result.skills)
+        write_result(self.path, self.job, status, seconds, result.metrics, result.skills, reason)
         if status == "done":
             write_run_sums(self.path)
 

@@ -27,16 +27,19 @@ class _StoredResult(BaseModel):
     skills: list[str]
     seconds: float = Field(ge=0)
     versions: dict[str, str]
+    reason: str = ""
 
 
 def write_result(
-    out: Path, job: str, status: Status, seconds: float, metrics: Mapping[str, Any], skills: Sequence[str] = ()
-) -> None:
+    out: Path, job: str, status: Status, seconds: float, metrics: Mapping[str, Any], skills: Sequence[str] = (),
+    reason: str = "",
+) -> None:  # fmt: skip
     """Write result.json of the run in `out`, whole or not at all; NaN and infinity become null.
 
     Args:
         seconds: since this start; those of earlier starts are added.
         skills: folders of skills, relative to `out`.
+        reason: why the run failed; empty: it did not.
 
     Raises:
         InputError: the result of an earlier start cannot be read.
@@ -49,6 +52,7 @@ def write_result(
         "skills": skills,
         "seconds": round(seconds + (earlier["seconds"] if earlier is not None else 0.0), 3),
         "versions": versions(),
+        **({"reason": reason} if reason else {}),
     }
     write_file(out / RESULT, to_json(result, indent=2, inf_nan_mode="null", fallback=float) + b"\n")
 

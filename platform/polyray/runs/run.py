@@ -28,6 +28,10 @@ Hook = Callable[[Mapping[str, Any]], object]
 class Cluster(Protocol):
     """Processes that work for a run beside its own."""
 
+    @property
+    def inside(self) -> bool:
+        """Whether the run's own process does what one process can do."""
+
     def start(self) -> None:
         """Start or join the cluster, unless that is done already.
 
@@ -38,6 +42,8 @@ class Cluster(Protocol):
 
 class NoCluster:
     """The cluster of a run that nobody gave one."""
+
+    inside = False
 
     def start(self) -> None:
         """Refuse.

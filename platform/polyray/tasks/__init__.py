@@ -12,6 +12,7 @@ from pydantic import field_validator
 
 from polyray.config import Choice, Section
 from polyray.lookup import all_known
+from polyray.reuse import reused
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
 from polyray.tasks.examples import Example, RawText, TaggedWords, TextAnswers
@@ -88,7 +89,8 @@ def load_suite(tasks: TasksOptions) -> Suite:
     Raises:
         InputError: its data or options are wrong.
     """
-    return TASKS[tasks.kind].load(tasks.options)
+    key = ("suite", tasks.kind, tasks.options.model_dump_json())
+    return reused(key, lambda: TASKS[tasks.kind].load(tasks.options))
 
 
 __all__ = [

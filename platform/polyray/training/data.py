@@ -5,9 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from polyray.backbones import Backbone
+from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
 from polyray.objectives import Objective, TextOptions, objective_for
+from polyray.reuse import is_reusing, reused
 from polyray.tasks import Example, Suite, Task
 
 
@@ -72,6 +76,26 @@ def encoded(backbone: Backbone, suite: Suite, examples: Sequence[Any], text: Tex
     """
     objective = objective_for(backbone, [suite.tasks[name] for name in dict.fromkeys(x.task for x in examples)])
     return Encoded(objective=objective, rows=tuple(objective.encode(backbone, suite.tasks, examples, text)))
+
+
+def encoded_once(backbone: Backbone, suite: Suite, examples: Sequence[Any], text: TextOptions) -> Encoded:
+    """As `encoded`, for a backbone as it was loaded; a process that trains many times encodes once.
+
+    Raises:
+        InputError: as there.
+    """
+    if not is_reusing():
+        return encoded(backbone, suite, examples, text)
+    tasks = [suite.tasks[name] for name in dict.fromkeys(x.task for x in examples)]
+    device = str(device_of(backbone.network))
+    key = ("encoded", backbone.fingerprint, device, text, *tasks, *backbone.anchors, *examples)
+
+    def encode() -> tuple[Encoded, dict[str, Tensor]]:
+        return encoded(backbone, suite, examples, text), dict(backbone.anchors)
+
+    rows, anchors = reused(key, encode)  # the embeddings of answers, which encoding leaves on the backbone, too
+    backbone.anchors.update(anchors)
+    return rows
 
 
 def category_allocation(suite: Suite) -> dict[str, tuple[int, ...]]:

@@ -19,7 +19,7 @@ from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite, load_suite
 from polyray.training.data import (
     category_allocation,
-    encoded,
+    encoded_once,
     examples_fingerprint,
     first_examples,
     partition_tasks,
@@ -47,14 +47,14 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     """
     recipe = TrainingRecipe.model_validate(values)
     suite = load_suite(recipe.tasks)
-    torch.manual_seed(recipe.training.seed)
     backbone = load_backbone(recipe.backbone)
+    torch.manual_seed(recipe.training.seed)  # after the backbone, which may draw or not
     backbone.network.to(worker.device)
     tasks = partition_tasks(suite, "train")
     data = TrainingData(recipe, suite, backbone, worker)
     limit = recipe.evaluation.max_examples
     examples = [example for task in tasks for example in first_examples(suite.tasks[task], "test", None, limit)]
-    tests = encoded(backbone, suite, examples, recipe.text)
+    tests = encoded_once(backbone, suite, examples, recipe.text)
     validator = Validator.of(recipe, suite, backbone)
     spec = spec_of(recipe, suite)
     generator = torch.Generator().manual_seed(recipe.training.seed)
@@ -163,7 +163,9 @@ class TrainingData:
         self._backbone, self._worker = backbone, worker
         tasks = partition_tasks(suite, "train")
         by_task = {task: pooled_examples(suite.tasks[task], recipe.tasks.train_splits) for task in tasks}
-        self.encoded = encoded(backbone, suite, [x for examples in by_task.values() for x in examples], recipe.text)
+        self.encoded = encoded_once(
+            backbone, suite, [x for examples in by_task.values() for x in examples], recipe.text
+        )
         self.fingerprints = {task: examples_fingerprint(examples) for task, examples in by_task.items()}
         rows = Counter(row.example.task for row in self.encoded.rows)
         sizes = [rows[task] for task in tasks]

@@ -11,7 +11,7 @@ from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
 from polyray.objectives import ValidationOptions
 from polyray.tasks import Suite
-from polyray.training.data import Encoded, encoded, mean_score, partition_tasks, pooled_examples
+from polyray.training.data import Encoded, encoded_once, mean_score, partition_tasks, pooled_examples
 from polyray.training.evaluation import mean_losses, predictions, score
 from polyray.training.model import Modular
 from polyray.training.recipe import TrainingRecipe
@@ -44,7 +44,7 @@ class Validator:
         """
         if not recipe.evaluation.every:
             return None
-        data = encoded(backbone, suite, validation_examples(recipe, suite), recipe.text)
+        data = encoded_once(backbone, suite, validation_examples(recipe, suite), recipe.text)
         tasks = {row.example.task for row in data.rows}
         _refuse_empty(suite, [task for task in partition_tasks(suite, "train") if task not in tasks])
         return cls(suite, data, recipe.evaluation, max_output=recipe.text.max_output, seed=recipe.training.seed)
