@@ -16,6 +16,7 @@ SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "scores": scores.section,
     "loss_curves": curves.loss,
     "success_curves": curves.success,
+    "validation_curves": curves.validation,
     "time_shares": time_shares.section,
     "allocation": allocation.section,
     "hierarchy": allocation.tree,

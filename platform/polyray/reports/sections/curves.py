@@ -1,6 +1,7 @@
-"""Learning curves: the loss of a training and of those inside it, and the success of agents."""
+"""Learning curves: loss and validation score of a training and of those inside it, and the success of agents."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +11,74 @@ from polyray.reports.page import Picture, Section
 from polyray.reports.plots import learning_curves
 from polyray.runs.folder import read_config
 from polyray.runs.metrics import METRICS, read_metrics
+from polyray.runs.result import final_metrics
 
 POINTS = 400  # of a curve of success, at most
 TARGET = 0.99
+TASKS = 9  # whose curves of validation are shown, at most
 
 
 def loss(run: Path) -> Section | None:
-    """The loss against steps, of this run and of the runs in its folders; None where no loss was reported."""
-    inner = {file.parent.name: file.parent for file in run.glob(f"*/{METRICS}")}
-    folders = {"loss": run} | {router_label(kind): inner[kind] for kind in in_order(sorted(inner))}
-    curves = {}
-    for name, folder in folders.items():
-        lines = [line for line in read_metrics(folder) if "loss" in line]
-        if lines:
-            curves[name] = ([line["step"] for line in lines], [_number(line["loss"]) for line in lines])
+    """The loss against steps, of this run and of the runs in its folders; None where no loss was reported.
+
+    Beside the loss in training stands that on dev examples, where there were validations.
+    """
+    training, dev = {}, {}
+    for name, folder in _folders(run).items():
+        lines = read_metrics(folder)
+        training[name or "training"] = _curve(lines, "loss")
+        dev[f"{name}, dev" if name else "dev"] = _curve(lines, "validation", "loss")
+    curves = {name: curve for name, curve in {**training, **dev}.items() if curve[0]}
     if not curves:
         return None
+    validated = not dev.keys().isdisjoint(curves)
     picture = Picture(
-        svg=to_svg(learning_curves(curves, y_label="training loss")), caption="Mean loss since the point before."
+        svg=to_svg(learning_curves(curves, y_label="loss" if validated else "training loss")),
+        caption=f"Mean loss since the point before{'; on dev examples, of the state at the point' * validated}.",
     )
     return Section(heading="Learning curves", blocks=[picture])
+
+
+def validation(run: Path) -> Section | None:
+    """The validation score against steps, of this run and of the runs in its folders; None where none was reported.
+
+    Of a run alone the scores of its tasks too, if they are few.
+    """
+    curves, sentences = {}, ["Mean over tasks, on examples or start states that training does not see."]
+    for name, folder in _folders(run).items():
+        lines = [line for line in read_metrics(folder) if "validation" in line]
+        tasks = list(lines[-1]["validation"]["tasks"]) if lines and not name else []
+        if lines:
+            curves[name or "mean"] = _curve(lines, "validation", "score")
+        for task in tasks if len(tasks) <= TASKS else ():
+            curves[task] = _curve(lines, "validation", "tasks", task)
+        sentences += _kept_state(name, folder)
+    if not curves:
+        return None
+    picture = Picture(svg=to_svg(learning_curves(curves, y_label="validation score")), caption=" ".join(sentences))
+    return Section(heading="Validation while training", blocks=[picture])
+
+
+def _kept_state(name: str, folder: Path) -> list[str]:
+    """A sentence on the state that ended in the skills; none where the run has not ended, or was not validated."""
+    figures = final_metrics(folder).get("validation")
+    skills = f"The skills of {name}" if name else "The skills"
+    sentence = "{} are of the state after step {step:,}, which scored {score:.3f}."
+    return [sentence.format(skills, **figures)] if figures else []
+
+
+def _folders(run: Path) -> dict[str, Path]:
+    """This run, under an empty name, and the runs of a comparison in its folders, by the names of their routers."""
+    inner = {file.parent.name: file.parent for file in run.glob(f"*/{METRICS}")}
+    return {"": run} | {router_label(kind): inner[kind] for kind in in_order(sorted(inner))}
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], *path: str) -> tuple[list[float], list[float]]:
+    """Steps and values of a nested figure, of the lines that have it; `path`: its name after those of its groups."""
+    *groups, name = path
+    figures = [reduce(lambda inner, group: inner.get(group, {}), groups, line) for line in lines]
+    points = [(line["step"], _number(of[name])) for line, of in zip(lines, figures, strict=True) if name in of]
+    return [step for step, _ in points], [value for _, value in points]
 
 
 def success(run: Path) -> Section | None:
