@@ -31,10 +31,10 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"training"}, set()),
     ({"rl"}, set()),
     ({"sweeps"}, {"optuna"}),
+    ({"tune_spaces"}, set()),
     ({"reports"}, {"matplotlib"}),
     ({"cluster"}, {"ray", "gymnasium"}),
     ({"jobs"}, set()),
-    ({"tune_spaces"}, set()),
     ({"cli", "__main__"}, {"typer"}),
 ]
 ENVS = {"gymnasium", "minigrid", "numpy", "numba", "PIL"}  # beside the floors: of Polyray it imports the ground only

@@ -1,6 +1,7 @@
 """Every table takes an entry from outside: one class or function and one line, used end to end."""
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,8 @@ from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
+from polyray.sweeps.fields import OneOf
+from polyray.sweeps.space import Goal, Space
 from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 from polyray.training.model import load_model
@@ -43,7 +46,8 @@ from polyray.training.multitask import train
 from polyray.training.prediction import predict
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.worker import Alone
-from polyray.tune_spaces import SPACES, Space
+from polyray.tune_spaces import SPACES
+from polyray.tune_spaces.loading import load_space
 
 TINY = (
     "training.steps=4", "training.batch=4", "training.report_every=2", "training.save_every=2",
@@ -395,22 +399,15 @@ def steps_taken(run: Path) -> ReportSection | None:
     return ReportSection(heading="Walk", blocks=[Prose(text=f"{len(lines)} steps were taken.")]) if lines else None
 
 
-class Strides:
-    """A distribution as Ray Tune has them."""
-
-    def sample(self) -> float:
-        return 0.5
-
-
 def test_a_job_a_space_and_a_section_from_outside_are_run_drawn_from_and_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(JOBS, "walk", Job(about="Walks.", Config=WalkConfig, run=walk))
     monkeypatch.setitem(SECTIONS, "walk", steps_taken)
-    space = Space(about="strides", job="walk", goal="mean", mode="max", fields=lambda: {"stride": Strides()})
+    space = Space(about="strides", job="walk", goal=Goal("mean"), fields={"stride": OneOf((0.5,))})
     monkeypatch.setitem(SPACES, "strides", space)
-    draw = {name: domain.sample() for name, domain in SPACES["strides"].fields().items()}
-    overrides = [f"{name}={value}" for name, value in space.trial(draw).items()]
+    draw = load_space("strides", "walk", WalkConfig).draw(random.Random(0))
+    overrides = [f"{name}={value}" for name, value in draw.items()]
     for arguments in (("run", "walk", "--out", str(tmp_path / "run"), "steps=4", *overrides), ("list", "spaces")):
         with pytest.raises(SystemExit) as end:
             main(arguments)

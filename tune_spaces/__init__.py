@@ -1,8 +1,18 @@
 """Spaces: the fields of a job that a sweep may vary."""
 
+from polyray.sweeps.space import Space
+from polyray.tune_spaces.agent_speed import AGENT_SPEED
+from polyray.tune_spaces.dual_speed import DUAL_SPEED
+from polyray.tune_spaces.few_shot import FEW_SHOT
 from polyray.tune_spaces.ppo import PPO
-from polyray.tune_spaces.space import Space
+from polyray.tune_spaces.routing import ROUTING
 
-SPACES: dict[str, Space] = {"ppo": PPO}
+SPACES: dict[str, Space] = {
+    "dual_speed": DUAL_SPEED,
+    "agent_speed": AGENT_SPEED,
+    "routing": ROUTING,
+    "few_shot": FEW_SHOT,
+    "ppo": PPO,
+}
 
 __all__ = ["SPACES", "Space"]

@@ -129,6 +129,21 @@ def test_an_interrupted_run_exits_with_130_and_says_how_to_resume(capsys: pytest
     assert "polyray run counting --config here/config.yaml --out here" in capsys.readouterr().err
 
 
+def test_a_described_space_can_be_edited_and_described_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert code("describe-space", "dual_speed") == 0
+    text, file = capsys.readouterr().out, tmp_path / "mine.yaml"
+    assert "  training.routing_lr:\n" in text and "    loguniform: [0.001, 1.0]\n" in text
+    file.write_text(text.replace("0.001, 1.0", "0.01, 1.0"))
+    assert code("describe-space", str(file)) == 0
+    assert capsys.readouterr().out == text.replace("0.001, 1.0", "0.01, 1.0")
+    file.write_text(text.replace("routing_lr", "rooting_lr"))
+    assert code("describe-space", str(file)) == 2
+    line = text[: text.index("routing_lr")].count("\n") + 1
+    assert f"{file}:{line}: the job polytropon has no field 'training.rooting_lr'. Did" in capsys.readouterr().err
+
+
 def test_a_described_config_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert code("describe", "counting") == 0
     text = capsys.readouterr().out

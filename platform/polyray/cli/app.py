@@ -33,6 +33,8 @@ TABLES: dict[str, tuple[str, str]] = {
     "metrics": ("polyray.metrics", "METRICS"),
     "levels": ("polyray.envs.levels", "ABOUT"),
     "spaces": ("polyray.tune_spaces", "SPACES"),
+    "searchers": ("polyray.sweeps.searchers", "SEARCHERS"),
+    "schedulers": ("polyray.sweeps.schedulers", "SCHEDULERS"),
 }
 
 app = typer.Typer(
@@ -146,6 +148,20 @@ def describe(job: JobName) -> None:
     typer.echo(
         f"# {entry.about}\n# Run it: polyray run {job} --config THIS_FILE\n{describe_config(entry.Config)}", nl=False
     )
+
+
+@app.command("describe-space")
+def describe_space(
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="Name of a space (`polyray list spaces`), or a file with your own.")
+    ],
+) -> None:
+    """Print a space, the fields that a sweep may vary and their ranges, as YAML, ready to edit."""
+    described = import_module("polyray.tune_spaces.loading").find_space(space)
+    if described.job:
+        entry = lookup(_table("jobs"), described.job, "job")
+        import_module("polyray.sweeps.checking").check_names(described, entry.Config)
+    typer.echo(import_module("polyray.sweeps.writing").dump_space(described), nl=False)
 
 
 def _command(

@@ -11,6 +11,7 @@ from polyray.errors import InputError
 from polyray.sweeps.fields import Field, Value, as_value
 
 Mode = Literal["max", "min"]
+MODES: Mapping[str, Mode] = {"max": "max", "min": "min"}
 
 
 @dataclass(frozen=True)
@@ -97,17 +98,17 @@ class Space:
         """The space under a base config: conditions on fields that it does not vary are decided by the config's values.
 
         Args:
-            fixed: names of fields that are not to be varied, because the user has set them.
+            fixed: names of fields, or of whole sections, that are not to be varied, because the user has set them.
 
         Raises:
             InputError: nothing is left to vary.
         """
-        varied = {name: each for name, each in self.fields.items() if name not in fixed}
+        varied = {name: each for name, each in self.fields.items() if not _is_set(name, fixed)}
         for name in self.order:
             if name not in varied:
                 continue
             conditions = varied[name].only_with
-            decided = {other for other in conditions if other not in self.fields or other in fixed}
+            decided = {other for other in conditions if other not in self.fields or _is_set(other, fixed)}
             remaining = {other: allowed for other, allowed in conditions.items() if other not in decided}
             holds = all(config_value(config, other) in conditions[other] for other in decided)
             if holds and all(other in varied for other in remaining):
@@ -140,6 +141,10 @@ class Space:
 
     def _at(self, name: str) -> str:
         return f"{self.origins[name]}: " if name in self.origins else ""
+
+
+def _is_set(name: str, fixed: Collection[str]) -> bool:
+    return any(f"{name}.".startswith(f"{each}.") for each in fixed)
 
 
 def config_value(config: Section, name: str) -> Value | None:

@@ -10,6 +10,8 @@ from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
 from polyray.sweeps.fields.ranges import check_ends, check_positive, check_step, number_between
 
+LARGEST_WHOLE = 2**53
+
 
 @dataclass(frozen=True)
 class IntRange(Conditional):
@@ -117,11 +119,11 @@ class LogIntRange(Conditional):
 
 
 def check_whole(*numbers: float) -> None:
-    """Refuse numbers that are not whole.
+    """Refuse numbers that are not whole, or so large that a float does not hold them.
 
     Raises:
-        InputError: one is not.
+        InputError: one is so.
     """
-    broken = [number for number in numbers if not isinstance(number, int) or isinstance(number, bool)]
-    if broken:
-        raise InputError(f"expected a whole number, found {broken[0]!r}")
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or abs(number) > LARGEST_WHOLE:
+            raise InputError(f"expected a whole number up to {LARGEST_WHOLE}, found {number!r:.40}")

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, NoReturn
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
 
+LARGEST = 1e300  # of the ends: what lies between them is finite
+
 
 @dataclass(frozen=True)
 class Uniform(Conditional):
@@ -144,8 +146,8 @@ def check_ends(low: float, high: float) -> None:
     Raises:
         InputError: that is so.
     """
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise InputError(f"expected finite ends, found {low} and {high}")
+    if not (abs(low) <= LARGEST and abs(high) <= LARGEST):  # not of not-a-number either
+        raise InputError(f"expected ends up to {LARGEST}, found {low!s:.40} and {high!s:.40}")
     if low >= high:
         raise InputError(f"the lower end {low} is not below the upper end {high}")
 
