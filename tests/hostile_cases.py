@@ -23,8 +23,11 @@ from polyray.errors import InputError
 from polyray.skills.card import BackboneCard, Card
 from polyray.skills.library import verify
 from polyray.skills.skill import Skill, save_skill
+from polyray.sweeps.reading import parse_space
+from polyray.sweeps.writing import dump_space
 from polyray.tasks import TasksOptions, load_suite, read_all
 from polyray.training.recipe import TrainingRecipe
+from polyray.tune_spaces.loading import load_space
 
 LONGEST, LARGEST = 10.0, 2**30  # seconds, bytes
 
@@ -74,6 +77,20 @@ def write_config(folder: Path) -> None:
     )
 
 
+def write_space(folder: Path) -> None:
+    (folder / "mine.yaml").write_text(
+        "about: mine\njob: polytropon\ngoal: mean\nfields:\n  training.lr: {loguniform: [1e-4, 1e-2]}\n"
+        "  routing.kind:\n    choice: [soft, hard]\n  routing.top:\n    about: few\n    int: [1, 5]\n    step: 2\n"
+        "    only_with: {routing.kind: [hard]}\n  training.warmup: {uniform: [0, 0.5], step: 0.1}\n"
+        "  training.batch: {grid: [8, 16]}\n  routing.n_skills: {logint: [5, 9]}\n"
+    )
+
+
+def read_space_for_training(folder: Path) -> None:
+    space = load_space(str(folder / "mine.yaml"), "polytropon", TrainingRecipe)
+    assert parse_space(dump_space(space), "written") == space
+
+
 def write_skill(folder: Path) -> None:
     card = Card(
         name="first", kind="lora", backbone=BackboneCard(name="tiny-causal", fingerprint="f"), sites=("a",),
@@ -95,6 +112,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "CoNLL": (write_conll, read_suite("conll")),
     "text": (write_text, read_suite("text")),
     "YAML": (write_config, lambda folder: load_config(TrainingRecipe, folder / "config.yaml")),
+    "space": (write_space, read_space_for_training),
     "skill": (write_skill, verify),
 }
 

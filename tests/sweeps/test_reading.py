@@ -81,6 +81,8 @@ def test_entries_but_the_fields_may_be_left_out() -> None:
         ("searcher: tpa\nfields: {lr: {choice: [1]}}", "s:1: no searcher is called 'tpa'. Did you mean 'tpe'?"),
         ("scheduler: bpt\nfields: {lr: {choice: [1]}}", "s:1: no scheduler is called 'bpt'. Did you mean 'pbt'?"),
         ("goal: [mean]\nfields: {lr: {choice: [1]}}", "s:1: goal is one text."),
+        (f"about: x\ngoal: {'x' * 1001}\nfields: {{lr: {{choice: [1]}}}}", "s:2: goal has more than 1000 characters."),
+        (f"fields:\n  {'x' * 201}: {{choice: [1]}}", f"s:2: no field has so long a name: {'x' * 60}."),
         ("fields:\n  lr: 0.1", "s:2: expected a range of lr, such as {choice: [a, b]}"),
         ("fields:\n  lr: {}", f"s:2: lr needs one kind of range ({KINDS}), found none."),
         ("fields:\n  lr:\n    about: x", "s:2: lr needs one kind of range"),
@@ -144,7 +146,7 @@ def spaces(draw: st.DrawFn) -> Space:
     return Space(about=draw(TEXTS), job=draw(texts), goal=Goal(draw(TEXTS) + "x", "min"), fields=fields)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(spaces())
 def test_a_written_space_is_read_back_equal(space: Space) -> None:
     again = parse_space(dump_space(space), "s")

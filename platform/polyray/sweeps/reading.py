@@ -14,6 +14,7 @@ from polyray.sweeps.searchers import SEARCHERS
 from polyray.sweeps.space import MODES, Goal, Space
 
 ENTRIES = ("about", "job", "goal", "mode", "searcher", "scheduler", "fields")  # of a space
+LONGEST_NAME, LONGEST_TEXT = 200, 1000  # characters
 BESIDE = ("about", "only_with", "step")  # of a field, beside its range
 STEPPED = tuple(keyword for keyword, kind in FIELDS.items() if kind.stepped)
 
@@ -116,6 +117,9 @@ class _Reader:
     def _mapping(self, content: Any, path: str, noun: str) -> Mapping[str, Any]:
         if not isinstance(content, dict):
             raise self._refusal(path, f"expected {noun}")
+        for name in content:
+            if len(name) > LONGEST_NAME:
+                raise self._refusal(f"{path}.{name}".strip("."), f"no field has so long a name: {name:.60}")
         return content
 
     def _check_entries(self, entries: Iterable[str], allowed: Collection[str], prefix: str, noun: str) -> None:
@@ -129,6 +133,8 @@ class _Reader:
         content = entries.get(name, default)
         if not isinstance(content, str):
             raise self._refusal(f"{prefix}{name}", f"{name} is one text")
+        if len(content) > LONGEST_TEXT:
+            raise self._refusal(f"{prefix}{name}", f"{name} has more than {LONGEST_TEXT} characters")
         return str(content) or default
 
     def _entry(self, entries: Mapping[str, Any], name: str, table: Mapping[str, Entry], default: str) -> Entry:

@@ -116,13 +116,13 @@ class Space:
             else:
                 del varied[name]
         if not varied:
-            raise InputError(f"Nothing is left to vary of {', '.join(self.fields)}: each is set, or not read.")
+            raise InputError(f"Nothing is left to vary of {', '.join(self.fields):.400}: each is set, or not read.")
         return replace(self, fields=varied)
 
     def _visit(self, name: str, path: tuple[str, ...], names: dict[str, None]) -> None:
         if name in path:
             circle = " -> ".join((*path[path.index(name) :], name))
-            raise InputError(f"{self._at(name)}The conditions of fields go round in a circle: {circle}.")
+            raise InputError(f"{self._at(name)}The conditions of fields go round in a circle: {circle:.400}.")
         for other in self.fields[name].only_with:
             if other in self.fields:
                 self._visit(other, (*path, name), names)
@@ -137,7 +137,7 @@ class Space:
             try:
                 self.fields[other].coordinate(value)
             except InputError as error:
-                raise InputError(f"{self._at(name)}{name} is only_with {other}={value}, but {error}.") from None
+                raise InputError(f"{self._at(name)}{name} is only_with {other}={value!s:.80}, but {error}.") from None
 
     def _at(self, name: str) -> str:
         return f"{self.origins[name]}: " if name in self.origins else ""

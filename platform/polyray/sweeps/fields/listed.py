@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional, Value, as_value
 
+LONGEST = 1000  # values of a list: each of them is tried with the job's config
+
 
 @dataclass(frozen=True)
 class Listed(Conditional):
@@ -21,8 +23,8 @@ class Listed(Conditional):
     order: ClassVar[Literal["integer", "category"]]
 
     def __post_init__(self) -> None:
-        if not self.values:
-            raise InputError("expected at least one value")
+        if not 0 < len(self.values) <= LONGEST:
+            raise InputError(f"expected at least one value and at most {LONGEST}, found {len(self.values)}")
         twice = [value for index, value in enumerate(self.values) if value in self.values[:index]]
         if twice:
             raise InputError(f"the value {twice[0]!r:.80} stands twice")
@@ -46,7 +48,8 @@ class Listed(Conditional):
         """
         plain = as_value(value)
         if plain not in self.values:
-            raise InputError(f"{value!r:.80} is not among {', '.join(map(repr, self.values))}")
+            values = ", ".join(map(repr, self.values))
+            raise InputError(f"{value!r:.80} is not among {values:.200}")
         return self.values.index(plain)
 
     def draw(self, rng: random.Random) -> Value:
