@@ -10,6 +10,7 @@ from ray_cases import Run, actors_of, descendants, finish, gone, wait_for_lines
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.jobs.babyai import Config, check
+from polyray.runs.metrics import read_metrics
 
 TINY = (
     "levels=[GoToObjS4,GoToRedBallNoDists]", "training.environments=8", "training.rollout=8", "training.recurrence=4",
@@ -44,7 +45,8 @@ def test_wrong_input_is_explained_before_anything_starts(overrides: list[str], m
 
 def start(out: Path, *more: str) -> Run:
     frames = ["ticket.frames=128", "training.frames=512", "cloning.episodes=16", "cloning.epochs=3"]
-    return Run("run", "babyai", "--out", str(out), *TINY, *frames, *more)
+    validation = ["evaluation.every=2", "evaluation.dev_episodes=8", "training.keep=best"]
+    return Run("run", "babyai", "--out", str(out), *TINY, *frames, *validation, *more)
 
 
 def weights(out: Path) -> dict[str, bytes]:
@@ -68,12 +70,17 @@ def test_a_run_imitates_learns_and_writes_scores_skills_films_and_a_report(run: 
     assert result["metrics"]["training"]["frames"] == 512
     cloning = result["metrics"]["cloning"]
     assert cloning["losses"][-1] < cloning["losses"][0] and cloning["episodes"] + cloning["failures"] == 32
+    lines = read_metrics(run)
+    scores = {line["step"]: line["validation"]["score"] for line in lines if "validation" in line}
+    best = max(scores, key=lambda step: (scores[step], -step))
+    assert result["metrics"]["validation"] == {"score": scores[best], "step": best} and len(scores) == 3
     phases = [json.loads(line)["phase"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert phases == ["dense"] * 2 + ["training"] * 6
     assert (run / "skills" / "inventory" / "inventory.json").exists() and len(
         list((run / "skills").glob("skill-*"))
     ) == 9
     page = (run / "report.html").read_text()
+    assert f"state after step {best}" in page
     assert page.count("data:image/gif") == 2 and "Allocation of skills to tasks" in page
 
 

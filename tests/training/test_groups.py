@@ -25,7 +25,8 @@ pytestmark = pytest.mark.ray  # not for Ray's sake: two processes that wait for 
 OPTIONS = (
     "suite=conll", "backbone=tiny-encoder", "training.steps=6", "training.batch=2", "training.report_every=1",
     "training.save_every=6", "training.lr=1e-2", "modules.rank=2", "modules.sites=[ffn]", "routing.n_skills=2",
-    "routing.sample=none", "evaluation.max_examples=2",
+    "routing.sample=none", "evaluation.max_examples=2", "tasks.train_splits=[train]", "evaluation.every=3",
+    "evaluation.dev_examples=5", "training.keep=best",
 )  # fmt: skip
 
 
@@ -48,24 +49,27 @@ def run_member(rank: int, world: int, out: Path, options: tuple[str, ...]) -> No
     train(recipe.model_dump(mode="json"), Run(out, rank=rank), worker)
 
 
-def train_together(out: Path, world: int, *options: str) -> tuple[list[float], Mapping[str, Tensor]]:
-    """The losses, step by step, and the heads that are saved."""
+def train_together(out: Path, world: int, *options: str) -> tuple[list[float], list[float], Mapping[str, Tensor]]:
+    """The losses, step by step, those of the validations, and the heads that are saved."""
     out.mkdir()
     children = [in_child(partial(run_member, rank, world, out, options)) for rank in range(world)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * world
-    losses = [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    return losses, load_model(load_inventory(out / "skills")).heads_state()
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    dev_losses = [line["validation"]["loss"] for line in lines if "validation" in line]
+    return [line["loss"] for line in lines], dev_losses, load_model(load_inventory(out / "skills")).heads_state()
 
 
 def test_two_workers_train_heads_as_one_does_copied_or_sharded(tmp_path: Path) -> None:
     write_suite(tmp_path / "data")
     options = (*OPTIONS, f"tasks.path={tmp_path / 'data'}")
-    losses, heads = train_together(tmp_path / "alone", 1, *options)
+    losses, dev_losses, heads = train_together(tmp_path / "alone", 1, *options)
+    assert len(dev_losses) == 2
     assert len(losses) == 6 and losses[-1] < losses[0] and {name.partition("/")[0] for name in heads} == {
         "tagging:B-LOC,I-LOC,O", "tagging:B-PER,I-PER,O",
     }  # fmt: skip
     for strategy in ("ddp", "fsdp"):
-        together, same = train_together(tmp_path / strategy, 2, *options, f"training.strategy={strategy}")
+        together, dev, same = train_together(tmp_path / strategy, 2, *options, f"training.strategy={strategy}")
         assert together == pytest.approx(losses, rel=1e-4), strategy
+        assert dev == pytest.approx(dev_losses, rel=1e-3), strategy
         for name, tensor in heads.items():
             torch.testing.assert_close(same[name], tensor, rtol=1e-3, atol=1e-5, msg=f"{strategy}: {name}")
