@@ -17,16 +17,23 @@ from polyray.runs.run import Run
 from polyray.runs.sealed import read_sealed
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite, read_all
+from polyray.tracking.options import TrackingOptions
 from polyray.training.adaptation import check_methods
 from polyray.training.data import partition_tasks, repeats
 from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
 
-Config = AdaptationRecipe
+
+class Config(AdaptationRecipe):
+    """Adapt the skills of a run to tasks that it has not seen."""
+
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
 
 
-def run(config: AdaptationRecipe, run: Run) -> Result:
-    """Adapt every task, split and method as a Ray task of its own; see `AdaptationRecipe`."""
-    pieces = pieces_of(config, run.out)
+def run(config: Config, run: Run) -> Result:
+    """Adapt every task, split and method as a Ray task of its own; see `Config`."""
+    recipe = AdaptationRecipe.model_validate(config.model_dump(include=set(AdaptationRecipe.model_fields)))
+    pieces = pieces_of(recipe, run.out)
     suite = load_suite(config.tasks)
     print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.part)))
     run_pieces(pieces, run)

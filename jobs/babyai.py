@@ -34,6 +34,7 @@ from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.runs.selection import Selection, check_keep
+from polyray.tracking.options import TrackingOptions
 
 SKILLS = "skills"
 START, CLONING = "start", "cloning.json"  # in the run folder: the policy after imitation, and imitation's figures
@@ -78,6 +79,8 @@ class Config(Section):
     """How the agent is scored at the end, and while it trains."""
     workers: ActorOptions = ActorOptions()
     """Who plays and who learns."""
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
 
     def unread(self) -> Mapping[str, str]:
         """Sections that a choice of another field leaves unread."""

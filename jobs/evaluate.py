@@ -20,6 +20,7 @@ from polyray.runs.run import Run
 from polyray.skills.inventory import InventoryFolder, load_inventory
 from polyray.skills.skill import load_card
 from polyray.tasks import load_suite, read_all
+from polyray.tracking.options import TrackingOptions
 from polyray.training.data import mean_score
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
@@ -32,6 +33,8 @@ class Config(ScoringRecipe):
 
     agent: AgentEvaluationOptions = AgentEvaluationOptions()
     """How an agent is scored, where the skills are an agent's; its tasks are levels."""
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
 
     def unread(self) -> Mapping[str, str]:
         """Fields that the kind of backbone under the skills leaves unread."""

@@ -9,6 +9,7 @@ from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.runs.selection import check_keep
 from polyray.tasks import Suite, load_suite, read_all
+from polyray.tracking.options import TrackingOptions
 from polyray.training.checking import check_fit
 from polyray.training.data import partition_tasks, repeats
 from polyray.training.journal import SKILLS
@@ -23,6 +24,8 @@ class Config(TrainingRecipe):
 
     workers: WorkerOptions = WorkerOptions()
     """Who trains."""
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
 
 
 def run(config: Config, run: Run) -> Result:

@@ -21,6 +21,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ),
     ({"analysis", "sparsity", "fisher"}, {"torch", "numpy", "scipy", "sklearn"}),
     ({"runs"}, {"safetensors", "tensorboard", "pydantic_core"}),
+    ({"tracking"}, {"mlflow", "wandb", "aim", "trackio"}),
     ({"modules"}, {"transformers"}),
     ({"routing"}, set()),
     ({"merging"}, set()),
@@ -45,7 +46,8 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # and Polyray's own modules over minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib",
-    "peft", "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.searchers.study",
+    "aim", "mlflow", "peft", "trackio", "wandb", "polyray.envs.minigrid", "polyray.envs.starts.reference",
+    "polyray.sweeps.searchers.study",
 }  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from polyray.runs.job import Job, Result
 from polyray.runs.result import RESULT, Status, read_result
 from polyray.runs.run import STOP, Cluster, Hook, Run
 from polyray.runs.stopping import StopRequest, stopping
+from polyray.tracking.following import tracked
 
 
 def run_job(
@@ -68,8 +69,9 @@ def run_in(
             if not (out / REPORT).exists():  # the process ended between the two files
                 _report(folder)
             return Result(metrics=result["metrics"], skills=tuple(result["skills"]))
-        folder.write_start(command)
-        return _run(job, folder, console, cluster, hooks)
+        with tracked(out, folder.job, folder.config, partial(_say, console)):
+            folder.write_start(command)
+            return _run(job, folder, console, cluster, hooks)
 
 
 def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None, hooks: Sequence[Hook]) -> Result:

@@ -2,8 +2,9 @@
 
 from polyray.config.describing import describe_config, field_names
 from polyray.config.loading import dump_config, load_config
-from polyray.config.section import Choice, NoOptions, Section, elastic_fields
+from polyray.config.section import Choice, NoOptions, Section, elastic_fields, observing_sections
 
 __all__ = [
     "Choice", "NoOptions", "Section", "describe_config", "dump_config", "elastic_fields", "field_names", "load_config",
+    "observing_sections",
 ]  # fmt: skip

@@ -25,7 +25,8 @@ class Section(BaseModel):
 
     `selectors` maps the name of a field that is a `Choice` to the field beside it that holds the choice's kind, where
     that is not the choice's own `kind` (`suite` chooses what `tasks` holds). `elastic` are the names of fields that may
-    change when a run goes on: they say where and with how many processes it runs, not what it computes.
+    change when a run goes on: they say where and with how many processes it runs, not what it computes. The fields of a
+    section that is `observing` only say who watches: they may change, and the run stays exact.
     """
 
     model_config = ConfigDict(
@@ -34,6 +35,7 @@ class Section(BaseModel):
 
     selectors: ClassVar[Mapping[str, str]] = {}
     elastic: ClassVar[frozenset[str]] = frozenset()
+    observing: ClassVar[bool] = False
 
     @field_validator("*", mode="before")
     @classmethod
@@ -138,6 +140,13 @@ def elastic_fields(config: type[Section]) -> set[str]:
     """Dotted names of all fields of `config` and its sections that may change when a run goes on."""
     nested = {f"{name}.{field}" for name, section in sections(config) for field in elastic_fields(section)}
     return nested | config.elastic
+
+
+def observing_sections(config: type[Section]) -> set[str]:
+    """Dotted names of all sections of `config` whose fields only say who watches a run."""
+    inner = dict(sections(config))
+    nested = {f"{name}.{below}" for name, section in inner.items() for below in observing_sections(section)}
+    return nested | {name for name, section in inner.items() if section.observing}
 
 
 def sections(kind: type[Section]) -> Iterator[tuple[str, type[Section]]]:

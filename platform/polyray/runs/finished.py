@@ -8,8 +8,8 @@ from polyray.files.disk import Point, disk
 from polyray.runs.sums import SUMS, damage, sums_of
 
 NOT_SUMMED = (
-    "log.txt", ".lock", "starts.jsonl", "stop", "logs", "checkpoints", "tensorboard", "progress.jsonl", "videos",
-    "report.html", SUMS,
+    "log.txt", ".lock", "starts.jsonl", "stop", "logs", "checkpoints", "tensorboard", "tracking", "progress.jsonl",
+    "videos", "report.html", SUMS,
 )  # fmt: skip
 """Files and folders that a finished run can lose, or that change after it has ended."""
 

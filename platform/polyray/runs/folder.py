@@ -2,18 +2,19 @@
 
 import fcntl
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from polyray.config import Section, dump_config, elastic_fields, load_config
+from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError, StorageError
 from polyray.files import clear, is_remains, make_folders, write_file
 from polyray.files.disk import Point, disk, without_waiting
 from polyray.formats import check_path, read_document, read_yaml
+from polyray.runs.changes import Changes, changes
 from polyray.runs.finished import run_damage, write_run_sums
 from polyray.runs.job import Result
 from polyray.runs.metrics import append_line, mend
@@ -21,6 +22,7 @@ from polyray.runs.result import RESULT, Status, read_result, write_result
 
 CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
 STARTS = "starts.jsonl"  # time and command of every start
+OWN_FILES = (CONFIG, STARTS, LOG, LOCK)  # of every run, before its job has written anything
 JOB_LINE = "# job: "  # the first line of config.yaml begins with it
 
 
@@ -45,8 +47,8 @@ class RunFolder:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
 
         Yields a line for each elastic field (see `Section`) in which the run goes on otherwise than it began;
-        config.yaml then has the new values. When the body raises InputError, config.yaml is as before, and a new folder
-        in which nothing else was written is removed again.
+        config.yaml then has the new values, those of observing fields, too. When the body raises InputError,
+        config.yaml is as before, and a new folder in which nothing else was written is removed again.
 
         Raises:
             InputError: the path is no folder, holds something else, a run of another job or with another config,
@@ -61,12 +63,12 @@ class RunFolder:
         with self._lock():
             self._check()
             before = self._config_file.read_bytes() if self._config_file.exists() else None
-            changes = [] if before is None or self.is_done else self._differences()
+            differences = Changes() if before is None or self.is_done else self._changes()
             try:
-                self._begin(write=before is None or bool(changes))
-                yield changes
+                self._begin(write=before is None or differences.allowed)
+                yield list(differences.elastic)
             except InputError:
-                if before is not None and changes:
+                if before is not None and differences.allowed:
                     write_file(self._config_file, before)
                 if new_folders:
                     self._remove(new_folders)
@@ -157,23 +159,16 @@ class RunFolder:
         job = job_of(self.path)
         if job != self.job:
             raise InputError(f"{self.path} holds a run of the job {job!r}, not {self.job!r}. Choose another --out.")
-        elastic = elastic_fields(type(self.config))
-        lines = [line for line in self._differences() if line.partition(" = ")[0] not in elastic]
+        lines = self._changes().refused
         if lines:
             raise InputError(
                 f"{self.path} holds a run with another config:\n  " + "\n  ".join(lines) + "\n"
                 f"Choose another --out, or go on with that run: {self.resume_command}"
             )
 
-    def _differences(self) -> list[str]:
-        """A line for each field in which the run in the folder differs from this one."""
-        stored = _flat(load_config(type(self.config), self._config_file).model_dump(mode="json"))
-        asked = _flat(self.config.model_dump(mode="json"))
-        return [
-            f"{name} = {stored.get(name)!r} there, {asked.get(name)!r} here"
-            for name in sorted(stored.keys() | asked.keys())
-            if stored.get(name) != asked.get(name)
-        ]
+    def _changes(self) -> Changes:
+        """Fields in which the run in the folder differs from this one."""
+        return changes(load_config(type(self.config), self._config_file), self.config)
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -198,10 +193,9 @@ class RunFolder:
 
     def _remove(self, folders: list[Path]) -> None:
         """Remove the `folders` made for this run, innermost first, if nothing but the run's own files is in them."""
-        own_files = (CONFIG, STARTS, LOG, LOCK)
-        if any(entry.name not in own_files for entry in self.path.iterdir()):
+        if any(entry.name not in OWN_FILES for entry in self.path.iterdir()):
             return
-        for name in own_files:
+        for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
         for folder in folders:
             if any(folder.iterdir()):
@@ -241,13 +235,3 @@ def read_config(out: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{out / CONFIG} must hold `field: value` pairs.")
     return values
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
