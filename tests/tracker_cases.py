@@ -24,8 +24,8 @@ class DiaryTracker:
     """Calls as JSON lines."""
 
     Options: ClassVar[type[Section]] = DiaryOptions
-    package = "json"
-    install = "nothing"
+    package: ClassVar[str] = "json"
+    install: ClassVar[str] = "nothing"
 
     def __init__(self, options: DiaryOptions) -> None:
         self._store, self._run = Path(), ""

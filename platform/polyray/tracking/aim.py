@@ -22,8 +22,8 @@ class AimTracker:
     """A run of Aim."""
 
     Options: ClassVar[type[Section]] = AimOptions
-    package = "aim"
-    install = "aim"
+    package: ClassVar[str] = "aim"
+    install: ClassVar[str] = "aim"
 
     def __init__(self, options: AimOptions) -> None:
         self._options = options

@@ -31,8 +31,8 @@ class MlflowTracker:
     """A run of MLflow."""
 
     Options: ClassVar[type[Section]] = MlflowOptions
-    package = "mlflow"
-    install = "'polyray[tracking]'"
+    package: ClassVar[str] = "mlflow"
+    install: ClassVar[str] = "'polyray[tracking]'"
 
     def __init__(self, options: MlflowOptions) -> None:
         self._options = options

@@ -66,7 +66,8 @@ class NoTracker:
     """Nobody is told."""
 
     Options: ClassVar[type[Section]] = NoOptions
-    package = install = ""
+    package: ClassVar[str] = ""
+    install: ClassVar[str] = ""
 
     def __init__(self, options: Section) -> None:
         pass

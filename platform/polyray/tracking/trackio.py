@@ -16,8 +16,8 @@ class TrackioTracker:
     """A run of trackio, which keeps "the" run in a context variable: each tracker has a context of its own."""
 
     Options: ClassVar[type[Section]] = NoOptions
-    package = "trackio"
-    install = "trackio"
+    package: ClassVar[str] = "trackio"
+    install: ClassVar[str] = "trackio"
 
     def __init__(self, options: NoOptions) -> None:
         self._context: Context = copy_context()

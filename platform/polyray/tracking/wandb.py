@@ -26,8 +26,8 @@ class WandbTracker:
     """A run of Weights & Biases."""
 
     Options: ClassVar[type[Section]] = WandbOptions
-    package = "wandb"
-    install = "wandb"
+    package: ClassVar[str] = "wandb"
+    install: ClassVar[str] = "wandb"
 
     def __init__(self, options: WandbOptions) -> None:
         self._options = options
