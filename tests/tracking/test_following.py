@@ -11,9 +11,11 @@ from fork_cases import in_child
 from rich.console import Console
 from tracker_cases import AWAY, HANGS, DiaryTracker, calls, told
 
+from polyray.cli import main
 from polyray.cluster.launch import run_job
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted
+from polyray.jobs.table import JOBS
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.result import read_result
@@ -100,6 +102,29 @@ def test_a_killed_run_was_interrupted_and_a_tracker_that_fails_or_hangs_holds_no
     tracking.close(patience=0.5)
     assert time.monotonic() - started < 3 and "it takes too long" in said[1] and len(said) == 2
     tracking.end(tmp_path)  # has no effect any more
+
+
+def test_a_finished_run_is_told_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(JOBS, "fake", Job(about="A test's job.", Config=Config, run=work))
+    out, away = tmp_path / "run", tmp_path / "run" / "tracking" / AWAY
+    for _ in range(2):
+        launch(out, Config())
+    before = (out / "config.yaml").read_bytes()
+    away.parent.mkdir()
+    away.touch()
+    assert code("track", str(out)) == code("track", str(out), "steps=2") == 2
+    assert code("track", str(out), "tracking.kind=diary") == 1
+    away.unlink()
+    assert code("track", str(out), "tracking.kind=diary") == code("track", str(out), "tracking.kind=diary") == 0
+    assert told(out / "tracking") == ["started", 1, 2, "done"]
+    assert (out / "config.yaml").read_bytes() == before
+
+
+def code(*arguments: str) -> int:
+    """The exit code of `polyray ARGUMENTS`."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return int(caught.value.code or 0)
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_starts(

@@ -17,6 +17,7 @@ from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.predicting import predict
 from polyray.cli.terminal import losable_output
+from polyray.cli.tracking import track
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -33,6 +34,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "metrics": ("polyray.metrics", "METRICS"),
     "levels": ("polyray.envs.levels", "ABOUT"),
     "spaces": ("polyray.tune_spaces", "SPACES"),
+    "trackers": ("polyray.tracking.table", "TRACKERS"),
     "searchers": ("polyray.sweeps.searchers", "SEARCHERS"),
     "schedulers": ("polyray.sweeps.schedulers", "SCHEDULERS"),
 }
@@ -47,6 +49,7 @@ app = typer.Typer(
 
 app.add_typer(cli_skills.app, name="skills")
 app.command()(predict)
+app.command()(track)
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]

@@ -19,7 +19,7 @@ class AimOptions(Section):
 
 
 class AimTracker:
-    """A run of Aim."""
+    """A run of Aim, in a local repository or on an Aim server."""
 
     Options: ClassVar[type[Section]] = AimOptions
     package: ClassVar[str] = "aim"

@@ -102,3 +102,21 @@ def tracked(out: Path, job: str, config: Section, announce: Callable[[str], obje
             yield
         finally:
             tracking.end(out)
+
+
+def publish(out: Path, job: str, config: Section, announce: Callable[[str], object], patience: float) -> None:
+    """Send what the tracker of the config lacks of the run in `out`, which nobody is running.
+
+    Args:
+        patience: seconds that it may take.
+
+    Raises:
+        InputError: the config has no tracker, or its library is not installed.
+    """
+    options = tracking_of(config)
+    if not options.tracker.package:
+        raise InputError(f"The run in {out} has no tracker. Add tracking.kind=NAME; see `polyray list trackers`.")
+    with Tracking(options, out / TRACKING, announce) as tracking:
+        tracking.follow(out, job, config)
+        tracking.end(out)
+        tracking.close(patience)

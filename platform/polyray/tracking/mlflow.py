@@ -28,7 +28,7 @@ class MlflowOptions(Section):
 
 
 class MlflowTracker:
-    """A run of MLflow."""
+    """A run of MLflow, in a local database or on a tracking server."""
 
     Options: ClassVar[type[Section]] = MlflowOptions
     package: ClassVar[str] = "mlflow"

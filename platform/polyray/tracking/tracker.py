@@ -63,7 +63,7 @@ class Tracker(Protocol):
 
 
 class NoTracker:
-    """Nobody is told."""
+    """No tracker: nobody is told."""
 
     Options: ClassVar[type[Section]] = NoOptions
     package: ClassVar[str] = ""

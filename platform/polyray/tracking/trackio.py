@@ -13,7 +13,10 @@ from polyray.tracking.tracker import Opening
 
 
 class TrackioTracker:
-    """A run of trackio, which keeps "the" run in a context variable: each tracker has a context of its own."""
+    """A run of trackio, in local files.
+
+    trackio keeps its current run in a context variable, so each of these has a context of its own.
+    """
 
     Options: ClassVar[type[Section]] = NoOptions
     package: ClassVar[str] = "trackio"

@@ -23,7 +23,7 @@ class WandbOptions(Section):
 
 
 class WandbTracker:
-    """A run of Weights & Biases."""
+    """A run of Weights & Biases, on its server or in local files for `wandb sync`."""
 
     Options: ClassVar[type[Section]] = WandbOptions
     package: ClassVar[str] = "wandb"
