@@ -13,9 +13,8 @@ LARGEST = 100_000  # configurations
 
 
 class GridSearcher:
-    """The product of all fields' values; the last field varies fastest, and one that is not read does not count."""
+    """All configurations in order: the last field varies fastest, and one that is not read does not multiply them."""
 
-    about: ClassVar[str] = "tries all configurations in order"
     reads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, search: Search) -> None:
