@@ -110,4 +110,7 @@ def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:
     print_table(console, title, ["task", *methods], rows, last)
 
 
-JOB = Job(about="adapt trained skills to unseen tasks from few examples", Config=Config, run=run)
+JOB = Job(
+    about="adapt trained skills to unseen tasks from few examples", Config=Config, run=run,
+    goals=("mean", "tasks", "methods", "validation"),
+)  # fmt: skip

@@ -208,4 +208,7 @@ def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: floa
     print_table(console, "Unseen levels", header, rows, ["mean", f"{100 * mean:.1f}", "", ""])
 
 
-JOB = Job(about="train agents with skills on several BabyAI levels at once", Config=Config, run=run)
+JOB = Job(
+    about="train agents with skills on several BabyAI levels at once", Config=Config, run=run,
+    goals=("mean", "tasks", "validation", "training", "cloning"),
+)  # fmt: skip

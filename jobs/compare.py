@@ -178,4 +178,7 @@ def show(metrics: Mapping[str, Any], console: Console) -> None:
         )
 
 
-JOB = Job(about="train several routers, adapt each, and compare them", Config=Config, run=run)
+JOB = Job(
+    about="train several routers, adapt each, and compare them", Config=Config, run=run,
+    goals=("mean", "tasks", "kinds", "trained"),
+)  # fmt: skip

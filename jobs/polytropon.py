@@ -69,4 +69,7 @@ def start(config: Config, run: Run) -> TrainingRun:
     return start_training(train, recipe, config.workers, run)
 
 
-JOB = Job(about="train an inventory of skills and its routing on many tasks", Config=Config, run=run)
+JOB = Job(
+    about="train an inventory of skills and its routing on many tasks", Config=Config, run=run,
+    goals=("mean", "tasks", "validation", "recovery"),
+)  # fmt: skip

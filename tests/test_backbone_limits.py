@@ -6,23 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_cases import POSITIONS, SEQ2SEQ, save_folder, tiny_backbone, tiny_model, tiny_tokenizer
+from backbone_cases import POSITIONS, SEQ2SEQ, save_folder, tiny_backbone, tiny_model
 from gathering import for_each
 from training_cases import answer_task
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    BertModel,
-    FlaubertConfig,
-    FunnelConfig,
-    PreTrainedModel,
-    T5EncoderModel,
-    XLNetConfig,
-)
+from transformers import BertModel, PreTrainedModel, T5EncoderModel
 
 from polyray.backbones import load_backbone
 from polyray.backbones.limits import limits
-from polyray.backbones.skeleton import load_skeleton
 from polyray.errors import InputError
 from polyray.modules.options import SkillOptions
 from polyray.objectives import EvaluationOptions, TextOptions
@@ -162,31 +152,3 @@ def test_a_file_that_lacks_weights_of_the_network_is_refused(tmp_path: Path) -> 
     (tmp_path / "llama" / "config.json").write_text(json.dumps({**config, "vocab_size": 21}))
     with pytest.raises(InputError, match="No backbone can be loaded from the folder"):
         load_backbone(str(tmp_path / "llama"))
-
-
-ODD: dict[str, tuple[Any, Any, Any]] = {
-    "funnel": (FunnelConfig(vocab_size=20, block_sizes=[1, 1], d_model=8, n_head=2, d_head=4, d_inner=12),
-               AutoModelForMaskedLM, ("encoder", 0)),
-    "flaubert": (FlaubertConfig(vocab_size=20, emb_dim=8, n_layers=1, n_heads=2, max_position_embeddings=POSITIONS),
-                 AutoModelForMaskedLM, ("encoder", POSITIONS)),
-    "xlnet": (XLNetConfig(vocab_size=20, d_model=8, n_layer=1, n_head=2, d_inner=12),
-              AutoModelForCausalLM, ("causal", 0)),
-}  # fmt: skip
-"""Families with two classes of encoders, with an encoder called LMHeadModel, with a config that says -1."""
-
-
-@for_each(family=list(ODD))
-def test_odd_families_have_the_kind_and_limit_of_what_they_are(family: str, tmp_path: Path) -> None:
-    config, loader, expected = ODD[family]
-    loader.from_config(config).save_pretrained(tmp_path / family)
-    tiny_tokenizer("bert").save_pretrained(tmp_path / family)
-    backbone = load_backbone(str(tmp_path / family))
-    assert (backbone.kind, limits(backbone.model)[0]) == expected
-    assert load_skeleton(str(tmp_path / family)).kind == expected[0]
-
-
-def test_names_that_nothing_can_have_are_refused() -> None:
-    for load in (load_backbone, load_skeleton):
-        for name in ("", " ", "tiny-encodr", "x" * 300, "a\0b"):
-            with pytest.raises(InputError, match="No backbone"):
-                load(name)

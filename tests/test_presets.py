@@ -144,9 +144,7 @@ class Odd(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         block = {
-            "SelfAttn": nn.ModuleDict(
-                {"mix_attn": nn.Linear(8, 24), "back": nn.Linear(8, 8), "layer": nn.Linear(8, 8)}
-            ),
+            "SelfAttn": nn.ModuleDict({"mix_attn": nn.Linear(8, 24), "back": nn.Linear(8, 8)}),
             "router": nn.Linear(8, 4), "wide": nn.Linear(8, 20), "narrow": nn.Linear(20, 8), "conv": nn.Conv1d(8, 8, 3),
             "norm": nn.LayerNorm(8),
         }  # fmt: skip

@@ -28,11 +28,10 @@ BOUNDS: dict[str, dict[str, str]] = {
     "training": {
         "steps batch accumulate report_every save_every": ">= 1", "weight_decay backbone_lr": ">= 0",
         "lr routing_lr clip": "> 0", "warmup task_power": ">= 0, <= 1", "beta2": "> 0, < 1",
-        "seed": f">= 0, < {2**63}",
     },
     "adapt": {
         "steps batch looks": ">= 1", "weight_decay gpus": ">= 0", "lr routing_lr clip": "> 0", "warmup": ">= 0, <= 1",
-        "beta2": "> 0, < 1", "seed": f">= 0, < {2**63}",
+        "beta2": "> 0, < 1",
     },
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {

@@ -1,7 +1,6 @@
 """Inventories that were made wrong on purpose, with all sums right, are refused by loading and by `verify` alike."""
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -101,24 +100,6 @@ def another_skill(folder: Path) -> None:
     shutil.copytree(folder / "skill-0", folder / "skill-1")
 
 
-def swap(one: Path, other: Path) -> None:
-    """Let two files or folders change names."""
-    aside = one.with_name("aside")
-    one.rename(aside), other.rename(one), aside.rename(other)
-
-
-def pipe(file: Path) -> None:
-    """Put a pipe in the place of a file."""
-    file.unlink()
-    os.mkfifo(file)
-
-
-def edit_header(folder: Path, old: str, new: str) -> None:
-    """Replace the first `old` in the header of a skill's tensors; new: as long as it."""
-    content = (folder / TENSORS).read_bytes()
-    (folder / TENSORS).write_bytes(content.replace(old.encode(), new.encode(), 1))
-
-
 WRONG: dict[str, Callable[[Path], object]] = {
     "no sums": in_card(sha256={}),
     "one skill of three": in_card(skills=["skill-0"]),
@@ -137,14 +118,6 @@ WRONG: dict[str, Callable[[Path], object]] = {
     ),
     "a card that is gone": lambda folder: (folder / "skill-1" / CARD).unlink(),
     "another kind": in_skill(kind="ia3"),
-    "a field more": in_skill(more=1),
-    "a field more in the inventory": in_card(more=1),
-    "a schema before the first": in_skill(schema_version=0),
-    "folders of two skills swapped": lambda folder: swap(folder / "skill-0", folder / "skill-1"),
-    "tensors of two skills swapped": lambda folder: swap(folder / "skill-0" / TENSORS, folder / "skill-1" / TENSORS),
-    "a header that names a tensor otherwise": lambda folder: edit_header(folder / "skill-1", "weight", "weighs"),
-    "a header with another type": lambda folder: edit_header(folder / "skill-1", '"F32"', '"I32"'),
-    "a pipe": lambda folder: pipe(folder / "skill-1" / CARD),
     "other sites": in_skill(sites=["encoder"]),
     "another backbone": in_skill(backbone={"name": "other", "fingerprint": "f" * 64}),
     "another skill's folder": another_skill,
@@ -207,11 +180,7 @@ def test_a_router_of_tokens_is_verified_as_far_as_it_can_be_without_a_backbone(t
         verify(folder)
 
 
-def test_what_is_right_is_accepted(language: Path, agent: Path, tmp_path: Path) -> None:
-    shutil.copytree(language, tmp_path / "edited")
-    card = tmp_path / "edited" / "skill-1" / CARD
-    card.write_bytes(b"\xef\xbb\xbf" + card.read_bytes().replace(b"\n", b"\r\n"))  # as some editors save
-    load_model(load_inventory(tmp_path / "edited"))
+def test_what_is_right_is_accepted(language: Path, agent: Path) -> None:
     assert len(verify(language)) == 3 and len(verify(agent)) == len(load_inventory(agent).card.skills)
     load_model(load_inventory(language))
     load_policy(agent, WORDS)

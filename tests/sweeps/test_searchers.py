@@ -54,4 +54,4 @@ def test_random_configurations_depend_on_seed_and_number_alone() -> None:
 
 
 def test_every_searcher_says_what_it_reads() -> None:
-    assert all(searcher.__doc__ and isinstance(searcher.reads, tuple) for searcher in SEARCHERS.values())
+    assert all(searcher.about and isinstance(searcher.reads, tuple) for searcher in SEARCHERS.values())

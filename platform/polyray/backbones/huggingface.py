@@ -14,7 +14,6 @@ from polyray.backbones.limits import limits
 from polyray.backbones.text import ByteText, PretrainedText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
-from polyray.formats import is_folder, is_there
 from polyray.lookup import suggestion
 from polyray.reuse import is_reusing, reused
 from polyray.skills.fingerprint import fingerprint
@@ -47,26 +46,17 @@ def _load(name: str, revision: str) -> Backbone:
     if name in TINY:
         kind, model = build_tiny(name)
         return in_memory(name, kind, model, ByteText())
-    check_backbone_name(name)
-    if is_folder(Path(name)):
+    if name.startswith("tiny-"):
+        raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
+    if Path(name).is_dir():
         name = str(Path(name).absolute())  # cards and checkpoints name it; they are read from other folders
     try:
         kind, model, text = _pretrained(name, revision or None)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: tensors of other shapes
-        source = "folder" if is_there(Path(name)) else "name"
+        source = "folder" if Path(name).exists() else "name"
         message = str(error).splitlines()[0]
         raise InputError(f"No backbone can be loaded from the {source} {name!r}: {message}") from None
     return replace(in_memory(name, kind, model.eval(), text), revision=revision, pretrained=True)
-
-
-def check_backbone_name(name: str) -> None:
-    """Refuse a blank name, since the empty path is the current folder, and a tiny backbone that there is not.
-
-    Raises:
-        InputError: it is one of these.
-    """
-    if not name.strip() or name.startswith("tiny-"):
-        raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
 
 
 def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel, PretrainedText]":
@@ -98,8 +88,7 @@ def _may_pool(config: "PretrainedConfig") -> bool:
     """Whether the encoder of this config can be built without the pooler, which no objective uses."""
     from transformers import MODEL_MAPPING
 
-    encoders: Any = MODEL_MAPPING[type(config)]  # one class, or several of which transformers loads the first
-    encoder = encoders[0] if isinstance(encoders, tuple) else encoders
+    encoder: Any = MODEL_MAPPING[type(config)]  # a class, though its annotation allows several
     return "add_pooling_layer" in inspect.signature(encoder).parameters
 
 
@@ -113,7 +102,7 @@ def kind_of(config: "PretrainedConfig") -> Kind:
     named = " ".join(config.architectures or [])
     if config.is_encoder_decoder:
         return "seq2seq"
-    if ("CausalLM" in named or "LMHeadModel" in named) and config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if "CausalLM" in named or "LMHeadModel" in named:
         return "causal"
     if config.model_type in MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES:
         return "seq2seq"

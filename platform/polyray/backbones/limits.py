@@ -39,4 +39,4 @@ def _positions(table: nn.Embedding) -> int:
 
 
 def _least(numbers: list[int]) -> int:
-    return min((number for number in numbers if number > 0), default=0)  # XLNet's config says -1 for no limit
+    return min((number for number in numbers if number), default=0)

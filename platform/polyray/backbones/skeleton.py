@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from polyray.backbones.backbone import Kind
-from polyray.backbones.huggingface import check_backbone_name, kind_of
+from polyray.backbones.huggingface import kind_of
 from polyray.backbones.tiny import TINY
 from polyray.errors import InputError
-from polyray.formats import is_there
+from polyray.lookup import suggestion
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
     from transformers import PreTrainedModel
@@ -38,8 +38,9 @@ def load_skeleton(name: str) -> Skeleton:
         kind, build = TINY[name]
         with torch.device("meta"):
             model = build()
+    elif name.startswith("tiny-"):
+        raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     else:
-        check_backbone_name(name)
         kind, model = _pretrained(name)
     return Skeleton(name=name, kind=kind, family=model.config.model_type, model=model)
 
@@ -54,6 +55,6 @@ def _pretrained(name: str) -> "tuple[Kind, PreTrainedModel]":
         with torch.device("meta"):
             return kind, loaders[kind].from_config(config)
     except (OSError, ValueError) as error:
-        source = "folder" if is_there(Path(name)) else "name"
+        source = "folder" if Path(name).exists() else "name"
         message = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"No backbone can be loaded from the {source} {name!r:.200}: {message}") from None

@@ -16,6 +16,7 @@ from rich.console import Console
 from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.predicting import predict
+from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
 from polyray.cli.tracking import track
 from polyray.config import describe_config, load_config
@@ -50,6 +51,7 @@ app = typer.Typer(
 app.add_typer(cli_skills.app, name="skills")
 app.command()(predict)
 app.command()(track)
+app.command()(sweep)
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]

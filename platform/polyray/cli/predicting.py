@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -12,7 +13,6 @@ import typer
 
 from polyray.config import field_names, load_config
 from polyray.errors import InputError
-from polyray.lookup import nearest
 
 FIELD = re.compile(r"[\w.]+")
 
@@ -61,9 +61,9 @@ def fields_and_texts(arguments: Sequence[str], names: Sequence[str]) -> tuple[li
         name, equals, _ = argument.partition("=")
         if equals and (name in names or name.partition(".")[0] in sections):
             overrides.append(argument)
-        elif equals and FIELD.fullmatch(name) and (near := nearest(name, names, 0.7)):
+        elif equals and FIELD.fullmatch(name) and (near := get_close_matches(name, names, n=1, cutoff=0.7)):
             raise InputError(
-                f"No field is called {name!r} (command line, {argument!r}). Did you mean {near!r}? A text that "
+                f"No field is called {name!r} (command line, {argument!r}). Did you mean {near[0]!r}? A text that "
                 "begins like this can stand in a file: inputs=FILE."
             )
         else:

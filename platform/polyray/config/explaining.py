@@ -1,6 +1,6 @@
 """Messages on wrong values and unknown fields of a config, in words of the config and not of Python."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -30,11 +30,9 @@ def explain(error: ValidationError, kind: type[Section], origins: Mapping[str, s
         values: what was set, nested.
     """
     messages = []
-    problems = [(_dotted(problem["loc"], kind), problem) for problem in error.errors()]
-    for name, problem in problems:
-        if problem["type"] == "too_short" and any(other.startswith(f"{name}.") for other, _ in problems):
-            continue  # items that are wrong do not count
-        at = _origin(name, origins)
+    for problem in error.errors():
+        name = ".".join(str(step) for step in problem["loc"] if step != "options")
+        at = next((origins[key] for key in (name, *_parents(name)) if key in origins), "default")
         if problem["type"] != "extra_forbidden":
             shown = "" if problem["type"] == "missing" else f" = {_shown(problem['input'])}"
             messages.append(f"{name}{shown} ({at}): {reason(problem)}")
@@ -45,28 +43,12 @@ def explain(error: ValidationError, kind: type[Section], origins: Mapping[str, s
     return "\n".join(dict.fromkeys(messages))
 
 
-def _dotted(steps: Sequence[str | int], kind: type[Section]) -> str:
-    """The name of the field that a user sets at this place of the config."""
-    name = ".".join(str(step) for step in steps if step != "options")
-    section, _, last = name.rpartition(".")
-    return kind.selectors.get(section, name) if last == "kind" else name
-
-
-def _origin(name: str, origins: Mapping[str, str]) -> str:
-    """Where a field was set: it, a section around it, or fields in it."""
-    around = [origins[key] for key in (name, *_parents(name)) if key in origins]
-    inside = [origin for key, origin in origins.items() if key.startswith(f"{name}.")]
-    return around[0] if around else "; ".join(dict.fromkeys(inside)) or "default"
-
-
 def reason(problem: Mapping[str, Any]) -> str:
     """The fault of a value in words of the config; problem: one of pydantic's `errors()`."""
     if problem["type"] == "literal_error":
         options = [text.strip("'") for text in str(problem.get("ctx", {}).get("expected", "")).split(", ")]
         options = [name for text in options for name in text.split("' or '")]
         return f"expected one of these. {suggestion(str(problem['input']), options)}"
-    if problem["type"] == "too_short":
-        return f"expected at least {problem['ctx']['min_length']} in the list, found {problem['ctx']['actual_length']}"
     expected = EXPECTED.get(problem["type"])
     if expected is None:
         return str(problem["msg"]).removeprefix("Value error, ")
@@ -95,18 +77,10 @@ def _unknown_field(name: str, at: str, kind: type[Section], values: Mapping[str,
             )
     names = field_names(kind)
     if name in names:  # of a section inside a choice
-        return f"{name} ({at}) is not read here: write one section inside the other, without the dot."
-    near = _nearest_field(name, names) or nearest(name, dict.fromkeys(_prefixes(names)))
+        return f"{name} ({at}) is not read here."
+    near = nearest(name, names) or nearest(name, dict.fromkeys(_prefixes(names)))
     hint = f"Did you mean {near!r}?" if near else f"Known: {', '.join(names)}."
     return f"No field is called {name!r:.80} ({at}). {hint}"
-
-
-def _nearest_field(name: str, names: Sequence[str]) -> str:
-    """The field that `name` is likeliest a slip for: one spelled alike, one in another section, or the least unlike."""
-    last_names = {field: field.rpartition(".")[2] for field in names}
-    last = nearest(name.rpartition(".")[2], last_names.values(), 0.8)
-    elsewhere = [field for field in names if last_names[field] == last]
-    return nearest(name, names, 0.8) or (nearest(name, elsewhere, 0.0) if elsewhere else nearest(name, names))
 
 
 def _chosen(values: Mapping[str, Any], selector: str) -> str:

@@ -93,8 +93,7 @@ def parse_yaml(text: str, source: Path | str) -> YamlDocument:
 
     Raises:
         InputError: it is not valid YAML, a field stands twice (the message gives both lines), a tag asks for another
-            type, a mapping is merged into another (<<), an alias contains itself, or there is too much of nesting or of
-            repeated aliases.
+            type, an alias contains itself, or there is too much of nesting or of repeated aliases.
     """
     try:
         return _Composer(text, source).document()
@@ -180,10 +179,7 @@ class _Composer:
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 raise self._refusal(event, "expected the name of a field")
-            scalar, line = self._scalar(event), _line(event)
-            if isinstance(scalar, Plain) and scalar == "<<":
-                raise self._refusal(event, "merge keys (<<) are not read; write the fields out")
-            key = str(scalar)
+            key, line = str(self._scalar(event)), _line(event)
             if key in lines:
                 raise self._refusal(
                     event, f"the field {key!r:.80} stands twice, here and in line {lines[key]}; keep one"

@@ -17,8 +17,6 @@ RECURRENT = re.compile(r"mamba|ssm", re.IGNORECASE)
 KEY, VALUE = (re.compile(rf"(w|project_)?({name})(_proj|_lin)?", re.IGNORECASE) for name in ("k|key", "v|value"))
 POSITIONS = re.compile(r"(?:^|_)(?:pos|rel|position|relative)(?:_|$)", re.IGNORECASE)
 """Names of layers that read positions, which belong to no example of a batch."""
-INSIDE = "layer"
-"""Name of the layer inside a site, which no site can have; JetMoE's routers are called so."""
 LINEAR_HALF = re.compile(r"up_proj|wi_1|w3")
 """Names of the half of a gated feed-forward network's hidden layer that no non-linearity follows."""
 
@@ -81,8 +79,7 @@ def _projections(network: nn.Module) -> list[Projection]:
     for name, module in modules.items():
         members = [prefix for prefix in _prefixes(name)[:-1] if prefix.rpartition(".")[0] in lists]
         widths = linear_widths(module)
-        last = name.rpartition(".")[2]
-        if members and widths and is_plain_linear(module) and last != INSIDE and not POSITIONS.search(last):
+        if members and widths and is_plain_linear(module) and not POSITIONS.search(name.rpartition(".")[2]):
             layers[name] = members[0], members[-1], widths
     streams: dict[str, Counter[int]] = {}
     for outermost, _, widths in layers.values():

@@ -91,7 +91,7 @@ class AgentTrainingOptions(PPOOptions):
     count in the order in which they began."""
     goal_of: Literal["every", "mean"] = "every"
     """Whether every level must reach the goal, or their mean."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = 0
     """Seed of everything that is drawn."""
     save_every: int = Field(20, ge=1)
     """Iterations between two checkpoints; one more at the end."""

@@ -1,22 +1,22 @@
 """The folder that a job writes: its config, its result, and the lock that keeps a second process out."""
 
-import fcntl
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError, StorageError
 from polyray.files import clear, is_remains, make_folders, write_file
-from polyray.files.disk import Point, disk, without_waiting
+from polyray.files.disk import Point, disk
 from polyray.formats import check_path, read_document, read_yaml
 from polyray.runs.changes import Changes, changes
 from polyray.runs.finished import run_damage, write_run_sums
 from polyray.runs.job import Result
+from polyray.runs.locking import locked
 from polyray.runs.metrics import append_line, mend
 from polyray.runs.result import RESULT, Status, read_result, write_result
 
@@ -60,7 +60,7 @@ class RunFolder:
             make_folders(self.path)
         except StorageError as error:
             raise InputError(f"Cannot make the run folder {self.path}. {error} Choose another --out.") from None
-        with self._lock():
+        with locked(self.path / LOCK):
             self._check()
             before = self._config_file.read_bytes() if self._config_file.exists() else None
             differences = Changes() if before is None or self.is_done else self._changes()
@@ -169,27 +169,6 @@ class RunFolder:
     def _changes(self) -> Changes:
         """Fields in which the run in the folder differs from this one."""
         return changes(load_config(type(self.config), self._config_file), self.config)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        # The kernel drops an flock with its process, however that ended: the file staying behind blocks nobody.
-        with self._open_lock() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise InputError(
-                    f"Another process is running in {self.path}. Wait until it ends, or choose another --out."
-                ) from None
-            yield
-
-    def _open_lock(self) -> TextIO:
-        try:
-            return open(self.path / LOCK, "a", opener=without_waiting)
-        except OSError as error:
-            raise InputError(
-                f"Cannot write in the run folder {self.path}: {error.strerror}. Free some space, make it writable, or "
-                "choose another --out."
-            ) from None
 
     def _remove(self, folders: list[Path]) -> None:
         """Remove the `folders` made for this run, innermost first, if nothing but the run's own files is in them."""

@@ -28,9 +28,11 @@ class Job:
     Attributes:
         about: one line.
         Config: the options that it reads.
+        goals: first parts of the dotted names of its metrics by which a sweep may judge its runs.
         run: called as run(config, run) with a run folder that exists; it goes on from what an earlier start left there.
     """
 
     about: str
     Config: type[Section]
     run: Callable[[Any, Run], Result]
+    goals: tuple[str, ...] = ("mean", "tasks")

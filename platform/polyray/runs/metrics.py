@@ -12,7 +12,6 @@ from polyray.files import write_file
 from polyray.files.disk import Point, disk
 
 METRICS = "metrics.jsonl"
-REMEDY = "Continuing the run restores the file."
 
 
 def read_metrics(out: Path, phase: str | None = None) -> list[dict[str, Any]]:
@@ -23,12 +22,9 @@ def read_metrics(out: Path, phase: str | None = None) -> list[dict[str, Any]]:
         phase: only lines of the phase of this name; None: all lines.
 
     Raises:
-        InputError: a line is no JSON object, or has no step.
+        InputError: a line is no JSON object.
     """
     lines = read_lines(out / METRICS)
-    for number, line in enumerate(lines, start=1):
-        if type(line.get("step")) is not int:
-            raise InputError(f"{out / METRICS}:{number} has no step, so the file was altered. {REMEDY}")
     return lines if phase is None else [line for line in lines if line.get("phase") == phase]
 
 
@@ -42,7 +38,9 @@ def read_lines(file: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(whole_lines(file), start=1):
         value = parsed(line)
         if value is None:
-            raise InputError(f"{file}:{number} is no JSON object, so the file was altered. {REMEDY}")
+            raise InputError(
+                f"{file}:{number} is no JSON object, so the file was altered. Continuing the run restores the file."
+            )
         values.append(value)
     return values
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from polyray import __version__
 from polyray.errors import InputError
 from polyray.files.disk import disk
-from polyray.formats import parse_json_object, read_document, read_json_object
+from polyray.formats import parse_json_object, read_document
 from polyray.runs.sealed import check_seal, seal
 from polyray.skills.form import TaskForm
 
@@ -69,7 +69,7 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = Field(SCHEMA, ge=1)
+    schema_version: int = SCHEMA
     name: str
     kind: str  # key of MODULES
     backbone: BackboneCard
@@ -99,7 +99,7 @@ def check_card_seal(file: Path) -> None:
     Raises:
         InputError: a field was altered, or the card has no sum.
     """
-    fields = read_json_object(file)
+    fields = json.loads(file.read_text(encoding="utf-8"))
     if SEAL in fields or fields.get("schema_version", SCHEMA) >= SCHEMA:  # cards of schema 1 had no sum
         check_seal(fields, file, SEAL)
 

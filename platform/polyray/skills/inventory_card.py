@@ -21,7 +21,7 @@ class InventoryCard(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = Field(SCHEMA, ge=1)
+    schema_version: int = SCHEMA
     spec: InventorySpec
     suite: str
     tasks: tuple[str, ...]

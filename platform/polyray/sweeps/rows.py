@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from polyray.sweeps.fields import Value
+
 State = Literal["waiting", "running", "done", "stopped", "failed"]
 
 
@@ -23,13 +25,13 @@ class TrialRow:
         step: steps that the repeats have run, all together.
         seconds: time that the repeats have run, all together and over all starts.
         reason: why it failed or was stopped, one line; empty otherwise.
-        folders: run folders of its repeats.
+        folders: run folders of its repeats. seeds: seed of each.
         starts: how often a repeat was begun or begun again; more than the repeats where one was lost or tried again.
         donor: number of the trial whose state it went on from (population based training), None for none.
     """
 
     number: int
-    fields: Mapping[str, str | int | float | bool]
+    fields: Mapping[str, Value]
     state: State
     goal: float | None = None
     goals: tuple[float, ...] = ()
@@ -38,5 +40,6 @@ class TrialRow:
     seconds: float = 0.0
     reason: str = ""
     folders: tuple[Path, ...] = ()
+    seeds: tuple[int, ...] = ()
     starts: int = 0
     donor: int | None = None

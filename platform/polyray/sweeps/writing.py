@@ -15,7 +15,7 @@ def dump_space(space: Space) -> str:
         "about": space.about, "job": space.job, "goal": space.goal.name, "mode": space.goal.mode,
         "searcher": space.searcher, "scheduler": space.scheduler,
     }  # fmt: skip
-    lines = [f"{name}: {_line(text)}" for name, text in entries.items() if text]
+    lines = [f"{name}: {_text(text)}" for name, text in entries.items() if text]
     lines.append("fields:")
     for name, field in space.fields.items():
         lines += [f"  {_text(name)}:", *(f"    {line}" for line in _field_lines(field))]
@@ -23,18 +23,11 @@ def dump_space(space: Space) -> str:
 
 
 def _field_lines(field: Field) -> list[str]:
-    about = {"about": _line(field.about)} if field.about else {}
+    about = {"about": _text(field.about)} if field.about else {}
     conditions = [f"{_text(other)}: {_flow(list(values))}" for other, values in field.only_with.items()]
     only_with = {"only_with": f"{{{', '.join(conditions)}}}"} if conditions else {}
     entries = about | {name: _flow(value) for name, value in field.spelled().items()} | only_with
     return [f"{name}: {text}" for name, text in entries.items()]
-
-
-def _line(text: str) -> str:
-    """A text behind the name of an entry, where a comma or a bracket needs no quotes."""
-    if not text.isprintable():
-        return _text(text)
-    return yaml.safe_dump({"about": text}, allow_unicode=True, width=10**6).removeprefix("about: ").removesuffix("\n")
 
 
 def _flow(value: Any) -> str:

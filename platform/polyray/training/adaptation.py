@@ -49,7 +49,7 @@ class AdaptationOptions(OptimizerOptions):
     """Learning rates of the skills to try; the development set chooses among them; empty: `lr`."""
     looks: int = Field(10, ge=1)
     """How often the development set is looked at; the best look is kept."""
-    seed: int = Field(0, ge=0, lt=2**63)
+    seed: int = 0
     """Seed of everything that is drawn."""
     gpus: float = Field(0, ge=0)
     """GPUs of one adaptation; a fraction shares one."""

@@ -102,6 +102,5 @@ def _successes(lines: Sequence[Mapping[str, Any]]) -> dict[str, tuple[list[float
     return curves
 
 
-def _number(value: Any) -> float:
-    """The number that was reported, NaN where there was none."""
-    return float(value) if type(value) in (int, float) else float("nan")
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -13,8 +13,9 @@ LARGEST = 100_000  # configurations
 
 
 class GridSearcher:
-    """All configurations in order: the last field varies fastest, and one that is not read does not multiply them."""
+    """The product of all fields' values; the last field varies fastest, and one that is not read does not count."""
 
+    about: ClassVar[str] = "tries all configurations in order"
     reads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, search: Search) -> None:

@@ -9,8 +9,9 @@ from polyray.sweeps.searchers.searcher import Search, Trial, seed_of
 
 
 class RandomSearcher:
-    """Independent draws, each of which depends on the sweep's seed and its number alone."""
+    """Independent draws; each depends on the sweep's seed and its number alone."""
 
+    about: ClassVar[str] = "draws every configuration independently"
     reads: ClassVar[tuple[str, ...]] = ("trials", "seed")
 
     def __init__(self, search: Search) -> None:

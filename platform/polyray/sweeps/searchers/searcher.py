@@ -44,9 +44,10 @@ class Search:
 class Searcher(Protocol):
     """Proposes configurations: deterministic in its `Search`, the number and the trials, and without a state.
 
-    Class attribute `reads`: the fields of `SweepOptions` that this one reads and others may not.
+    Class attributes: `about`, one line; `reads`, the fields of `SweepOptions` that this one reads and others may not.
     """
 
+    about: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
 
     def __init__(self, search: Search) -> None:

@@ -12,14 +12,14 @@ DRAWS = 10  # at most, in search of a configuration that no earlier trial has
 
 
 class TpeSearcher:
-    """Optuna's tree-structured Parzen estimator: draws that are like the good trials and unlike the others.
+    """Optuna's estimator (Bergstra et al. 2011; several goals: Ozaki et al. 2022), made anew for every configuration.
 
-    Bergstra et al. 2011; several goals: Ozaki et al. 2022. It is made anew for every configuration, and models
-    coordinates (`Field.axis`). A trial that runs counts as bad, so that those beside it look elsewhere; one that the
-    scheduler stopped ranks behind all that ended, and counts only where there is one goal, because it did not take all
-    its time; one that failed, or has a goal that is no finite number, does not count.
+    It models coordinates (`Field.axis`). A trial that runs counts as bad, so that those beside it look elsewhere; one
+    that the scheduler stopped ranks behind all that ended, and counts only where there is one goal, because it did not
+    take all its time; one that failed, or has a goal that is no finite number, does not count.
     """
 
+    about: ClassVar[str] = "models which configurations score well (Optuna's tree-structured Parzen estimator)"
     reads: ClassVar[tuple[str, ...]] = ("trials", "seed", "startup", "second_goal")
 
     def __init__(self, search: Search) -> None:

@@ -1,0 +1,54 @@
+"""The command `polyray sweep`."""
+
+import shlex
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from polyray.lookup import lookup
+
+
+def sweep(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")],
+    space: Annotated[
+        str, typer.Argument(metavar="SPACE", help="Name of a space (`polyray list spaces`), or your own YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[section.key=value]...", help="Fields of the job that all trials share, and sweep.* options."
+        ),
+    ] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Configurations to try: sweep.trials.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder (default: runs/sweep-JOB-TIME); a sweep that is there goes on."),
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join (default: a local one for this sweep alone).")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML with the job's config, from which all trials start.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="S", help="Time after which the sweep ends: sweep.seconds.")
+    ] = None,
+) -> None:
+    """Try many configurations of a job, and find the best."""
+    entry = lookup(import_module("polyray.jobs.table").JOBS, job, "job")
+    loading = import_module("polyray.tune_spaces.loading")
+    named = {"sweep.trials": trials, "sweep.seconds": seconds}
+    typed = [*(overrides or ()), *(f"{name}={value}" for name, value in named.items() if value is not None)]
+    options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), typed)
+    chosen = loading.load_space(space, job, entry.Config, config, for_job)
+    path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")
+    plan = import_module("polyray.cluster.sweeping.planning").plan
+    planned = plan(path, job, entry, space, chosen, options, file=config, overrides=for_job)
+    flags = {"--config": config, "--out": path, "--address": address}
+    rest = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
+    command = shlex.join(["polyray", "sweep", job, space, *typed, *rest])
+    run = import_module("polyray.cluster.sweeping.driver").SweepRun
+    run(sweep=planned, job=entry, console=Console(), address=address, command=command).run()

@@ -1,0 +1,162 @@
+"""A sweep from its start to its end: Ray Tune in a thread, and beside it whoever shows it or wants to end it."""
+
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ray import tune
+from rich.console import Console
+
+from polyray.cluster.session import RaySession, quieten
+from polyray.cluster.sweeping.schedulers import scheduler_of
+from polyray.cluster.sweeping.searcher import JournalSearcher
+from polyray.cluster.sweeping.trial import Trials
+from polyray.errors import RunError
+from polyray.files import make_folders, remove_folder
+from polyray.runs.job import Job
+from polyray.runs.run import STOP
+from polyray.runs.stopping import StopRequest, stopping
+from polyray.sweeps.folder import SweepFolder
+from polyray.sweeps.journal import from_text
+from polyray.sweeps.options import goals_of, searcher_of
+from polyray.sweeps.trials import TrialRows
+
+SCRATCH = ".tune"  # in the sweep's folder, while it runs: Tune's own files, which nobody reads again
+LOOK = 0.2  # seconds between two looks at the sweep
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_WARN_THRESHOLD_S": "600",
+    "RAY_AIR_NEW_OUTPUT": "0",  # which prints a table even where it is to be silent
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # nothing starts Ray again by itself after the end of its session
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRun:
+    """One start of a sweep.
+
+    Attributes:
+        address: see `RaySession`.
+        command: with which the same sweep goes on.
+    """
+
+    sweep: SweepFolder
+    job: Job
+    console: Console
+    address: str | None
+    command: str
+
+    def run(self) -> None:
+        """Run all trials that have not ended.
+
+        Raises:
+            InputError: the folder holds something else, or no Ray cluster answers.
+            Interrupted: a signal ended the sweep; the message says how to go on.
+            RunError: Ray failed.
+        """
+        sweep = self.sweep
+        scheduler_of(sweep.options, goals_of(sweep.space, sweep.options)[0])
+        with sweep.locked():
+            (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
+            self._clear()
+            rows = TrialRows(sweep)
+            replay = sweep.options.scheduler != "none"
+            searcher = JournalSearcher(sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay)
+            if searcher.has_more:
+                self._run(searcher)
+
+    def _run(self, searcher: JournalSearcher) -> None:
+        sweep, path = self.sweep, self.sweep.path
+        ends = time.monotonic() + (sweep.options.seconds or float("inf"))
+        with stopping(path / STOP, self._say) as stop:
+            try:
+                with RaySession(self.address, path / "logs" / "ray", path / STOP) as session:
+                    session.start()
+                    self._follow(_Tuning(self, searcher), searcher, ends)
+            except KeyboardInterrupt:
+                raise self._interrupted(stop) from None
+            finally:
+                self._clear()
+            if stop.number is not None:
+                raise self._interrupted(stop)
+        if (path / STOP).exists():
+            self._say(f"The time is over (sweep.seconds={sweep.options.seconds:g}). Go on with: {self.command}")
+
+    def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, ends: float) -> None:
+        """Wait for the end, and pass a wish to stop on to the trials."""
+        tuning.start()
+        while tuning.is_alive():
+            tuning.join(LOOK)
+            if time.monotonic() > ends:
+                (self.sweep.path / STOP).touch()
+            if (self.sweep.path / STOP).exists():
+                searcher.ask_to_stop()
+        if tuning.error is not None:
+            raise RunError(f"Ray Tune failed: {tuning.error}") from tuning.error
+
+    def _interrupted(self, stop: StopRequest) -> Exception:
+        return stop.interrupted(f"Interrupted. Resume with: {self.command}")
+
+    def _clear(self) -> None:
+        if (self.sweep.path / SCRATCH).exists():
+            remove_folder(self.sweep.path / SCRATCH)
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Tuning(threading.Thread):
+    """Ray Tune's loop, which keeps signals to itself unless it runs in a thread."""
+
+    def __init__(self, run: SweepRun, searcher: JournalSearcher) -> None:
+        super().__init__(daemon=True)
+        self.error: Exception | None = None
+        self._run_of, self._searcher = run, searcher
+        self._context = contextvars.copy_context()
+
+    def run(self) -> None:
+        """Fit until the searcher has no more trials."""
+        try:
+            self._context.run(self._fit)
+        except Exception as error:  # noqa: BLE001  # the thread that waits raises it again
+            self.error = error
+
+    def _fit(self) -> None:
+        os.environ.update(QUIET)
+        quieten()
+        sweep = self._run_of.sweep
+        options, goal = sweep.options, goals_of(sweep.space, sweep.options)[0]
+        storage = sweep.path.absolute() / SCRATCH
+        make_folders(storage)
+        tuner = tune.Tuner(
+            tune.with_resources(self._trainable(), {"CPU": options.cpus, **_gpus(options.gpus)}),
+            tune_config=tune.TuneConfig(
+                search_alg=self._searcher, scheduler=scheduler_of(options, goal), num_samples=-1, reuse_actors=True,
+                max_concurrent_trials=options.concurrent or None,
+            ),
+            run_config=tune.RunConfig(
+                name="sweep", storage_path=str(storage), verbose=0,
+                failure_config=tune.FailureConfig(max_failures=options.retries),
+            ),
+        )  # fmt: skip
+        tuner.fit()
+
+    def _trainable(self) -> Callable[[dict[str, Any]], None]:
+        """What Tune runs for a trial; the dashboard shows its name."""
+        sweep = replace(self._run_of.sweep, path=self._run_of.sweep.path.absolute())
+        trials = Trials(sweep=sweep, job=self._run_of.job, folder=os.getcwd())
+
+        def run_trial(config: dict[str, Any]) -> None:
+            trials.run(config["number"], from_text(config["fields"]), lambda metrics: tune.report(dict(metrics)))
+
+        run_trial.__name__ = run_trial.__qualname__ = f"sweep {sweep.path.name}"
+        return run_trial
+
+
+def _gpus(gpus: float) -> dict[str, float]:
+    return {"GPU": gpus} if gpus else {}

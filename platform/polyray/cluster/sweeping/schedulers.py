@@ -1,0 +1,46 @@
+"""Ray Tune's schedulers by the names of `polyray.sweeps.schedulers.SCHEDULERS`."""
+
+from collections.abc import Callable, Mapping
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
+
+from polyray.cluster.sweeping.trial import GOAL
+from polyray.errors import InputError
+from polyray.sweeps.options import SweepOptions
+from polyray.sweeps.space import Goal
+
+TIME = "training_iteration"  # counts a trial's reports, one for each validation; Tune's own default may be seconds
+MOST = 1_000_000  # validations of a trial: rungs lie below it, and none is its last
+
+
+def _none(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    return FIFOScheduler()
+
+
+def _asha(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    return AsyncHyperBandScheduler(
+        time_attr=TIME, metric=GOAL, mode=goal.mode, max_t=MOST, grace_period=options.grace,
+        reduction_factor=options.factor, stop_last_trials=False,
+    )  # fmt: skip
+
+
+def _median(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    return MedianStoppingRule(time_attr=TIME, metric=GOAL, mode=goal.mode, grace_period=options.grace)
+
+
+MAKERS: Mapping[str, Callable[[SweepOptions, Goal], TrialScheduler]] = {
+    "none": _none,
+    "asha": _asha,
+    "median": _median,
+}
+
+
+def scheduler_of(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    """The scheduler that the options name.
+
+    Raises:
+        InputError: this version of Polyray cannot run it.
+    """
+    if options.scheduler not in MAKERS:
+        raise InputError(f"sweep.scheduler={options.scheduler} is not there yet. Known: {', '.join(MAKERS)}.")
+    return MAKERS[options.scheduler](options, goal)

@@ -1,0 +1,117 @@
+"""The order of trials as Ray Tune asks for it: those of the journal that have not ended, then new ones."""
+
+import threading
+from collections import deque
+from typing import Any
+
+from ray.tune.search import Searcher as TuneSearcher
+
+from polyray.runs.result import read_result
+from polyray.runs.run import STOP
+from polyray.sweeps.folder import SweepFolder
+from polyray.sweeps.journal import Entry, append_entry, as_text, read_entries
+from polyray.sweeps.searchers import Searcher, Trial
+from polyray.sweeps.trials import TrialRows, trial_of
+from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
+
+ENDED = ("done", "stopped", "failed")
+
+
+class JournalSearcher(TuneSearcher):
+    """Gives the trials of the journal first, then asks Polyray's searcher, and writes before it answers.
+
+    Its state is the sweep's folder: what Tune would store of it is empty.
+    """
+
+    def __init__(self, sweep: SweepFolder, rows: TrialRows, searcher: Searcher, *, replay: bool) -> None:
+        """A searcher for one start of a sweep.
+
+        Args:
+            replay: whether trials that have ended are given too, so that a scheduler sees their validations.
+        """
+        super().__init__()
+        self._sweep, self._rows, self._searcher = sweep, rows, searcher
+        self._trials: list[Trial] = []
+        self._again = deque[Entry]()
+        for entry in read_entries(sweep.path):
+            row = rows.row(entry)
+            self._trials.append(trial_of(row))
+            if row.state not in ENDED or replay:
+                self._again.append(entry)
+        self._live: dict[str, Entry] = {}
+        self._lock = threading.Lock()  # Tune asks in a thread of its own
+
+    @property
+    def has_more(self) -> bool:
+        """Whether a trial is left to run."""
+        if any(trial.state not in ENDED for trial in self._trials):
+            return True
+        return self._draw() is not None
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial; FINISHED: there is none, or the sweep is to end."""
+        with self._lock:
+            entry = None if (self._sweep.path / STOP).exists() else self._next()
+            if entry is None:
+                return TuneSearcher.FINISHED
+            self._live[trial_id] = entry
+        return {"number": entry.number, "fields": as_text(entry.fields)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Read the outcome of a trial that has ended from its files."""
+        with self._lock:
+            entry = self._live.pop(trial_id)
+        file = self._sweep.verdict_file(entry.number)
+        if error and read_verdict(file).state == "open":
+            write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
+        self._trials[entry.number] = trial_of(self._rows.row(entry))
+
+    def ask_to_stop(self) -> None:
+        """Ask all trials that run to save a checkpoint and end."""
+        with self._lock:
+            live = list(self._live.values())
+        for entry in live:
+            for folder in self._sweep.folders(entry.number):
+                if folder.is_dir():
+                    (folder / STOP).touch()
+
+    def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
+        """Store nothing: the sweep's folder has it all."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Store nothing."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune writes a copy of what it is given, from which nobody reads."""
+        return {}
+
+    def _next(self) -> Entry | None:
+        if self._again:
+            return self._again.popleft()
+        entry = self._draw()
+        if entry is not None:
+            append_entry(self._sweep.path, entry)
+            self._trials.append(Trial(number=entry.number, fields=dict(entry.fields), state="running"))
+        return entry
+
+    def _draw(self) -> Entry | None:
+        number = len(self._trials)
+        if number >= self._sweep.options.trials and not self._is_complete_search:
+            return None
+        fields = self._searcher.ask(number, self._trials)
+        return None if fields is None else Entry(number=number, fields=fields)
+
+    @property
+    def _is_complete_search(self) -> bool:
+        """Whether the searcher itself knows its end."""
+        return "trials" not in self._searcher.reads
+
+    def _reason(self, entry: Entry) -> str:
+        """Why a trial failed whose process could not say it."""
+        results = [read_result(folder) for folder in self._sweep.folders(entry.number)]
+        reasons = [result["reason"] for result in results if result is not None and result["status"] == "failed"]
+        n_tries = self._sweep.options.retries + 1
+        return " ".join(reasons[0].split()) if reasons and reasons[0] else f"its process died in {n_tries} tries"

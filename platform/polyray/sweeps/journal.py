@@ -1,0 +1,75 @@
+"""trials.jsonl: the configurations of a sweep in the order in which they were drawn, each written before it runs."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from polyray.errors import InputError
+from polyray.files.disk import Point, disk
+from polyray.runs.metrics import append_line, mend, read_lines
+from polyray.sweeps.fields import Value, as_value
+
+TRIALS = "trials.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One configuration.
+
+    Attributes:
+        number: from 0, without gaps.
+        fields: dotted names and their values.
+        donor: trial from whose state it goes on; None for none.
+    """
+
+    number: int
+    fields: Mapping[str, Value]
+    donor: int | None = None
+
+
+def read_entries(sweep: Path) -> list[Entry]:
+    """The configurations of the sweep in the folder `sweep`; a last line cut short is left out.
+
+    Raises:
+        InputError: a line was altered.
+    """
+    file = sweep / TRIALS
+    entries = []
+    for index, line in enumerate(read_lines(file)):
+        fields = line.get("fields")
+        if line.get("number") != index or not isinstance(fields, dict):
+            raise InputError(f"{file}:{index + 1} is not the trial {index}: the file was altered.")
+        donor = line.get("from")
+        values = {name: as_value(value) for name, value in fields.items()}
+        entries.append(Entry(number=index, fields=values, donor=donor if isinstance(donor, int) else None))
+    return entries
+
+
+def mend_entries(sweep: Path) -> None:
+    """Remove a last line that a dying process cut short: its trial was never begun."""
+    mend(sweep / TRIALS)
+
+
+def append_entry(sweep: Path, entry: Entry) -> None:
+    """Write a configuration; once this returns it is on the disk.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    file = sweep / TRIALS
+    is_new = not disk().exists(file)
+    append_line(file, {"number": entry.number, "fields": entry.fields, "from": entry.donor})
+    disk().sync(Point.FILE_SYNCED, file)
+    if is_new:
+        disk().sync(Point.NAME_SYNCED, sweep)
+
+
+def as_text(fields: Mapping[str, Value]) -> str:
+    """The fields as one line of JSON, from which `from_text` reads them."""
+    return json.dumps(dict(fields))
+
+
+def from_text(text: str) -> dict[str, Value]:
+    """The fields that `as_text` wrote."""
+    return {name: as_value(value) for name, value in json.loads(text).items()}
