@@ -5,12 +5,12 @@ import random
 from typing import Any
 
 import pytest
+from gathering import for_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyray.errors import InputError
 from polyray.sweeps.fields import Field, Grid, IntRange, LogIntRange, LogUniform, OneOf, Uniform, as_value
-from tests.gathering import for_cases
 
 FIELDS: list[Field] = [
     OneOf(("soft", "hard", True, 3, 0.5, ("a", "b"))), Grid((0.1, 0.3, 10)), Uniform(-1, 2), Uniform(0.1, 1.0, 0.2),

@@ -5,15 +5,32 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
+from urllib.parse import quote
 
 from polyray.files import make_folders, write_file
+from polyray.reports.embedding import embedded, is_picture
 from polyray.reports.page_style import STYLE
 
-Cell = str | int | float | None
 
-TAG = re.compile(r"<[^>]*>")
-SCRIPT = re.compile(r"^<script|\son\w+\s*=", re.IGNORECASE)
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Links to files beside the page: (text, path relative to the page's folder) each."""
+
+    links: Sequence[tuple[str, PurePath]]
+
+    def __post_init__(self) -> None:
+        """Check the paths.
+
+        Raises:
+            ValueError: one is absolute.
+        """
+        for _, path in self.links:
+            if path.is_absolute():
+                raise ValueError(f"A link leads from the page's folder, found {path}.")
+
+
+Cell = str | int | float | Links | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +80,7 @@ class Picture:
         Raises:
             ValueError: not one <svg> element, or one that holds a script.
         """
-        if not self.svg.startswith("<svg") or any(map(SCRIPT.search, TAG.findall(self.svg))):
+        if not is_picture(self.svg):
             raise ValueError("A picture must be one <svg> element without scripts, as to_svg makes it.")
 
 
@@ -103,17 +120,20 @@ class Section:
     blocks: Sequence[Block]
 
 
-def write_page(path: Path, title: str, sections: Sequence[Section]) -> None:
+def write_page(path: Path, title: str, sections: Sequence[Section], *, refresh: int | None = None) -> None:
     """Write the page to `path`; a reader sees the old file or the whole new one.
+
+    Args:
+        refresh: seconds after which a browser reads the file again; None: never.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     make_folders(path.parent)
-    write_file(path, page(title, sections))
+    write_file(path, page(title, sections, refresh=refresh))
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
+def page(title: str, sections: Sequence[Section], *, refresh: int | None = None) -> str:
     """The page as HTML that loads nothing, runs no script and follows the reader's light or dark mode."""
     links = "\n".join(f'<li><a href="#s{n}">{escape(section.heading)}</a></li>' for n, section in enumerate(sections))
     bodies = "\n".join(
@@ -127,7 +147,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{escape(title)}</title>
+{_refreshing(refresh)}<title>{escape(title)}</title>
 <style>
 {STYLE}</style>
 </head>
@@ -143,6 +163,10 @@ def page(title: str, sections: Sequence[Section]) -> str:
 </body>
 </html>
 """
+
+
+def _refreshing(seconds: int | None) -> str:
+    return f'<meta http-equiv="refresh" content="{seconds}">\n' if seconds is not None else ""
 
 
 def _blocks(blocks: Sequence[Block], name: str) -> str:
@@ -162,7 +186,7 @@ def _block(block: Block, name: str) -> str:
             return _table(block)
         case Picture(svg=svg, caption=caption):
             return (
-                f'<figure><div class="scroll">{_embedded(svg, name, caption)}</div>'
+                f'<figure><div class="scroll">{embedded(svg, name, caption)}</div>'
                 f"<figcaption>{escape(caption)}</figcaption></figure>"
             )
         case Film(gif=gif, caption=caption):
@@ -207,18 +231,6 @@ def _text(cell: Cell) -> str:
     """`cell` as HTML text, floats with four digits."""
     if cell is None:
         return ""
+    if isinstance(cell, Links):  # "./" keeps a colon in the first name from being read as a scheme
+        return ", ".join(f'<a href="./{quote(path.as_posix())}">{escape(text)}</a>' for text, path in cell.links)
     return f"{cell:.4g}" if isinstance(cell, float) else escape(str(cell))
-
-
-def _embedded(svg: str, name: str, caption: str) -> str:
-    """The picture with `name` before its ids, since pictures that were made apart may have the same ids."""
-    svg = TAG.sub(lambda tag: _renamed(tag.group(), name), svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{escape(caption)}"', 1)
-
-
-def _renamed(tag: str, name: str) -> str:
-    """`tag` with `name` before each id and each reference to one."""
-    tag = re.sub(r'\bid="([^"]*)"', rf'id="{name}-\1"', tag)
-    tag = re.sub(r'href="#([^"]*)"', rf'href="#{name}-\1"', tag)
-    tag = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", tag)
-    return re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", tag)  # HTML knows both namespaces
