@@ -54,13 +54,15 @@ def ask(port: int, page: Path, question: str) -> Any:
 
 async def _ask(port: int, address: str, question: str) -> Any:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(SECONDS)) as session:
-        async with session.put(f"http://127.0.0.1:{port}/json/new?{address}") as answer:
-            socket = (await answer.json())["webSocketDebuggerUrl"]
+        async with session.put(f"http://127.0.0.1:{port}/json/new?{address}") as tab:
+            socket = (await tab.json())["webSocketDebuggerUrl"]
         async with session.ws_connect(socket, max_msg_size=0) as connection:
             end = time.monotonic() + SECONDS
+            is_there = "location.protocol != 'about:' && document.readyState == 'complete'"  # a new tab is empty first
             while time.monotonic() < end:
-                if await _evaluate(connection, "document.readyState") == "complete":
-                    return json.loads(await _evaluate(connection, f"JSON.stringify({question})"))
+                answer = await _evaluate(connection, f"{is_there} ? JSON.stringify({question}) : ''")
+                if answer:
+                    return json.loads(answer)
                 await asyncio.sleep(0.1)
     raise TimeoutError(f"{address} does not load")
 
