@@ -46,8 +46,8 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # and Polyray's own modules over minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib",
-    "aim", "mlflow", "peft", "trackio", "wandb", "polyray.envs.minigrid", "polyray.envs.starts.reference",
-    "polyray.sweeps.searchers.study",
+    "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.envs.minigrid",
+    "polyray.envs.starts.reference", "polyray.sweeps.searchers.study",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,15 @@ def stored(kind: str, store: Path) -> dict[str, Any]:
     return runs
 
 
+def need(kind: str) -> None:
+    """Skip the test where the tracker's library is absent."""
+    if find_spec(TRACKERS[kind].package) is None:
+        pytest.skip(f"needs {TRACKERS[kind].package}: pip install {TRACKERS[kind].install}")
+
+
 @pytest.mark.parametrize("kind", [kind for kind, tracker in TRACKERS.items() if tracker.package])
 def test_two_trials_one_of_them_resumed_are_read_back_as_they_were_told(kind: str, tmp_path: Path) -> None:
-    package = TRACKERS[kind].package
-    if find_spec(package) is None:
-        pytest.skip(f"needs {package}: pip install {TRACKERS[kind].install}")
+    need(kind)
     overrides = {"mode": "offline"} if kind == "wandb" else {}
     options = TrackingOptions.model_validate({"kind": kind, "project": "mine", **overrides})
     complaints = list[str]()
@@ -138,3 +143,19 @@ def test_two_trials_one_of_them_resumed_are_read_back_as_they_were_told(kind: st
     assert runs["rates-0001"][1]["loss"] == [[1, 1.0], [2, 0.5]]
     if status is not None:
         assert (status, runs["rates-0001"][3]) == ("FINISHED", "KILLED")
+
+
+def test_a_tracking_server_that_is_not_there_is_one_line_and_costs_seconds(tmp_path: Path) -> None:
+    need("mlflow")
+    options = TrackingOptions.model_validate({"kind": "mlflow", "uri": "http://127.0.0.1:9"})
+    complaints = list[str]()
+    Run(tmp_path).report(1, {"loss": 0.5})
+    with Tracking(options, tmp_path / "tracking", complaints.append) as tracking:
+        tracking.follow(tmp_path, "fake", CountingConfig())
+        deadline = time.monotonic() + 60
+        while not complaints and time.monotonic() < deadline:
+            time.sleep(0.05)
+        ended = time.monotonic()
+    assert time.monotonic() - ended < 10
+    (line,) = complaints
+    assert "127.0.0.1" in line and not (tmp_path / "tracking" / "mlflow.json").exists()

@@ -49,6 +49,11 @@ class Tracking:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a tracker to tell."""
+        return self._connection is not None
+
     def follow(self, out: Path, job: str, config: Section) -> None:
         """Publish the run of `job` in the folder `out` from now on; it goes on with the tracker run that it has."""
         folder = out.absolute()

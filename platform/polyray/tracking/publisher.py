@@ -8,6 +8,7 @@ from typing import Any
 
 from polyray.errors import InputError
 from polyray.files import is_remains, make_folders
+from polyray.files.disk import disk
 from polyray.runs.folder import CONFIG, OWN_FILES
 from polyray.runs.metrics import METRICS
 from polyray.runs.result import Status
@@ -97,7 +98,7 @@ class Publisher:
         """Whether the job has written anything beside the files of every run."""
         if self._record.identifier is not None:
             return True
-        names = [entry.name for entry in self._out.iterdir()]
+        names = disk().names(self._out)
         return any(name not in (*OWN_FILES, TRACKING) and not is_remains(name) for name in names)
 
     def _opened(self) -> Tracker:
