@@ -39,7 +39,7 @@ class LosableStream(io.TextIOBase):
 
     def isatty(self) -> bool:
         """Whether the other stream is a terminal that is still there."""
-        return not self.lost and self._stream.isatty()
+        return not (self.lost or self._stream.closed) and self._stream.isatty()
 
     def fileno(self) -> int:
         """The other stream's descriptor."""

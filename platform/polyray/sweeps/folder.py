@@ -6,7 +6,8 @@ trials/0007    an ordinary run folder; with several repeats 0007-0, 0007-1, ...
 trials/0007.json    the end of a trial that is no finished run (see `polyray.sweeps.verdict`)
 """
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,21 +60,29 @@ class SweepFolder:
     def locked(self) -> Iterator[None]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
 
-        Options that may change when a sweep goes on are written anew.
+        Options that may change when a sweep goes on are written anew. When the body raises InputError before a trial
+        was drawn, a new sweep is removed again.
 
         Raises:
             InputError: the path is no folder, holds something else or another sweep, or another process is at work in
                 it. Nothing was written.
         """
         self._check()
+        new_folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             make_folders(self.path)
         except StorageError as error:
             raise InputError(f"Cannot make the folder {self.path}. {error} Choose another --out.") from None
         with locked(self.path / LOCK):
             self._check()
+            is_new = not (self.path / CONFIG).exists()
             self._begin()
-            yield
+            try:
+                yield
+            except InputError:
+                if is_new and not (self.path / TRIALS).exists():
+                    self._remove(new_folders)
+                raise
 
     @property
     def is_busy(self) -> bool:
@@ -116,6 +125,16 @@ class SweepFolder:
         for folder in (self.path, self.path / RUNS):
             clear(folder)
         mend_entries(self.path)
+
+    def _remove(self, folders: Sequence[Path]) -> None:
+        """Remove a sweep that never began, and those of the new `folders`, innermost first, that are empty then."""
+        shutil.rmtree(self.path / "logs", ignore_errors=True)
+        for name in (CONFIG, SPACE, BASE, LOCK):
+            (self.path / name).unlink(missing_ok=True)
+        for folder in (self.path / RUNS, *folders):
+            if any(folder.iterdir()):
+                return
+            folder.rmdir()
 
     def _values(self) -> dict[str, Any]:
         return {

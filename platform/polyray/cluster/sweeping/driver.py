@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ray
 from ray import tune
 from rich.console import Console
 
@@ -15,7 +16,7 @@ from polyray.cluster.session import RaySession, quieten
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
-from polyray.errors import RunError
+from polyray.errors import InputError, Interrupted, RunError
 from polyray.files import make_folders, remove_folder
 from polyray.runs.job import Job
 from polyray.runs.run import STOP
@@ -77,8 +78,9 @@ class SweepRun:
             try:
                 with RaySession(self.address, path / "logs" / "ray", path / STOP) as session:
                     session.start()
+                    self._check_room()
                     self._follow(_Tuning(self, searcher), searcher, ends)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Interrupted):
                 raise self._interrupted(stop) from None
             finally:
                 self._clear()
@@ -98,6 +100,21 @@ class SweepRun:
                 searcher.ask_to_stop()
         if tuning.error is not None:
             raise RunError(f"Ray Tune failed: {tuning.error}") from tuning.error
+
+    def _check_room(self) -> None:
+        """Refuse trials for which a cluster of this sweep's own is too small; one that is joined may grow.
+
+        Raises:
+            InputError: it is too small.
+        """
+        if self.address or os.environ.get("RAY_ADDRESS"):
+            return
+        room, options = ray.cluster_resources(), self.sweep.options
+        for name, field, asked in (("CPU", "cpus", options.cpus), ("GPU", "gpus", options.gpus)):
+            if asked > room.get(name, 0):
+                raise InputError(
+                    f"sweep.{field}={asked:g}: this machine has {room.get(name, 0):g} {name}s, so no trial would begin."
+                )
 
     def _interrupted(self, stop: StopRequest) -> Exception:
         return stop.interrupted(f"Interrupted. Resume with: {self.command}")

@@ -1,0 +1,64 @@
+"""Sweeps that cannot work: exit code 2, one message, nothing written."""
+
+from pathlib import Path
+
+import pytest
+from toy_sweep import toy_sweep
+
+from polyray.cli.app import main
+from polyray.cluster.sweeping.schedulers import MAKERS
+from polyray.errors import InputError
+from polyray.sweeps.schedulers import SCHEDULERS
+
+GRID = "about: a grid\ngoal: mean\nfields:\n  training.lr: {uniform: [0.1, 0.2]}\n"
+REFUSED = {  # arguments behind `polyray sweep` -> what the message says
+    ("polytropn", "dual_speed"): "No job is called 'polytropn'. Did you mean 'polytropon'?",
+    ("polytropon", "dual_sped"): "No space is called 'dual_sped'. Did you mean 'dual_speed'?",
+    ("babyai", "dual_speed"): "The space dual_speed is for the job polytropon, not for babyai.",
+    ("polytropon", "SPACE", "--trials", "0"): "sweep.trials = 0 (command line, 'sweep.trials=0')",
+    ("polytropon", "SPACE", "sweep.searcher=tp"): "No searcher is called 'tp'. Did you mean 'tpe'?",
+    ("polytropon", "SPACE", "sweep.scheduler=ash"): "No scheduler is called 'ash'. Did you mean 'asha'?",
+    ("polytropon", "SPACE", "sweep.searcher=grid"): "cannot list the values of training.lr",
+    ("polytropon", "SPACE", "sweep.goal=men", "sweep.mode=max"): "no metric 'men' to judge by. Did you mean 'mean'?",
+    ("polytropon", "SPACE", "sweep.goal=mean"): "the goal mean needs a mode",
+    ("polytropon", "SPACE", "sweep.scheduler=asha"): "needs a validation while the job trains: set evaluation.every",
+    ("polytropon", "SPACE", "trainin.steps=3"): "No field is called 'trainin.steps'",
+    ("polytropon", "SPACE", "--config", "nowhere.yaml"): "nowhere.yaml",
+    ("polytropon", "TYPO"): "typo.yaml:4: the job polytropon has no field 'training.lrr'. Did you mean 'training.lr'?",
+    ("evaluate", "EVALUATION", "sweep.repeats=2"): "the job evaluate has no seed that differs between repeats",
+    ("evaluate", "EVALUATION", "sweep.scheduler=asha"): "the job evaluate has no validation while it trains",
+}
+
+
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "SPACE": ("space.yaml", GRID),
+        "TYPO": ("typo.yaml", GRID.replace("training.lr", "training.lrr")),
+        "EVALUATION": ("evaluation.yaml", "about: x\ngoal: mean\nfields:\n  evaluation.beams: {grid: [1, 2]}\n"),
+    }
+    for name, text in files.values():
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    wrong = []
+    for arguments, message in REFUSED.items():
+        typed = [files[argument][0] if argument in files else argument for argument in arguments]
+        with pytest.raises(SystemExit) as end:
+            main(["sweep", *typed])
+        printed = capsys.readouterr()
+        if end.value.code != 2 or message not in printed.err or printed.err.count("polyray:") != 1 or printed.out:
+            wrong.append(f"{arguments}: {end.value.code} {printed.err}{printed.out}")
+    assert not wrong, "\n".join(wrong)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(name for name, _ in files.values())
+
+
+def test_every_scheduler_is_made() -> None:
+    assert MAKERS.keys() <= SCHEDULERS.keys()
+
+
+def test_a_sweep_that_is_refused_at_its_start_leaves_nothing(tmp_path: Path) -> None:
+    sweep = toy_sweep(tmp_path / "deep" / "sweep")
+    with pytest.raises(InputError, match="no cluster"), sweep.locked():
+        raise InputError("There is no cluster.")
+    assert list(tmp_path.iterdir()) == []
