@@ -3,13 +3,14 @@
 import errno
 import os
 import re
+import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from crash_cases import a_plain_report, small
+from crash_cases import a_plain_report, everything, small
 from gathering import for_cases
 from launch_cases import launch, stored
 
@@ -74,6 +75,19 @@ def test_sums_that_are_none_let_a_finished_run_be_looked_at_again(tmp_path: Path
         (tmp_path / "sums.json").write_text(content, errors="surrogateescape")
         assert "sums.json is missing or unreadable; it goes on" in " ".join(launch(tmp_path)[1].split())
         assert "done already" in launch(tmp_path)[1]
+
+
+def test_a_finished_run_that_lost_its_skills_makes_them_again_and_another_jobs_result_is_refused(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path)
+    whole = everything(tmp_path)
+    shutil.rmtree(tmp_path / "skills")
+    (tmp_path / "report.html").unlink()
+    small(tmp_path)
+    assert everything(tmp_path) == whole and "skills/a/card.json" in whole and (tmp_path / "report.html").exists()
+    (tmp_path / "result.json").write_text((RESULT % "{}").replace("fake", "other"))
+    assert "is of the job 'other', not 'count'. Delete it" in message(InputError, lambda: small(tmp_path))
 
 
 def test_what_is_no_regular_file_is_named_and_nothing_waits_for_it(tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """Every way of adapting, on every kind of backbone and router, on tiny networks."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from training_cases import KNOWN, NEW, SUITE, answers, rows_of, spec, suite_of, tiny_model
 
 from polyray.errors import InputError
+from polyray.files import make_folders
 from polyray.objectives import EvaluationOptions
 from polyray.routing import ROUTERS
+from polyray.runs.sealed import write_sealed
 from polyray.training.adaptation import METHODS, AdaptationOptions, FewShotData, adapt, average
 from polyray.training.evaluation import score
-from polyray.training.fewshot import relatives
+from polyray.training.fewshot import AdaptationRecipe, Piece, relatives
 from polyray.training.model import Modular
 
 FEW = AdaptationOptions(steps=4, batch=4, looks=2, lr=1e-2, warmup=0.1)
@@ -124,3 +127,18 @@ def test_relatives_are_the_known_tasks_of_the_same_category() -> None:
     categories = {"colour": "qa/closed", "size": "classification", "shape": "qa/open"}
     suite = suite_of(*(replace(SUITE.tasks[name], category=category) for name, category in categories.items()))
     assert relatives(suite, model("tiny-encoder"), "shape") == ["colour"]
+
+
+def test_no_name_of_a_task_leads_out_of_the_run_folder(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    names = ("../../escaped", "/absolute", "glue/rte", "..", ".", "é" * 250, "-rf", "a\\b")
+    pieces = [Piece(recipe=AdaptationRecipe(skills="s"), out=out, task=name, seed=1, method="row") for name in names]
+    for piece in pieces:
+        assert piece.result_file.resolve().parent == out / "adapted"
+        assert piece.skill_folder.resolve().parent == out / "skills"
+        make_folders(piece.result_file.parent)
+        write_sealed(piece.result_file, {"skill": ""})
+        assert piece.outcome() == {"skill": ""}
+    assert len(list((out / "adapted").iterdir())) == len(names) and [path.name for path in tmp_path.iterdir()] == [
+        "run"
+    ]
