@@ -126,6 +126,22 @@ def test_figures_are_means_over_tasks_of_their_own_metric_and_of_their_loss_word
     assert figures["score"] == mean_score(scores) and mean_losses(model, data, 64) == pytest.approx(expected, rel=1e-5)
 
 
+def test_no_more_tokens_are_written_than_the_longest_target_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = suite_of(answer_task("colour"))
+    model = tiny_model("tiny-seq2seq", list(suite.tasks.values()), spec("shared"))
+    data = rows_of(model, suite, answers("colour", 3))
+    limits: list[int] = []
+
+    def note(model: Modular, data: Any, options: Any, max_output: int) -> list[str]:
+        limits.append(max_output)
+        return ["red"] * len(data.rows)
+
+    monkeypatch.setattr("polyray.training.validation.predictions", note)
+    for max_output in (64, 2):
+        Validator(suite, data, ValidationOptions(every=1), max_output=max_output, seed=0)(model)
+    assert limits == [max(row.n_written for row in data.rows), 2] and limits[0] > 2
+
+
 def few_shot_suite(**shots: dict[tuple[str, int], range]) -> Suite:
     """Tasks whose examples of a (split, seed) have these numbers."""
     tasks = []
