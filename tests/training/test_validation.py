@@ -25,8 +25,8 @@ from polyray.training.model import Modular
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.validation import Validator, validation_examples
 
-OWN = "tasks.train_splits=[train]"
-RISING = (OWN, "evaluation.every=1", "evaluation.dev_examples=0", "training.lr=5e-2", "training.seed=2")
+TRAIN_ONLY = "tasks.train_splits=[train]"
+RISING = (TRAIN_ONLY, "evaluation.every=1", "evaluation.dev_examples=0", "training.lr=5e-2", "training.seed=2")
 BEST = 3  # the step of RISING at which the dev score is highest, once
 
 
@@ -48,7 +48,7 @@ def checkpoint(out: Path) -> dict[str, Any]:
 
 def test_a_training_that_is_validated_learns_and_draws_what_it_does_without(tmp_path: Path) -> None:
     options = (
-        *PLANTED, OWN, "evaluation.sample=true", "training.checkpointing=true", "training.accumulate=2",
+        *PLANTED, TRAIN_ONLY, "evaluation.sample=true", "training.checkpointing=true", "training.accumulate=2",
         "training.steps=4", "training.report_every=2", "training.batch=4",
     )  # fmt: skip
     plain = run(tmp_path / "plain", *options)
@@ -69,10 +69,10 @@ def test_the_best_state_is_kept_and_the_skills_are_of_it_wherever_the_run_was_st
 ) -> None:
     data = choices(tmp_path / "data")
     states: dict[int, list[torch.Tensor]] = {}
-    consider = Validator.__call__
+    validate = Validator.__call__
 
     def noted(validator: Validator, model: Modular) -> dict[str, Any]:
-        figures = consider(validator, model)
+        figures = validate(validator, model)
         states[len(states) + 1] = [skill.clone() for skill in model.inventory.parameters()]
         return figures
 
@@ -86,8 +86,8 @@ def test_the_best_state_is_kept_and_the_skills_are_of_it_wherever_the_run_was_st
     assert best["validation"] == {"score": max(scores), "loss": lines[BEST - 1]["validation"]["loss"], "step": BEST}
     assert scores.index(max(scores)) == BEST - 1 and last["validation"]["step"] == 10
     chosen = checkpoint(tmp_path / "best")["selection"]["tensors"]
-    kept = [tensor for name, tensor in chosen.items() if name.startswith("inventory.")]
-    assert kept and all(map(torch.equal, kept, states[BEST]))
+    skill_tensors = [tensor for name, tensor in chosen.items() if name.startswith("inventory.")]
+    assert skill_tensors and all(map(torch.equal, skill_tensors, states[BEST]))
     assert skills(tmp_path / "best") != skills(tmp_path / "last")
     stopped = tmp_path / "stopped"
     stopped.mkdir()
@@ -160,10 +160,10 @@ def few_shot_suite(**shots: dict[tuple[str, int], range]) -> Suite:
 def test_dev_examples_are_those_of_all_splits_that_no_split_trains_on_the_first_ones() -> None:
     shots = {("train", 0): range(4), ("dev", 0): range(3, 7), ("train", 1): range(8, 10), ("dev", 1): range(5, 9)}
     suite = few_shot_suite(colour=shots, size={("train", 0): range(4), ("dev", 0): range(6, 8)})
-    recipe = load_config(TrainingRecipe, overrides=[OWN, "evaluation.every=1", "evaluation.dev_examples=3"])
+    recipe = load_config(TrainingRecipe, overrides=[TRAIN_ONLY, "evaluation.every=1", "evaluation.dev_examples=3"])
     numbers = [(example.task, example.input.split()[1]) for example in validation_examples(recipe, suite)]
     assert numbers == [("colour", "4"), ("colour", "5"), ("colour", "6"), ("size", "6"), ("size", "7")]
-    unlimited = load_config(TrainingRecipe, overrides=[OWN, "evaluation.every=1", "evaluation.dev_examples=0"])
+    unlimited = load_config(TrainingRecipe, overrides=[TRAIN_ONLY, "evaluation.every=1", "evaluation.dev_examples=0"])
     assert len(validation_examples(unlimited, suite)) == 6  # and number 7 of colour; 8 is trained on
     lacking = few_shot_suite(**{f"t{n}": {("train", 0): range(3), ("dev", 1): range(n % 2, 4)} for n in range(6)})
     assert len({example.task for example in validation_examples(recipe, lacking)}) == 6
@@ -193,4 +193,4 @@ def test_a_task_without_dev_examples_of_its_own_is_named_before_anything_starts(
         (tmp_path / "colour" / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in chosen))
     suite = ("suite=jsonl", f"tasks.path={tmp_path}", "backbone=tiny-encoder")
     with pytest.raises(InputError, match=r"have none that are not trained on too: 'colour'\. Give them dev examples"):
-        check(load_config(Config, overrides=[*suite, OWN, "evaluation.every=5"]))
+        check(load_config(Config, overrides=[*suite, TRAIN_ONLY, "evaluation.every=5"]))

@@ -52,14 +52,14 @@ def validation(run: Path) -> Section | None:
             curves[name or "mean"] = _curve(lines, "validation", "score")
         for task in tasks if len(tasks) <= TASKS else ():
             curves[task] = _curve(lines, "validation", "tasks", task)
-        sentences += _kept_state(name, folder)
+        sentences += _selection_sentences(name, folder)
     if not curves:
         return None
     picture = Picture(svg=to_svg(learning_curves(curves, y_label="validation score")), caption=" ".join(sentences))
     return Section(heading="Validation while training", blocks=[picture])
 
 
-def _kept_state(name: str, folder: Path) -> list[str]:
+def _selection_sentences(name: str, folder: Path) -> list[str]:
     """A sentence on the state that ended in the skills; none where the run has not ended, or was not validated."""
     figures = final_metrics(folder).get("validation")
     skills = f"The skills of {name}" if name else "The skills"
