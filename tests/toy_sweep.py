@@ -16,6 +16,7 @@ from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import SweepOptions, searcher_of
 from polyray.sweeps.space import Goal, Space
+from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows
 
 STATE = "state.json"
@@ -83,6 +84,8 @@ def drive(
     sweep: SweepFolder,
     n_trials: int = 100,
     stops: Callable[[int, Mapping[str, Any]], bool] = lambda number, line: False,
+    job: Job = TOY,
+    tracking: TrialTracking | None = None,
 ) -> list[int]:
     """Run the trials that a start of the sweep runs, at most `n_trials`: their numbers.
 
@@ -91,7 +94,8 @@ def drive(
     numbers: list[int] = []
     with sweep.locked():
         replay = sweep.options.scheduler != "none"
-        searcher = JournalSearcher(sweep, TrialRows(sweep), searcher_of(sweep.space, sweep.options), replay=replay)
+        chooses = searcher_of(sweep.space, sweep.options)
+        searcher = JournalSearcher(sweep, TrialRows(sweep), chooses, replay=replay, tracking=tracking)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
             number = suggestion["number"]
 
@@ -101,7 +105,7 @@ def drive(
 
             error = False
             try:
-                trials = Trials(sweep=sweep, job=TOY, folder=".")
+                trials = Trials(sweep=sweep, job=job, folder=".")
                 trials.run(number, from_text(suggestion["fields"]), report)
             except (SystemExit, MemoryError) as end:
                 error = isinstance(end, MemoryError)

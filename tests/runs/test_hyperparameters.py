@@ -10,7 +10,7 @@ from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import api_pb2, backend_context, list_session_groups
 
-from polyray.runs.hyperparameters import Value, write_hyperparameters
+from polyray.runs.hyperparameters import Scalar, write_hyperparameters
 from polyray.runs.run import Run
 
 pytestmark = pytest.mark.processes  # it imports TensorBoard's server
@@ -42,8 +42,8 @@ def page(folder: Path) -> tuple[list[str], list[str], dict[str, dict[str, Any]]]
 
 
 def test_every_trial_is_a_row_with_its_fields_and_its_goal_and_there_are_no_further_runs(tmp_path: Path) -> None:
-    examples: dict[str, Value] = {"training.lr": 0.1, "routing.kind": "soft", "routing.temperature": 1.0}
-    trials: dict[str, dict[str, Value]] = {
+    examples: dict[str, Scalar] = {"training.lr": 0.1, "routing.kind": "soft", "routing.temperature": 1.0}
+    trials: dict[str, dict[str, Scalar]] = {
         "0000": {"training.lr": 0.25, "routing.kind": "shared"},
         "0001": {"training.lr": 0.5, "routing.kind": "soft", "routing.temperature": 2.0},
     }

@@ -11,11 +11,11 @@ from polyray.runs.run import EVENTS
 FILE = "events.out.tfevents.hparams"  # after those of the run, which have their time here, in TensorBoard's order
 GOAL = "goal/"  # begins the names of the figures that the page shows
 
-Value = str | int | float | bool
+Scalar = str | int | float | bool
 
 
 def write_hyperparameters(
-    out: Path, fields: Mapping[str, Value], examples: Mapping[str, Value], goals: Mapping[str, float], step: int
+    out: Path, fields: Mapping[str, Scalar], examples: Mapping[str, Scalar], goals: Mapping[str, float], step: int
 ) -> None:
     """Write the fields and goals of the finished run in `out` beside its other events, as no other run of TensorBoard.
 

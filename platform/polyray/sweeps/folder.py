@@ -160,8 +160,8 @@ class SweepFolder:
     def _differences(self, stored: "SweepFolder") -> list[str]:
         """A line for each setting in which the sweep in the folder differs from this one."""
         free = {name: vars(stored.options)[name] for name in SweepOptions.elastic}
-        mine = replace(self, options=self.options.model_copy(update=free))
-        pairs = [(_flat(one._values()), _flat(other._values())) for one, other in [(stored, mine)]]
+        mine = replace(self._unwatched(), options=self.options.model_copy(update=free))
+        pairs = [(_flat(one._values()), _flat(other._values())) for one, other in [(stored._unwatched(), mine)]]
         pairs += [(_lines(stored.base, BASE), _lines(mine.base, BASE))]
         pairs += [(_lines(dump_space(stored.space), SPACE), _lines(dump_space(mine.space), SPACE))]
         return [
@@ -170,6 +170,10 @@ class SweepFolder:
             for name in dict.fromkeys([*there, *here])
             if there.get(name) != here.get(name)
         ]
+
+    def _unwatched(self) -> "SweepFolder":
+        """This sweep without overrides that say who watches it."""
+        return replace(self, overrides=tuple(x for x in self.overrides if not x.startswith("tracking.")))
 
 
 def open_sweep(path: Path) -> SweepFolder:

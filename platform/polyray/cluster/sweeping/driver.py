@@ -24,6 +24,7 @@ from polyray.runs.stopping import StopRequest, stopping
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import goals_of, searcher_of
+from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows
 
 SCRATCH = ".tune"  # in the sweep's folder, while it runs: Tune's own files, which nobody reads again
@@ -62,12 +63,14 @@ class SweepRun:
         """
         sweep = self.sweep
         scheduler_of(sweep.options, goals_of(sweep.space, sweep.options)[0])
-        with sweep.locked():
+        with sweep.locked(), TrialTracking(sweep, self.job.Config, self._say) as tracking:
             (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
             self._clear()
             rows = TrialRows(sweep)
             replay = sweep.options.scheduler != "none"
-            searcher = JournalSearcher(sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay)
+            searcher = JournalSearcher(
+                sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay, tracking=tracking
+            )
             if searcher.has_more:
                 self._run(searcher)
 

@@ -11,6 +11,7 @@ from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import Entry, append_entry, as_text, read_entries
 from polyray.sweeps.searchers import Searcher, Trial
+from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows, trial_of
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
 
@@ -23,13 +24,18 @@ class JournalSearcher(TuneSearcher):
     Its state is the sweep's folder: what Tune would store of it is empty.
     """
 
-    def __init__(self, sweep: SweepFolder, rows: TrialRows, searcher: Searcher, *, replay: bool) -> None:
+    def __init__(
+        self, sweep: SweepFolder, rows: TrialRows, searcher: Searcher, *, replay: bool,
+        tracking: TrialTracking | None = None,
+    ) -> None:  # fmt: skip
         """A searcher for one start of a sweep.
 
         Args:
             replay: whether trials that have ended are given too, so that a scheduler sees their validations.
+            tracking: told of each trial's beginning and end; None: nobody is.
         """
         super().__init__()
+        self._tracking = tracking
         self._sweep, self._rows, self._searcher = sweep, rows, searcher
         self._trials: list[Trial] = []
         self._again = deque[Entry]()
@@ -55,6 +61,8 @@ class JournalSearcher(TuneSearcher):
             if entry is None:
                 return TuneSearcher.FINISHED
             self._live[trial_id] = entry
+        if self._tracking is not None:
+            self._tracking.begin(entry)
         return {"number": entry.number, "fields": as_text(entry.fields)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -64,7 +72,10 @@ class JournalSearcher(TuneSearcher):
         file = self._sweep.verdict_file(entry.number)
         if error and read_verdict(file).state == "open":
             write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
-        self._trials[entry.number] = trial_of(self._rows.row(entry))
+        row = self._rows.row(entry)
+        self._trials[entry.number] = trial_of(row)
+        if self._tracking is not None:
+            self._tracking.end(entry, row.state)
 
     def ask_to_stop(self) -> None:
         """Ask all trials that run to save a checkpoint and end."""

@@ -22,11 +22,13 @@ from polyray.runs.locking import FolderInUseError
 from polyray.runs.metrics import read_metrics
 from polyray.runs.result import read_result
 from polyray.runs.run import STOP
+from polyray.sweeps.events import write_events
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import value_along
 from polyray.sweeps.options import goals_of
 from polyray.sweeps.space import Goal
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
+from polyray.tracking.options import untracked
 
 GOAL = "goal"  # the metric that schedulers read
 AGAIN, PATIENCE = 2.0, 60.0  # seconds between two tries to enter a folder whose process is not quite gone, and in all
@@ -68,6 +70,7 @@ class Trials:
                 hooks = [] if repeat else [judge]  # the scheduler compares first repeats
                 if not self._repeat(number, fields, repeat, folder, hooks):
                     break
+                write_events(self.sweep, fields, folder)
         if judge.stopped:
             raise SystemExit(0)  # Tune's sign that the trial saw its end
 
@@ -101,7 +104,7 @@ class Trials:
         return True
 
     def _run(self, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence["Judge"]) -> None:
-        config = self.sweep.config(self.job.Config, fields, repeat)
+        config = untracked(self.sweep.config(self.job.Config, fields, repeat))  # the driver tells the tracker
         run = RunFolder(path=folder, job=self.sweep.job, config=config, address=None)
         deadline = time.monotonic() + PATIENCE
         while True:
