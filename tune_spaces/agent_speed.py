@@ -8,6 +8,7 @@ AGENT_SPEED = Space(
     job="babyai",
     goal=Goal("validation.score"),
     searcher="tpe",
+    settings={"evaluation.every": 20},
     fields={
         "training.lr": LogUniform(1e-4, 1e-2, about="Learning rate of the skills; the paper has 1e-4."),
         "training.routing_lr": LogUniform(1e-4, 1e-1, about="Learning rate of the routing."),

@@ -8,6 +8,7 @@ PPO = Space(
     job="babyai",
     goal=Goal("validation.score"),
     searcher="tpe",
+    settings={"evaluation.every": 20},
     fields={
         "training.lr": LogUniform(1e-4, 3e-3, about="Learning rate of the skills."),
         "training.backbone_lr": LogUniform(1e-4, 3e-3, about="Learning rate of the network under the skills."),

@@ -10,6 +10,7 @@ ROUTING = Space(
     job="polytropon",
     goal=Goal("validation.score"),
     searcher="tpe",
+    settings={"evaluation.every": 100},
     fields={
         "routing.kind": OneOf(
             (*LEARNED, "shared", "private", "expert", "hyperformer", "token_moe"),

@@ -1,13 +1,14 @@
 """A space: draws, conditions, and what a config makes of it."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
-from polyray.config import Section
+from polyray.config import Section, load_config
 from polyray.errors import InputError
 from polyray.sweeps.checking import check_space
-from polyray.sweeps.fields import Field, IntRange, LogUniform, OneOf, Uniform
+from polyray.sweeps.fields import Field, IntRange, LogUniform, OneOf, Uniform, Value
 from polyray.sweeps.space import Goal, Space
 
 
@@ -62,6 +63,21 @@ def test_fields_that_the_user_set_are_not_varied_and_decide_conditions() -> None
     with pytest.raises(InputError, match="Nothing is left to vary of router.top, lr, router.kind"):
         settled(kind="shared")
     assert settled(kind="soft") == {"lr": {}}
+
+
+def test_settings_lie_under_what_the_user_typed() -> None:
+    settings: dict[str, Value] = {"names": ("b", "c"), "router.top": 2, "router.kind": "x=1", "lr": 0.5}
+    fields = {"router.temperature": Uniform(1, 2)}
+    space = Space(about="", job="walk", goal=Goal("mean"), settings=settings, fields=fields)
+    assert space.overrides(["a=1"]) == ['names=["b", "c"]', "router.top=2", "router.kind=x=1", "lr=0.5", "a=1"]
+    assert space.overrides(["router={kind: b}", "lr=0.1"]) == ['names=["b", "c"]', "router={kind: b}", "lr=0.1"]
+    config = load_config(Config, overrides=space.overrides([]))
+    assert (config.names, config.router.top, config.router.kind, config.lr) == (("b", "c"), 2, "x=1", 0.5)
+    check_space(space, Config)
+    with pytest.raises(InputError, match="no field 'lrr'. Did you mean 'lr'"):
+        check_space(replace(space, settings={"lrr": 0.5}), Config)
+    with pytest.raises(InputError, match="router.top = 'x'"):
+        check_space(replace(space, settings={"router.top": "x"}), Config)
 
 
 def test_conditions_on_fields_outside_of_the_space_are_decided_by_the_config() -> None:

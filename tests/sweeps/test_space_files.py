@@ -22,6 +22,9 @@ goal: tasks.rte.acc
 mode: min
 searcher: random
 scheduler: asha
+settings:
+  training.steps: 50
+  tasks.train_splits: [train]
 fields:
   training.lr: {loguniform: [1e-4, 1e-2]}
   training.warmup: {about: "share: warm", uniform: [0, 0.5], step: 0.1}
@@ -47,7 +50,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     space = read_space(file)
     assert space == Space(
         about="speeds and routers", job="polytropon", goal=Goal("tasks.rte.acc", "min"), searcher="random",
-        scheduler="asha",
+        scheduler="asha", settings={"training.steps": 50, "tasks.train_splits": ("train",)},
         fields={
             "training.lr": LogUniform(1e-4, 1e-2),
             "training.warmup": Uniform(0, 0.5, 0.1, about="share: warm"),
@@ -60,7 +63,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
             "adapt.methods": OneOf((("row",), ("skills", "row"))),
         },
     )  # fmt: skip
-    assert space.origins["routing.kind"] == f"{file}:11"
+    assert space.origins["routing.kind"] == f"{file}:14"
 
 
 def test_entries_but_the_fields_may_be_left_out() -> None:
@@ -83,6 +86,11 @@ def test_entries_but_the_fields_may_be_left_out() -> None:
         ("goal: [mean]\nfields: {lr: {choice: [1]}}", "s:1: goal is one text."),
         (f"about: x\ngoal: {'x' * 1001}\nfields: {{lr: {{choice: [1]}}}}", "s:2: goal has more than 1000 characters."),
         (f"fields:\n  {'x' * 201}: {{choice: [1]}}", f"s:2: no field has so long a name: {'x' * 60}."),
+        (
+            "settings: {a: 1}\nfields:\n  a.b: {choice: [1]}\n  a: {choice: [1]}",
+            "s:3: the space varies a.b, and its settings set it: choose one.",
+        ),
+        ("settings: 3\nfields: {lr: {choice: [1]}}", "s:1: expected the names of fields and their values."),
         ("fields:\n  lr: 0.1", "s:2: expected a range of lr, such as {choice: [a, b]}"),
         ("fields:\n  lr: {}", f"s:2: lr needs one kind of range ({KINDS}), found none."),
         ("fields:\n  lr:\n    about: x", "s:2: lr needs one kind of range"),
@@ -143,7 +151,8 @@ def spaces(draw: st.DrawFn) -> Space:
         only_with = {"first": (first[0],), "a.b": draw(LISTS)} if draw(st.booleans()) else {}
         build: Any = kind
         fields[draw(TEXTS) + str(len(fields))] = build(*draw(ends(numbers)), about=draw(texts), only_with=only_with)
-    return Space(about=draw(TEXTS), job=draw(texts), goal=Goal(draw(TEXTS) + "x", "min"), fields=fields)
+    goal, settings = Goal(draw(TEXTS) + "x", "min"), {"setting": draw(VALUES)}
+    return Space(about=draw(TEXTS), job=draw(texts), goal=goal, settings=settings, fields=fields)
 
 
 @settings(max_examples=25, deadline=None)

@@ -27,6 +27,7 @@ def check_space(space: Space, kind: type[Section], file: Path | None = None, ove
         InputError: that is so; the message says where the field was written.
     """
     check_names(space, kind)
+    overrides = space.overrides(overrides)
     for name, trial in _trials(space):
         try:
             load_config(kind, file, overrides, trial=trial)
@@ -42,10 +43,10 @@ def check_names(space: Space, kind: type[Section]) -> None:
         InputError: that is so; the message gives the nearest name.
     """
     names = field_names(kind)
-    for field, each in space.fields.items():
-        for name in (field, *each.only_with):
-            if name in names:
-                continue
+    used = [(name, name) for name in (*space.fields, *space.settings)]
+    used += [(field, other) for field, each in space.fields.items() for other in each.only_with]
+    for field, name in used:
+        if name not in names:
             near = nearest(name, names)
             hint = f"Did you mean {near!r}?" if near else f"Known: {', '.join(names)}."
             origin = space.origins.get(field, "the space")

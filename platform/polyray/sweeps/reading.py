@@ -13,7 +13,7 @@ from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.searchers import SEARCHERS
 from polyray.sweeps.space import MODES, Goal, Space
 
-ENTRIES = ("about", "job", "goal", "mode", "searcher", "scheduler", "fields")  # of a space
+ENTRIES = ("about", "job", "goal", "mode", "searcher", "scheduler", "settings", "fields")  # of a space
 LONGEST_NAME, LONGEST_TEXT = 200, 1000  # characters
 BESIDE = ("about", "only_with", "step")  # of a field, beside its range
 STEPPED = tuple(keyword for keyword, kind in FIELDS.items() if kind.stepped)
@@ -52,14 +52,20 @@ class _Reader:
         fields = self._mapping(entries.get("fields", {}), "fields", "the names of fields and their ranges")
         if not fields:
             raise self._refusal("fields", "a space needs `fields`, the names of fields and their ranges")
+        settings = self._mapping(entries.get("settings", {}), "settings", "the names of fields and their values")
         return Space(
             about=self._text(entries, "about", ""),
             job=self._text(entries, "job", ""),
             goal=Goal(self._text(entries, "goal", "mean"), self._entry(entries, "mode", MODES, "max")),
             searcher=self._entry(entries, "searcher", {name: name for name in SEARCHERS}, "tpe"),
             scheduler=self._entry(entries, "scheduler", {name: name for name in SCHEDULERS}, "none"),
+            settings={name: self._value(content, f"settings.{name}") for name, content in settings.items()},
             fields={name: self._field(f"fields.{name}", name, content) for name, content in fields.items()},
-            origins={name: self._at(f"fields.{name}") for name in fields},
+            origins={
+                name: self._at(f"{section}.{name}")
+                for section, names in (("settings", settings), ("fields", fields))
+                for name in names
+            },
         )
 
     def _field(self, path: str, name: str, content: Any) -> Field:

@@ -1,7 +1,8 @@
 """A space: the fields of a job's config that a sweep may vary, and the goal by which it judges."""
 
+import json
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -38,6 +39,7 @@ class Space:
         about: one line.
         job: name of the job; empty: any.
         fields: by dotted name.
+        settings: fields that all trials share, unless the user sets them, by dotted name.
         origins: where each field was written (file:line), for messages.
     """
 
@@ -47,11 +49,15 @@ class Space:
     searcher: str = "tpe"
     scheduler: str = "none"
     fields: Mapping[str, Field]
+    settings: Mapping[str, Value] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.fields:
             raise InputError("A space needs at least one field.")
+        both = [name for name in self.fields if _is_set(name, self.settings)]
+        if both:
+            raise InputError(f"{self._at(both[0])}the space varies {both[0]}, and its settings set it: choose one.")
         for name in self.order:
             for other, values in self.fields[name].only_with.items():
                 self._check_condition(name, other, values)
@@ -93,6 +99,11 @@ class Space:
     def is_read(self, name: str, values: Mapping[str, Value]) -> bool:
         """Whether the conditions of a field hold."""
         return all(values.get(other) in allowed for other, allowed in self.fields[name].only_with.items())
+
+    def overrides(self, typed: Sequence[str]) -> list[str]:
+        """The settings that no override sets, as overrides, and then the overrides that the user typed."""
+        names = [text.partition("=")[0] for text in typed]
+        return [_override(name, value) for name, value in self.settings.items() if not _is_set(name, names)] + [*typed]
 
     def settle(self, config: Section, fixed: Collection[str] = ()) -> "Space":
         """The space under a base config: conditions on fields that it does not vary are decided by the config's values.
@@ -145,6 +156,11 @@ class Space:
 
 def _is_set(name: str, fixed: Collection[str]) -> bool:
     return any(f"{name}.".startswith(f"{each}.") for each in fixed)
+
+
+def _override(name: str, value: Value) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return f"{name}={value if isinstance(value, str) else text}"
 
 
 def config_value(config: Section, name: str) -> Value | None:

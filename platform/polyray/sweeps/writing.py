@@ -16,6 +16,9 @@ def dump_space(space: Space) -> str:
         "searcher": space.searcher, "scheduler": space.scheduler,
     }  # fmt: skip
     lines = [f"{name}: {_text(text)}" for name, text in entries.items() if text]
+    if space.settings:
+        lines.append("settings:")
+        lines += [f"  {_text(name)}: {_flow(value)}" for name, value in space.settings.items()]
     lines.append("fields:")
     for name, field in space.fields.items():
         lines += [f"  {_text(name)}:", *(f"    {line}" for line in _field_lines(field))]
