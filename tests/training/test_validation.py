@@ -49,15 +49,16 @@ def checkpoint(out: Path) -> dict[str, Any]:
 def test_a_training_that_is_validated_learns_and_draws_what_it_does_without(tmp_path: Path) -> None:
     options = (
         *PLANTED, TRAIN_ONLY, "evaluation.sample=true", "training.checkpointing=true", "training.accumulate=2",
-        "training.steps=4", "training.report_every=2", "training.batch=4",
+        "training.steps=3", "training.report_every=3", "training.batch=2", "text.max_output=16",
+        "tasks.planted.train_examples=8",
     )  # fmt: skip
     plain = run(tmp_path / "plain", *options)
-    validated = run(tmp_path / "validated", *options, "evaluation.every=3", "evaluation.dev_examples=2")
+    validated = run(tmp_path / "validated", *options, "evaluation.every=2", "evaluation.dev_examples=2")
     lines, more = (read_metrics(tmp_path / name) for name in ("plain", "validated"))
-    assert [line["step"] for line in more] == [2, 3, 4] and more[1].keys() == {"step", "validation"}
+    assert [line["step"] for line in more] == [2, 3] and more[0].keys() == {"step", "validation"}
     scored = more[-1].pop("validation")
-    assert validated.pop("validation") == {"score": scored["score"], "loss": scored["loss"], "step": 4}
-    assert [more[0], more[2]] == lines and validated == plain
+    assert validated.pop("validation") == {"score": scored["score"], "loss": scored["loss"], "step": 3}
+    assert more[1:] == lines and validated == plain
     assert skills(tmp_path / "validated") == skills(tmp_path / "plain")
     before, after = (checkpoint(tmp_path / name) for name in ("plain", "validated"))
     assert after.pop("selection")["tensors"] == {}
