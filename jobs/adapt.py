@@ -18,9 +18,10 @@ from polyray.runs.sealed import read_sealed
 from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite, read_all
 from polyray.tracking.options import TrackingOptions
-from polyray.training.adaptation import check_methods
 from polyray.training.data import partition_tasks, repeats
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_group
+from polyray.training.methods import check_methods
+from polyray.training.pieces import AdaptationRecipe, Group, Piece, Plan, groups_of
 
 
 class Config(AdaptationRecipe):
@@ -31,19 +32,19 @@ class Config(AdaptationRecipe):
 
 
 def run(config: Config, run: Run) -> Result:
-    """Adapt every task, split and method as a Ray task of its own; see `Config`."""
+    """Adapt to every task and split by every method, each group as a Ray task; see `Config`."""
     recipe = AdaptationRecipe.model_validate(config.model_dump(include=set(AdaptationRecipe.model_fields)))
-    pieces = pieces_of(recipe, run.out)
+    plan = plan_of(recipe, run.out)
     suite = load_suite(config.tasks)
     print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.part)))
-    run_pieces(pieces, run)
-    metrics = gather(pieces)
+    run_groups(plan.groups, run)
+    metrics = gather(plan.pieces)
     show(metrics, run.console, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
     return Result(metrics=metrics, skills=("skills",) if (run.out / "skills").is_dir() else ())
 
 
-def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
-    """One piece of work for every task, split and method.
+def plan_of(config: AdaptationRecipe, out: Path) -> Plan:
+    """One piece of work for every task, split and method, in groups that are trained together.
 
     Raises:
         InputError: the inventory or the data are missing or wrong.
@@ -58,30 +59,34 @@ def pieces_of(config: AdaptationRecipe, out: Path) -> list[Piece]:
     if seen:
         raise InputError(f"{min(seen)!r} was a training task of {config.skills}: adapt to tasks it has not seen.")
     read_all(suite, names, seeds=config.adapt.seeds or None)
-    return [
+    pieces = [
         Piece(recipe=config, out=out, task=name, seed=seed, method=method)
         for name in names
         for seed in (config.adapt.seeds or suite.tasks[name].seeds)
         for method in config.adapt.methods
         if suite.tasks[name].examples("test", seed)
     ]
+    return Plan(pieces=tuple(pieces), groups=tuple(groups_of(pieces, suite, folder.spec)))
 
 
-def run_pieces(pieces: Sequence[Piece], run: Run) -> None:
-    """Do the pieces that have no outcome yet, in parallel, with a progress bar.
+def run_groups(groups: Sequence[Group], run: Run) -> None:
+    """Do the groups of which an outcome is missing, in parallel, with a progress bar over their pieces.
 
     Raises:
         Interrupted: the user asked the run to stop; outcomes so far are written.
     """
+    pieces = [piece for group in groups for piece in group.pieces]
     gpus = pieces[0].recipe.adapt.gpus if pieces else 0
-    waiting = [piece for piece in pieces if piece.outcome() is None]
+    waiting = [group for group in groups if any(piece.outcome() is None for piece in group.pieces)]
+    n_done = len(pieces) - sum(len(group.pieces) for group in waiting)
     if waiting:
         run.cluster.start()
     with bars(run.console) as display:
-        line = display.add_task("adapting", total=len(pieces), completed=len(pieces) - len(waiting), note="")
-        results = run_tasks(adapt_one, waiting, gpus=gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested)
-        for _, outcome in results:
-            display.update(line, advance=1, note=f"{outcome['task']}: {outcome['score']:.3f}")
+        line = display.add_task("adapting", total=len(pieces), completed=n_done, note="")
+        results = run_tasks(adapt_group, waiting, gpus=gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested)
+        for _, done in results:
+            last = done["outcomes"][-1]
+            display.update(line, advance=len(done["outcomes"]), note=f"{last['task']}: {last['score']:.3f}")
 
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from polyray.runs.job import Job, Result
 from polyray.runs.result import final_metrics
 from polyray.runs.run import Run
 from polyray.tasks import load_suite, read_all
-from polyray.training.adaptation import AdaptationOptions, check_methods
 from polyray.training.data import partition_tasks, repeats
-from polyray.training.fewshot import AdaptationRecipe, Piece
 from polyray.training.journal import SKILLS
+from polyray.training.methods import AdaptationOptions, check_methods
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.recipe import TrainingOptions
 
 
@@ -87,9 +87,9 @@ def run(config: Config, run: Run) -> Result:
     read_all(suite, tests, seeds=config.adapt.seeds or None)
     print_note(run.console, repeats(suite, [*partition_tasks(suite, "train"), *tests]))
     trained = _train(trainings, run)
-    pieces = {kind: adapt.pieces_of(adaptation, run.out / kind) for kind, adaptation in adaptations.items()}
-    adapt.run_pieces([piece for of_kind in pieces.values() for piece in of_kind], run)
-    metrics = _gather(pieces, trained)
+    plans = {kind: adapt.plan_of(adaptation, run.out / kind) for kind, adaptation in adaptations.items()}
+    adapt.run_groups([group for plan in plans.values() for group in plan.groups], run)
+    metrics = _gather({kind: plan.pieces for kind, plan in plans.items()}, trained)
     show(metrics, run.console)
     return Result(metrics=metrics, skills=tuple(f"{kind}/{SKILLS}" for kind in config.kinds))
 

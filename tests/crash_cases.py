@@ -28,7 +28,8 @@ from polyray.reports.sections import SECTIONS
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.training import multitask
-from polyray.training.fewshot import AdaptationRecipe, adapt_one
+from polyray.training.fewshot import adapt_group
+from polyray.training.pieces import AdaptationRecipe
 from polyray.training.recipe import TrainingRecipe
 
 __all__ = ["FAULTS", "Scenario", "adaptation", "crashes", "in_process", "language", "outcome", "resumed", "unbroken"]
@@ -42,7 +43,7 @@ TRAINING = (
     "tasks.train_splits=[train]", "evaluation.every=2", "evaluation.dev_examples=2", "training.keep=best",
 )  # fmt: skip
 ADAPTATION = (
-    "adapt.steps=2", "adapt.looks=1", "adapt.batch=4", "adapt.seeds=[1]", "adapt.methods=[row,skills]",
+    "adapt.steps=2", "adapt.looks=1", "adapt.batch=4", "adapt.seeds=[0,1]", "adapt.methods=[row]",
     "evaluation.max_examples=2", *TINY_SUITE,
 )  # fmt: skip
 Scenario = Callable[[Path], object]
@@ -119,11 +120,11 @@ def adaptation(skills: Path) -> Scenario:
     """Adapt the skills of a finished run as `polyray run adapt` does, without Ray."""
 
     def run_pieces(recipe: AdaptationRecipe, run: Run) -> Result:
-        pieces = adapt.pieces_of(recipe, run.out)
-        for piece in pieces:
-            if piece.outcome() is None:
-                adapt_one(piece)
-        return Result(metrics=adapt.gather(pieces), skills=("skills",))
+        plan = adapt.plan_of(recipe, run.out)
+        for group in plan.groups:
+            if any(piece.outcome() is None for piece in group.pieces):
+                adapt_group(group)
+        return Result(metrics=adapt.gather(plan.pieces), skills=("skills",))
 
     def start(out: Path) -> None:
         recipe = load_config(AdaptationRecipe, overrides=[f"skills={skills}", *ADAPTATION])

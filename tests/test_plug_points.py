@@ -40,9 +40,10 @@ from polyray.skills.skill import load_skill
 from polyray.sweeps.fields import OneOf
 from polyray.sweeps.space import Goal, Space
 from polyray.tasks import TASKS, Suite, SuiteKind, Task, TextAnswers, load_suite
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
 from polyray.training.model import load_model
 from polyray.training.multitask import train
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.prediction import predict
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.worker import Alone
@@ -97,6 +98,7 @@ class ByLength(nn.Module):
     by_task: ClassVar[bool] = True
     trains_rows: ClassVar[bool] = False
     starts_afresh: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = False
     module_kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
@@ -158,6 +160,7 @@ class BiasStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = BiasOptions
     blends: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
 
@@ -273,6 +276,7 @@ class Counting:
     """Regression of a word's length on the mean of an encoder's states."""
 
     name, predicts, needs, otherwise = "counting", "lengths", "an encoder", ""
+    stacks = False
 
     def fits(self, backbone: Backbone) -> bool:
         return backbone.reads_both_ways

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
     from polyray.skills.skill import Skill, load_skill, save_skill
     from polyray.skills.spec import InventorySpec
     from polyray.tasks import Suite, Task, TasksOptions, TextAnswers, load_suite
-    from polyray.training.adaptation import AdaptationOptions, FewShotData, adapt
+    from polyray.training.adaptation import FewShotData, adapt
     from polyray.training.data import encoded
     from polyray.training.evaluation import predictions, score
     from polyray.training.loop import Training, fit
+    from polyray.training.methods import AdaptationOptions
     from polyray.training.model import Modular, build, load_model
     from polyray.training.optimizers import OptimizerOptions, optimizer
     from polyray.training.prediction import Predictor, predict
@@ -88,10 +89,11 @@ _MODULES = {
     "polyray.skills.skill": ("Skill", "load_skill", "save_skill"),
     "polyray.skills.spec": ("InventorySpec",),
     "polyray.tasks": ("Suite", "Task", "TasksOptions", "TextAnswers", "load_suite"),
-    "polyray.training.adaptation": ("AdaptationOptions", "FewShotData", "adapt"),
+    "polyray.training.adaptation": ("FewShotData", "adapt"),
     "polyray.training.data": ("encoded",),
     "polyray.training.evaluation": ("predictions", "score"),
     "polyray.training.loop": ("Training", "fit"),
+    "polyray.training.methods": ("AdaptationOptions",),
     "polyray.training.model": ("Modular", "build", "load_model"),
     "polyray.training.optimizers": ("OptimizerOptions", "optimizer"),
     "polyray.training.prediction": ("Predictor", "predict"),

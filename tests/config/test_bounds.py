@@ -9,7 +9,7 @@ from polyray.config import Section
 from polyray.modules.kinds import MODULES
 from polyray.objectives import TextOptions, ValidationOptions
 from polyray.routing import ROUTERS
-from polyray.training.adaptation import AdaptationOptions
+from polyray.training.methods import AdaptationOptions
 from polyray.training.recipe import TrainingOptions
 
 GROUPS: dict[str, list[type[Section]]] = {

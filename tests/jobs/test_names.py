@@ -14,7 +14,7 @@ from polyray.jobs import compare, polytropon
 from polyray.jobs.babyai import Config as AgentConfig
 from polyray.jobs.babyai import check as check_agent
 from polyray.jobs.table import JOBS
-from polyray.training.adaptation import check_methods
+from polyray.training.methods import check_methods
 
 
 def refusal(kind: type[Section], *overrides: str) -> str:

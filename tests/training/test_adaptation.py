@@ -12,10 +12,13 @@ from polyray.files import make_folders
 from polyray.objectives import EvaluationOptions
 from polyray.routing import ROUTERS
 from polyray.runs.sealed import write_sealed
-from polyray.training.adaptation import METHODS, AdaptationOptions, FewShotData, adapt, average
+from polyray.training.adaptation import FewShotData, adapt
 from polyray.training.evaluation import score
-from polyray.training.fewshot import AdaptationRecipe, Piece, relatives
+from polyray.training.fewshot import relatives
+from polyray.training.methods import METHODS, AdaptationOptions
 from polyray.training.model import Modular
+from polyray.training.pieces import AdaptationRecipe, Piece
+from polyray.training.starting import average
 
 FEW = AdaptationOptions(steps=4, batch=4, looks=2, lr=1e-2, warmup=0.1)
 WRITING, CHOOSING = ("tiny-seq2seq", "tiny-causal"), "tiny-encoder"

@@ -14,8 +14,9 @@ from training_cases import train_alone
 
 from polyray.config import load_config
 from polyray.tasks import load_suite
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
 from polyray.training.loop import Report, fit
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.recipe import TrainingRecipe
 
 TINY = (

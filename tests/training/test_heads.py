@@ -13,9 +13,10 @@ from polyray.config import load_config
 from polyray.errors import InputError, Interrupted
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
-from polyray.training.adaptation import METHODS
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
+from polyray.training.methods import METHODS
 from polyray.training.model import load_model
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 

@@ -14,6 +14,7 @@ from polyray.config import load_config
 from polyray.skills.inventory import load_inventory
 from polyray.training import data, fewshot, multitask
 from polyray.training.model import Modular
+from polyray.training.pieces import AdaptationRecipe
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
@@ -95,5 +96,5 @@ def score(recipe: ScoringRecipe, out: Path) -> dict[str, Any]:
 
 
 def load(recipe: ScoringRecipe) -> None:
-    adaptation = load_config(fewshot.AdaptationRecipe, overrides=[f"skills={recipe.skills}"])
+    adaptation = load_config(AdaptationRecipe, overrides=[f"skills={recipe.skills}"])
     fewshot._loaded.__wrapped__(adaptation.model_dump_json(include={"suite", "tasks", "skills"}))

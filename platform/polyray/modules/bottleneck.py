@@ -42,6 +42,7 @@ class BottleneckStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = BottleneckOptions
     blends: ClassVar[bool] = False
+    joins: ClassVar[bool] = False
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
 

@@ -32,6 +32,7 @@ class DenseStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = DenseOptions
     blends: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
 

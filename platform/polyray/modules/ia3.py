@@ -25,6 +25,7 @@ class Ia3Stack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = Ia3Options
     blends: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
 

@@ -44,6 +44,7 @@ class LoraStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = LoraOptions
     blends: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
 

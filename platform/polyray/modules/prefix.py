@@ -39,6 +39,7 @@ class PrefixStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = PrefixOptions
     blends: ClassVar[bool] = True
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = False
 

@@ -33,6 +33,7 @@ class SparseStack(nn.Module):
 
     Options: ClassVar[type[StackOptions]] = SparseOptions
     blends: ClassVar[bool] = False
+    joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = True
 

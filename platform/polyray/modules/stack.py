@@ -33,12 +33,15 @@ class Stack(Protocol):
     Attributes:
         Options: the fields that the kind reads.
         blends: whether a mix is one module again, the weighted sum of the tensors.
+        joins: whether what `prepare` gives for a site is a tensor [rows, ...], or a dict or tuple of such: then several
+            inventories can act in one batch (modules/blocks.py).
         by_token: whether tokens of one example may have mixes of their own: then it is a `TokenStack`.
         changes_weights: whether the modules change a layer's parameters, not its outputs: then it is a `WeightStack`.
     """
 
     Options: ClassVar[type[StackOptions]]
     blends: ClassVar[bool]
+    joins: ClassVar[bool]
     by_token: ClassVar[bool]
     changes_weights: ClassVar[bool]
 

@@ -52,6 +52,7 @@ class Answers:
     """An input text is read, an answer written: cross-entropy of its tokens."""
 
     name, predicts, otherwise = "answers", "answers", "choices"
+    stacks = True
     needs = "a backbone that writes (seq2seq or causal)"
 
     def fits(self, backbone: Backbone) -> bool:
@@ -184,11 +185,15 @@ def written(network: Network, rows: Sequence[AnswerRow], options: EvaluationOpti
     backbone = network.backbone
     read = padded([row.input for row in rows], backbone.text.pad, left=backbone.continues)
     device = device_of(backbone.network)
+    limits = [backbone.output_limit(min(row.limit or max_output, max_output)) for row in rows]
     ids = backbone.model.generate(  # type: ignore[operator]
         input_ids=read.ids.to(device), attention_mask=read.mask.to(device),
-        max_new_tokens=backbone.output_limit(max_output), num_beams=options.beams, do_sample=options.sample,
+        max_new_tokens=max(limits), num_beams=options.beams, do_sample=options.sample,
         pad_token_id=backbone.text.pad, eos_token_id=backbone.text.eos,
         **({"temperature": options.temperature} if options.sample else {}),
     )  # fmt: skip
     skipped = read.ids.shape[1] if backbone.continues else 1  # the prompt, or the decoder's start
-    return [backbone.text.decode(answer[skipped:]) for answer in ids.tolist()]
+    return [
+        backbone.text.decode(answer[skipped : skipped + limit])
+        for answer, limit in zip(ids.tolist(), limits, strict=True)
+    ]

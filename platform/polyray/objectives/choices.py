@@ -52,6 +52,7 @@ class Choices:
     """An encoder chooses among answers that it has embedded: cross-entropy over scaled cosines."""
 
     name, predicts, otherwise = "choices", "answers", ""
+    stacks = True
     needs = "an encoder"
 
     def fits(self, backbone: Backbone) -> bool:

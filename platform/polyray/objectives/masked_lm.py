@@ -53,6 +53,7 @@ class MaskedLM:
     """
 
     name, predicts, otherwise = "masked_lm", "masked tokens", ""
+    stacks = False
     needs = "an encoder whose vocabulary has a mask"
 
     def fits(self, backbone: Backbone) -> bool:

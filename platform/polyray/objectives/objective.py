@@ -9,11 +9,10 @@ from torch import Tensor, nn
 
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import Switchable, evaluating, longest_first
-from polyray.modules.attach import Inventory
-from polyray.modules.site import mixing
+from polyray.modules.mix import Mix, TokenMix
+from polyray.modules.site import Mixable, mixing
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.objectives.questions import Question
-from polyray.routing import Router
 from polyray.tasks import Example, Task
 
 R = TypeVar("R", bound="Row")
@@ -42,9 +41,13 @@ class Row(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class InputRow:
-    """Base of rows whose input is one sequence of token numbers; nothing is written unless the row says so."""
+    """Base of rows whose input is one sequence of token numbers; nothing is written unless the row says so.
+
+    limit: tokens of a written answer at most, where that is less than a prediction allows; 0: as many as it allows.
+    """
 
     input: tuple[int, ...]
+    limit: int = 0
 
     @property
     def n_read(self) -> int:
@@ -120,11 +123,11 @@ class Network(Switchable, Protocol):
         """The pretrained network, with the skills on it."""
 
     @property
-    def inventory(self) -> Inventory:
+    def inventory(self) -> Mixable:
         """The skills."""
 
     @property
-    def router(self) -> Router:
+    def router(self) -> Callable[[tuple[str, ...]], Mix | TokenMix]:
         """From the tasks of a batch to the mix of skills."""
 
     @property
@@ -142,12 +145,15 @@ class Objective(Protocol):
         name: its key in OBJECTIVES.
         predicts: the kind of its predictions, which a task's metric must score.
         needs: the kind of backbone that it needs, in words.
+        stacks: whether adaptations to its tasks may share batches: rows are `InputRow`s, `collate` draws nothing, and
+            no task has a head.
         otherwise: key of the objective that takes its place on a backbone that it does not fit; empty: none does.
     """
 
     name: str
     predicts: str
     needs: str
+    stacks: bool
     otherwise: str
 
     def fits(self, backbone: Backbone) -> bool:

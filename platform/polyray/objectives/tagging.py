@@ -60,6 +60,7 @@ class Tagging:
     """An encoder reads a sentence, a linear head tags the first token of each word: cross-entropy of the tags."""
 
     name, predicts, otherwise = "tagging", "tags", ""
+    stacks = False
     needs = "an encoder"
 
     def fits(self, backbone: Backbone) -> bool:

@@ -11,6 +11,7 @@ from polyray.config import NoOptions, Section
 from polyray.errors import InputError
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix, Rows
+from polyray.routing.learned import Noise
 from polyray.routing.names import TaskNames, distinct
 from polyray.routing.router import Allocation, NewRow
 
@@ -26,6 +27,7 @@ class FixedRouter(nn.Module):
     by_task: ClassVar[bool] = True
     trains_rows: ClassVar[bool] = False
     starts_afresh: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = True
     module_kinds: ClassVar[tuple[str, ...]] = ()
     table: Tensor
 
@@ -57,10 +59,14 @@ class FixedRouter(nn.Module):
         Raises:
             InputError: a task is unknown.
         """
-        row_tasks, row_of_example = distinct(self.tasks.rows(tasks))
+        return self.mix(self.tasks.rows(tasks))
+
+    def mix(self, rows: Sequence[int], noise: Noise | None = None) -> Mix:
+        """The mix of a batch of tasks, given by rows of the table; nothing is drawn."""
+        row_tasks, row_of_example = distinct(rows)
         device = self.table.device
-        rows = self.table.index_select(0, torch.tensor(row_tasks, device=device))
-        return Mix((rows / rows.sum(-1, keepdim=True))[None, None], Rows(row_of_example, len(row_tasks), device))
+        weights = self.table.index_select(0, torch.tensor(row_tasks, device=device))
+        return Mix((weights / weights.sum(-1, keepdim=True))[None, None], Rows(row_of_example, len(row_tasks), device))
 
     def allocation(self) -> Allocation:
         """One table for all sites, 1 where a task uses a skill."""
@@ -74,11 +80,18 @@ class FixedRouter(nn.Module):
     def log_prior(self) -> None:
         """None: nothing is learned."""
 
+    def log_prior_apart(self) -> None:
+        """None: nothing is learned."""
+
     def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> "FixedRouter":
         """The new task uses the skills of its relatives, or all skills where it has none."""
         rows = self.table[self.tasks.rows(relatives)]
         row = rows.amax(0, keepdim=True) if len(rows) else torch.ones_like(self.table[:1])
         return FixedRouter([name], row)
+
+    def join(self, routers: Sequence["FixedRouter"], names: Sequence[str]) -> "FixedRouter":
+        """One router with the only row of each of `routers`, for tasks called `names`."""
+        return FixedRouter(names, torch.cat([router.table for router in routers]))
 
     def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:
         """A row for a new task: of `row.skills`, or where these are empty of `usual_skills`.

@@ -33,6 +33,7 @@ class HyperFormer(nn.Module):
     by_task: ClassVar[bool] = True
     trains_rows: ClassVar[bool] = True
     starts_afresh: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = False
     module_kinds: ClassVar[tuple[str, ...]] = ("lora",)
 
     def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:

@@ -29,6 +29,7 @@ class LearnedRouter(nn.Module, ABC):
     by_task: ClassVar[bool] = True
     trains_rows: ClassVar[bool] = True
     starts_afresh: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = True
     module_kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:
@@ -60,7 +61,10 @@ class LearnedRouter(nn.Module, ABC):
         Raises:
             InputError: a task is unknown.
         """
-        rows = self.tasks.rows(tasks)
+        return self.mix(self.tasks.rows(tasks), lambda like: uniform(like, generator))
+
+    def mix(self, rows: Sequence[int], noise: Noise) -> Mix:
+        """The mix of a batch of tasks, given by rows of the table; `noise` is drawn in training only."""
         noisy = self.training and self.options.sample != "none"
         if noisy and self.options.sample == "example":
             row_tasks, row_of_example = rows, list(range(len(rows)))
@@ -68,8 +72,7 @@ class LearnedRouter(nn.Module, ABC):
             row_tasks, row_of_example = distinct(rows)
         device = self.logits.device
         logits = self.logits.index_select(2, torch.tensor(row_tasks, device=device))
-        noise: Noise | None = (lambda like: uniform(like, generator)) if noisy else None
-        return Mix(self.weigh(logits, noise), Rows(row_of_example, len(row_tasks), device))
+        return Mix(self.weigh(logits, noise if noisy else None), Rows(row_of_example, len(row_tasks), device))
 
     def allocation(self) -> Allocation:
         """Sigmoids of the logits, one table for each site and head."""
@@ -85,16 +88,28 @@ class LearnedRouter(nn.Module, ABC):
 
     def log_prior(self) -> Tensor | None:
         """The Indian Buffet Process prior of the logits times `options.ibp`; None where that is 0."""
+        return self._prior(self.logits) if self.options.ibp else None
+
+    def log_prior_apart(self) -> Tensor | None:
+        """The sum over tasks of the log prior that each would have alone; None where there is none."""
+        only_tasks = self.logits.movedim(2, 0).unsqueeze(-2)  # [tasks, tables, heads, 1, skills]
+        return len(self.tasks) * self._prior(only_tasks) if self.options.ibp else None
+
+    def _prior(self, logits: Tensor) -> Tensor:
+        """The prior of tables of logits [..., tasks, skills] times its coefficient, the mean over the tables."""
         options = self.options
-        if not options.ibp:
-            return None
         return options.ibp * ibp_log_prior(
-            self.logits, alpha=options.ibp_alpha, columns=options.ibp_columns, centred=options.ibp_centred
+            logits, alpha=options.ibp_alpha, columns=options.ibp_columns, centred=options.ibp_centred
         )
 
     def for_task(self, name: str, relatives: Sequence[str], generator: torch.Generator, *, keep: bool) -> Self:
         """A router with one fresh row (Ponti et al. 2023, section 4.2)."""
         return type(self)([name], self.layout, self.options, generator)
+
+    def join(self, routers: Sequence[Self], names: Sequence[str]) -> Self:
+        """One router with the only row of each of `routers`, for tasks called `names`."""
+        logits = torch.cat([router.logits.detach() for router in routers], 2)
+        return type(self).from_state(names, self.layout, self.options, {"logits": logits}).to(logits.device)
 
     def add_task(self, name: str, generator: torch.Generator, row: NewRow) -> None:
         """A row for a new task; the old rows keep every bit.
@@ -123,4 +138,4 @@ def uniform(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """U(0, 1) of the shape of `like`, drawn on the generator's device so that a seed means the same everywhere."""
     tiny = torch.finfo(torch.float32).eps
     u = torch.rand(like.shape, generator=generator, device=generator.device if generator else like.device)
-    return u.clamp_(tiny, 1 - tiny)
+    return u.clamp_(tiny, 1 - tiny).to(like.device)

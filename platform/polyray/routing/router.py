@@ -49,6 +49,7 @@ class Router(Protocol):
         by_task: whether every task has one mix in a forward pass, as agents need; else tokens have mixes of their own.
         trains_rows: whether a task's row can be trained alone.
         starts_afresh: whether a new task begins with newly drawn skills, because no trained one belongs to it.
+        has_rows: whether all its state is a table with a row for each task: then its class is a `RowRouter`.
         module_kinds: the kinds of module that it can mix; empty: all.
         tasks, n_skills: the rows and columns of its table.
     """
@@ -58,6 +59,7 @@ class Router(Protocol):
     by_task: ClassVar[bool]
     trains_rows: ClassVar[bool]
     starts_afresh: ClassVar[bool]
+    has_rows: ClassVar[bool]
     module_kinds: ClassVar[tuple[str, ...]]
     tasks: TaskNames
 

@@ -30,6 +30,7 @@ class TokenMoE(nn.Module):
     by_task: ClassVar[bool] = False
     trains_rows: ClassVar[bool] = True
     starts_afresh: ClassVar[bool] = False
+    has_rows: ClassVar[bool] = False
     module_kinds: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, tasks: Sequence[str], layout: Layout, options: Any, generator: torch.Generator) -> None:

@@ -1,94 +1,148 @@
-"""Few-shot adaptations as independent pieces of work: one task, one split, one method."""
+"""The work of a process that adapts skills: groups of few-shot adaptations, one after the other or together."""
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from polyray.errors import InputError
-from polyray.files import make_folders
-from polyray.formats import file_name
-from polyray.modules.mix import Mix
 from polyray.modules.site import without_skills
-from polyray.objectives import EvaluationOptions, TextOptions
-from polyray.routing import ROUTERS
-from polyray.runs.sealed import read_sealed, write_sealed
-from polyray.skills.blending import parents_of
-from polyray.skills.inventory import InventoryFolder, Provenance, load_inventory, new_skill
-from polyray.skills.skill import ancestor, load_skill, save_skill
-from polyray.tasks import Suite, Task, load_suite
-from polyray.training.adaptation import AdaptationOptions, FewShotData, Method, adapt
-from polyray.training.data import category_allocation, encoded, examples_fingerprint, first_examples
+from polyray.skills.inventory import InventoryFolder, load_inventory
+from polyray.tasks import Suite, load_suite
+from polyray.training.adaptation import Adapted, FewShotData, adapt, attempt, diverged
+from polyray.training.adapted import FewShots, write_adapted
+from polyray.training.blocks.adaptation import Adaptation, adapt_together
+from polyray.training.blocks.model import BlockModel, block_predictions
+from polyray.training.data import category_allocation, encoded, first_examples
 from polyray.training.evaluation import predictions
+from polyray.training.methods import AdaptationOptions, candidates
 from polyray.training.model import Modular, load_model
-from polyray.training.recipe import SuiteConfig
+from polyray.training.pieces import AdaptationRecipe, Group, Piece
 from polyray.training.worker import own_device
-
-log = logging.getLogger(__name__)
-
-
-class AdaptationRecipe(SuiteConfig):
-    """Adapt the skills of a run to tasks that it has not seen."""
-
-    skills: str = ""
-    """Folder that `polyray run polytropon` wrote: RUN/skills."""
-    text: TextOptions = TextOptions()
-    """Lengths of texts."""
-    adapt: AdaptationOptions = AdaptationOptions(warmup=0.1)
-    """How one adaptation is trained and chosen."""
-    evaluation: EvaluationOptions = EvaluationOptions()
-    """How development and test examples are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """One adaptation: a task, a few-shot split of it, a method; results go below `out`."""
+class Trained:
+    """A run's skills on their backbone, and the suite of the tasks to adapt to."""
 
-    recipe: AdaptationRecipe
-    out: Path
-    task: str
-    seed: int
-    method: Method
+    suite: Suite
+    folder: InventoryFolder
+    model: Modular
 
-    @property
-    def name(self) -> str:
-        """Name of the adaptation in the run folder."""
-        return f"{file_name(self.task)}-{self.seed}-{self.method}"
 
-    @property
-    def result_file(self) -> Path:
-        """The file with the adaptation's outcome."""
-        return self.out / "adapted" / f"{self.name}.json"
+def adapt_group(group: Group) -> dict[str, Any]:
+    """Do the pieces of a group; the outcome of each that had none is written when it is whole.
 
-    @property
-    def skill_folder(self) -> Path:
-        """The folder of the adapted skill, where there is one."""
-        return self.out / "skills" / self.name
-
-    def outcome(self) -> dict[str, Any] | None:
-        """The outcome of an earlier start; None where there is none, or it or its skill was lost or altered."""
-        if not self.result_file.exists():
-            return None
-        try:
-            outcome = read_sealed(self.result_file)
-            whole = not outcome["skill"] or load_skill(self.skill_folder).card.fingerprint == outcome["skill"]
-        except InputError as error:
-            log.warning("%s The adaptation is done again.", error)
-            return None
-        return outcome if whole else None
+    Returns the outcomes as {"outcomes": [...]}, in the order of the pieces.
+    """
+    recipe = group.pieces[0].recipe
+    trained = _loaded(recipe.model_dump_json(include={"suite", "tasks", "skills"}))
+    trained.model.inventory.install(trained.model.network)  # the group before left its own copy there
+    work = _together if group.together else _one_by_one
+    return {"outcomes": work([[_few_shots(piece, trained) for piece in unit] for unit in group.units], trained)}
 
 
 def adapt_one(piece: Piece) -> dict[str, Any]:
-    """Adapt to one task from one split by one method; the outcome is written when it is whole, and returned."""
+    """Adapt to one task from one split by one method; the outcome is written and returned."""
+    (outcome,) = adapt_group(Group(units=((piece,),), together=False))["outcomes"]
+    return dict(outcome)
+
+
+def _one_by_one(units: Sequence[Sequence[FewShots]], trained: Trained) -> list[dict[str, Any]]:
+    outcomes: list[dict[str, Any]] = []
+    for unit in units:
+        options = _options_of(unit, trained)
+        outcomes += [few.piece.outcome() or _alone(few, options, trained) for few in unit]
+    return outcomes
+
+
+def _alone(few: FewShots, options: AdaptationOptions, trained: Trained) -> dict[str, Any]:
+    piece, recipe, network = few.piece, few.piece.recipe, trained.model.network
+    pretrained = {name: p.clone() for name, p in network.named_parameters()} if piece.method == "full" else {}
+    adapted = adapt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
+    predicted = predictions(adapted.model, few.tests, recipe.evaluation, recipe.text.max_output)
+    outcome = write_adapted(few, trained.folder, adapted, predicted)
+    network.load_state_dict(pretrained, strict=False)  # where the backbone itself was trained
+    return outcome
+
+
+def _options_of(unit: Sequence[FewShots], trained: Trained) -> AdaptationOptions:
+    """The options with which each split of a unit is adapted to alone: where there are several, one choice for all."""
+    piece = unit[0].piece
     recipe = piece.recipe
-    suite, folder, model = _loaded(recipe.model_dump_json(include={"suite", "tasks", "skills"}))
-    model.inventory.install(model.network)  # the piece before left its own copy there
+    tried = candidates(recipe.adapt, piece.method, type(trained.model.router))
+    if len(unit) == 1 or len(tried) == 1:
+        return recipe.adapt
     full = piece.method == "full"
-    pretrained = {name: p.clone() for name, p in model.network.named_parameters()} if full else {}
+    pretrained = {name: p.clone() for name, p in trained.model.network.named_parameters()} if full else {}
+    devs: list[list[float | None]] = []
+    for few in unit:
+        devs.append([])
+        for options in tried:
+            adapted = attempt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
+            devs[-1].append(None if adapted is None else adapted.dev)
+            trained.model.network.load_state_dict(pretrained, strict=False)
+    return tried[_best(devs, [few.piece for few in unit])]
+
+
+def _best(devs: Sequence[Sequence[float | None]], unit: Sequence[Piece]) -> int:
+    """The training with the best mean of development scores [splits, trainings], in all of which its loss had bounds.
+
+    Raises:
+        InputError: there is none.
+    """
+    means = {
+        number: sum(score for score in scores if score is not None) / len(scores)
+        for number, scores in enumerate(zip(*devs, strict=True))
+        if None not in scores
+    }
+    if not means:
+        raise diverged(unit[0].task, unit[0].method)
+    return max(means, key=means.__getitem__)  # the first of several
+
+
+def _together(units: Sequence[Sequence[FewShots]], trained: Trained) -> list[dict[str, Any]]:
+    """Train all in shared batches, choose, and score the tests of those that were chosen, in shared batches too."""
+    piece = units[0][0].piece
+    recipe = piece.recipe
+    tried = candidates(recipe.adapt, piece.method, type(trained.model.router))
+    splits = [few for unit in units for few in unit]
+    trainings = [
+        Adaptation(data=few.data, options=options, relatives=few.relatives) for few in splits for options in tried
+    ]
+    results: list[Adapted | None] = []
+    for start in range(0, len(trainings), recipe.adapt.stack):
+        some = trainings[start : start + recipe.adapt.stack]
+        results += adapt_together(trained.model, piece.method, some, recipe.evaluation)
+    chosen: list[Adapted] = []
+    for unit in units:
+        pieces, first = [few.piece for few in unit], len(chosen) * len(tried)
+        by_split = [results[first + n * len(tried) :][: len(tried)] for n in range(len(unit))]
+        best = _best([[None if one is None else one.dev for one in of_split] for of_split in by_split], pieces)
+        chosen += [result for of_split in by_split if (result := of_split[best]) is not None]
+    predicted = _predicted(chosen, splits, recipe)
+    trained.model.inventory.install(trained.model.network)  # the copies are not held any longer
+    return [
+        few.piece.outcome() or write_adapted(few, trained.folder, adapted, answers)
+        for few, adapted, answers in zip(splits, chosen, predicted, strict=True)
+    ]
+
+
+def _predicted(chosen: Sequence[Adapted], splits: Sequence[FewShots], recipe: AdaptationRecipe) -> list[list[Any]]:
+    """The predictions for the test rows of each split by the model that was adapted to it."""
+    answers: list[list[Any]] = []
+    for start in range(0, len(chosen), recipe.adapt.stack):
+        some = slice(start, start + recipe.adapt.stack)
+        model = BlockModel([adapted.model for adapted in chosen[some]]).eval()
+        tests = {block: few.tests for block, few in enumerate(splits[some])}
+        predicted = block_predictions(model, tests, recipe.evaluation, [recipe.text.max_output] * len(tests))
+        answers += [predicted[block] for block in tests]
+    return answers
+
+
+def _few_shots(piece: Piece, trained: Trained) -> FewShots:
+    """The rows of a piece; no group's copy is on the backbone yet."""
+    suite, model, recipe = trained.suite, trained.model, piece.recipe
     task = suite.tasks[piece.task]
     with without_skills(model.inventory):
         train, dev, tests = (
@@ -99,57 +153,16 @@ def adapt_one(piece: Piece) -> dict[str, Any]:
             )
         )  # fmt: skip
     data = FewShotData(task=task, train=train, dev=dev)
-    adapted = adapt(model, piece.method, data, recipe.adapt, recipe.evaluation, relatives(suite, model, task.name))
-    predicted = predictions(adapted.model, tests, recipe.evaluation, recipe.text.max_output)
-    scores = task.score(predicted, tests.examples)
-    outcome = {
-        "task": task.name, "seed": piece.seed, "method": piece.method, "metric": task.metric,
-        "score": scores[task.metric], "scores": scores, "dev": adapted.dev, "lr": adapted.rate, "step": adapted.step,
-        "too_long": sum(row.cut for split in (train, dev, tests) for row in split.rows),
-    }  # fmt: skip
-    skill = ""
-    if full:  # the backbone itself was trained: the next piece starts from the pretrained one
-        model.network.load_state_dict(pretrained, strict=False)
-    else:
-        skill = save_adapted(piece, folder, adapted.model, task, outcome)
-    make_folders(piece.result_file.parent)
-    write_sealed(piece.result_file, outcome | {"predictions": predicted, "skill": skill})
-    return outcome
+    return FewShots(piece=piece, data=data, tests=tests, relatives=relatives(suite, model, task.name))
 
 
-def save_adapted(piece: Piece, trained: InventoryFolder, model: Modular, task: Task, metrics: Mapping[str, Any]) -> str:
-    """Write the skill that the new task's mix amounts to as `out`/skills/NAME.
-
-    Where the skills themselves were left as they are its card names them as parents with their weights, so that it can
-    be computed again; else it names the skills from which training started. Returns the skill's fingerprint; an empty
-    one where there is no one skill: mixes of some kinds of module, and of some routers, are none.
-    """
-    with torch.no_grad():
-        mix = model.router(model.router.tasks.names[:1])
-    if not model.inventory.entry.blends or not isinstance(mix, Mix):
-        return ""
-    folder = piece.skill_folder
-    weights = mix.weights[:, :, 0].cpu()
-    unchanged = piece.method == "row"
-    parents = parents_of(trained.skill_folders, weights, folder) if unchanged else ()
-    fresh = piece.method == "fresh" or unchanged or ROUTERS[trained.spec.routing.kind].starts_afresh
-    provenance = Provenance(
-        backbone=trained.card.backbone, suite=piece.recipe.suite, tasks=(task.name,),
-        data={task.name: examples_fingerprint(task.examples("train", piece.seed))}, seed=piece.recipe.adapt.seed,
-        started_from=() if fresh else tuple(ancestor(path, folder) for path in trained.skill_folders),
-        forms={task.name: task.form(piece.recipe.text)}, trained_backbone=trained.trained_backbone(folder),
-    )  # fmt: skip
-    skill = new_skill(piece.name, model, model.inventory.blend(weights), provenance, metrics, parents)
-    return save_skill(skill, folder).fingerprint
-
-
-@lru_cache(maxsize=1)  # a worker process does many pieces of one run
-def _loaded(key: str) -> tuple[Suite, InventoryFolder, Modular]:
+@lru_cache(maxsize=1)  # a worker process does many groups of one run
+def _loaded(key: str) -> Trained:
     recipe = AdaptationRecipe.model_validate_json(key)
     folder = load_inventory(Path(recipe.skills))
     model = load_model(folder)
     model.to(own_device())
-    return load_suite(recipe.tasks), folder, model
+    return Trained(suite=load_suite(recipe.tasks), folder=folder, model=model)
 
 
 def relatives(suite: Suite, model: Modular, task: str) -> list[str]:

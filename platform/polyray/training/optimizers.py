@@ -52,11 +52,15 @@ def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -
 
 
 def set_rates(adam: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
-    """The rates of step `step` (from 0): a linear rise over the first `warmup` share of `steps`, then a fall to 0."""
-    rising = max(1, round(warmup * steps))
-    scale = (step + 1) / rising if step < rising else (steps - step) / (steps - rising)
+    """Set the rates of step `step` (from 0)."""
     for group in adam.param_groups:
-        group["lr"] = group["peak"] * scale
+        group["lr"] = group["peak"] * share_of_peak(step, steps, warmup)
+
+
+def share_of_peak(step: int, steps: int, warmup: float) -> float:
+    """Rate of step `step` (from 0) over the peak: a linear rise in the first `warmup` of `steps`, then a fall to 0."""
+    rising = max(1, round(warmup * steps))
+    return (step + 1) / rising if step < rising else (steps - step) / (steps - rising)
 
 
 def trained(adam: torch.optim.Optimizer) -> list[nn.Parameter]:
