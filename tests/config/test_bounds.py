@@ -30,8 +30,8 @@ BOUNDS: dict[str, dict[str, str]] = {
         "lr routing_lr clip": "> 0", "warmup task_power": ">= 0, <= 1", "beta2": "> 0, < 1",
     },
     "adapt": {
-        "steps batch looks": ">= 1", "weight_decay gpus": ">= 0", "lr routing_lr clip": "> 0", "warmup": ">= 0, <= 1",
-        "beta2": "> 0, < 1",
+        "steps batch looks stack": ">= 1", "weight_decay gpus": ">= 0", "lr routing_lr clip": "> 0",
+        "warmup": ">= 0, <= 1", "beta2": "> 0, < 1",
     },
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -54,7 +54,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "adapt": {
         "methods": ("skills",), "part": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),
         "routing_lr": 1e-1, "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "looks": 10, "seed": 0,
-        "gpus": 0,
+        "gpus": 0, "routing_rates": (), "choose": "split", "stack": 8,
     },
 }  # fmt: skip
 SIGNS = {Ge: ">= {0.ge}", Gt: "> {0.gt}", Le: "<= {0.le}", Lt: "< {0.lt}"}

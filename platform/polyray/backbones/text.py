@@ -190,11 +190,10 @@ def _begins_with_bos(tokenizer: "PreTrainedTokenizerBase") -> bool:
 
 def padded(rows: Sequence[Sequence[int]], pad: int, left: bool = False) -> Tokens:
     """Rows of different lengths as one rectangle, padded on the right, or on the left before a continuation."""
-    width = max(len(row) for row in rows)
-    ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.long)
-    for index, row in enumerate(rows):
-        span = slice(width - len(row), width) if left else slice(0, len(row))
-        ids[index, span] = torch.tensor(row, dtype=torch.long)
-        mask[index, span] = 1
-    return Tokens(ids, mask)
+    width = max(map(len, rows))
+    lengths = torch.tensor([len(row) for row in rows]).unsqueeze(1)
+    blanks = [[pad] * (width - len(row)) for row in rows]
+    lines = [[*blank, *row] if left else [*row, *blank] for row, blank in zip(rows, blanks, strict=True)]
+    positions = torch.arange(width)
+    mask = positions >= width - lengths if left else positions < lengths
+    return Tokens(torch.tensor(lines, dtype=torch.long), mask.long())
