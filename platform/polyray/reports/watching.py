@@ -38,8 +38,8 @@ def watch_run(folder: Path, console: Console, *, seconds: float = 1.0) -> None:
             shown = text
             time.sleep(seconds if running else 0)
     result = read_result(folder)
-    status = result["status"] if result is not None else "no process is at work on it, and it has not ended"
-    print_note(console, f"{shown}. {status}")
+    end = f"It is {result['status']}." if result is not None else "No process is at work on it, and it has not ended."
+    print_note(console, f"{shown}. {end}")
 
 
 def _text(line: Mapping[str, Any] | None) -> str:
