@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,7 @@ def test_what_takes_long_comes_rarely() -> None:
 
     for seconds, pause in ((0.1, 10.0), (2.0, 40.0)):
         assert rhythm.due()
-        rhythm.run(lambda seconds=seconds: work(seconds))
+        rhythm.run(partial(work, seconds))
         clock.now += pause - 0.01
         assert not rhythm.due()
         clock.now += 0.02
