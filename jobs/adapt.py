@@ -21,6 +21,7 @@ from polyray.tracking.options import TrackingOptions
 from polyray.training.data import partition_tasks, repeats
 from polyray.training.fewshot import adapt_group
 from polyray.training.methods import check_methods
+from polyray.training.model import check_skills_dtype
 from polyray.training.pieces import AdaptationRecipe, Group, Piece, Plan, groups_of
 
 
@@ -54,7 +55,8 @@ def plan_of(config: AdaptationRecipe, out: Path) -> Plan:
     folder = load_inventory(Path(config.skills))
     suite = load_suite(config.tasks)
     names = partition_tasks(suite, config.adapt.part)
-    check_methods(config.adapt.methods, folder.spec.routing.kind)
+    dtype = check_skills_dtype(folder, config.backbone_dtype)
+    check_methods(config.adapt.methods, folder.spec.routing.kind, dtype)
     seen = set(folder.card.tasks) & set(names)
     if seen:
         raise InputError(f"{min(seen)!r} was a training task of {config.skills}: adapt to tasks it has not seen.")

@@ -83,7 +83,7 @@ def run(config: Config, run: Run) -> Result:
         polytropon.check(training)
     adaptations = {kind: _adaptation(config, kind, run.out / kind) for kind in config.kinds}
     for kind, adaptation in adaptations.items():
-        check_methods(adaptation.adapt.methods, kind)
+        check_methods(adaptation.adapt.methods, kind, config.backbone_dtype)
     read_all(suite, tests, seeds=config.adapt.seeds or None)
     print_note(run.console, repeats(suite, [*partition_tasks(suite, "train"), *tests]))
     trained = _train(trainings, run)

@@ -22,6 +22,7 @@ from polyray.skills.skill import load_card
 from polyray.tasks import load_suite, read_all
 from polyray.tracking.options import TrackingOptions
 from polyray.training.data import mean_score
+from polyray.training.model import check_skills_dtype
 from polyray.training.scoring import ScoringRecipe, Share, score_share
 
 Scores = dict[str, dict[str, float]]  # of each task {metric: value}, its own metric first
@@ -60,6 +61,7 @@ def run(config: Config, run: Run) -> Result:
 def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored:
     """Scores of a language model on Ray, several tasks at a time; predictions are written to predictions/TASK.jsonl."""
     names = _task_names(config, folder)
+    check_skills_dtype(folder, config.backbone_dtype)
     recipe = ScoringRecipe.model_validate(config.model_dump(include=set(ScoringRecipe.model_fields)))
     size = config.score.mixed
     shares = [
@@ -137,7 +139,7 @@ class Scorer:
 LANGUAGE = Scorer(owner="a language model", unread=("agent",), score=_score_language)
 AGENTS = Scorer(
     owner="an agent", score=_score_agent,
-    unread=("suite", "tasks", "score.split", "score.mixed", "score.gpus", "text", "evaluation"),
+    unread=("suite", "tasks", "backbone_dtype", "score.split", "score.mixed", "score.gpus", "text", "evaluation"),
 )  # fmt: skip
 SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(get_args(Kind), LANGUAGE), AGENT: AGENTS}  # by the kind on cards
 

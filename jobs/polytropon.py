@@ -1,5 +1,6 @@
 """Multi-task training of an inventory of skills and its routing (Ponti et al. 2023)."""
 
+from polyray.backbones.precision import QUANTISED
 from polyray.cluster.train import TrainingRun, WorkerOptions, start_training
 from polyray.errors import InputError
 from polyray.objectives import one_objective
@@ -47,20 +48,37 @@ def check(config: Config) -> Suite:
         InputError: something in the config or the data is wrong.
     """
     suite = load_suite(config.tasks)
+    _check_training(config)
     check_mixable(spec_of(config, suite))
     tasks = partition_tasks(suite, "train")
     train_tasks = [suite.tasks[task] for task in tasks]
     one_objective(train_tasks)
-    check_fit(config.backbone, spec_of(config, suite), train_tasks)
+    check_fit(config.backbone, config.backbone_dtype, spec_of(config, suite), train_tasks)
     check_keep(config.training.keep, config.evaluation.every)
     read_all(suite, tasks)
     if config.evaluation.every:
         validation_examples(config, suite)
-    if config.training.batch % config.workers.n:
-        raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")
-    if config.training.strategy == "fsdp" and config.training.backbone_lr:
-        raise InputError("training.strategy=fsdp shards a frozen backbone: set training.backbone_lr=0.")
     return suite
+
+
+def _check_training(config: Config) -> None:
+    """Refuse ways to train that exclude each other.
+
+    Raises:
+        InputError: two such ways are chosen.
+    """
+    training, dtype = config.training, config.backbone_dtype
+    if training.batch % config.workers.n:
+        raise InputError(f"training.batch={training.batch} does not divide among workers.n={config.workers.n}.")
+    if training.strategy == "fsdp" and training.backbone_lr:
+        raise InputError("training.strategy=fsdp shards a frozen backbone: set training.backbone_lr=0.")
+    if training.strategy == "fsdp" and dtype in QUANTISED:
+        raise InputError(f"training.strategy=fsdp shards no weights of backbone_dtype={dtype}: use ddp.")
+    if training.backbone_lr and dtype != "fp32":
+        raise InputError(
+            f"backbone_dtype={dtype} is for a frozen backbone: weights of few bits would round small updates away. Set "
+            "training.backbone_lr=0, or backbone_dtype=fp32."
+        )
 
 
 def start(config: Config, run: Run) -> TrainingRun:

@@ -93,9 +93,9 @@ def test_what_fits_passes_for_every_kind_of_module_and_tiny_backbone() -> None:
 
 
 def test_a_row_is_trained_only_where_there_is_one() -> None:
-    check_methods(("row",), "polytropon")
+    check_methods(("row",), "polytropon", "fp32")
     with pytest.raises(InputError, match="routing.kind=private is fixed"):
-        check_methods(("row",), "private")
+        check_methods(("row",), "private", "fp32")
     assert load_config(compare.Config, overrides=["kinds=[shared]"]).kinds == ("shared",)
 
 

@@ -39,7 +39,7 @@ def test_a_training_computes_on_the_device_of_its_worker(tmp_path: Path, monkeyp
         devices["training"] = device_types(model)
         raise SeenError
 
-    monkeypatch.setattr(multitask, "encoded", seen)
+    monkeypatch.setattr(multitask, "encoded_once", seen)
     monkeypatch.setattr(multitask, "optimizer", stop)
     few = [f"tasks.planted.{name}=20" for name in ("train_examples", "dev_examples", "test_examples")]
     with pytest.raises(SeenError):

@@ -1,8 +1,9 @@
 """A pretrained network, how it reads text, and what training it means."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from polyray.backbones.text import Text
 from polyray.errors import InputError
+from polyray.skills.card import BackboneDtype
 
 if TYPE_CHECKING:  # the models of transformers take a second to load, and agents have none
     from transformers import PreTrainedModel
@@ -24,7 +26,8 @@ class Backbone:
     kind: seq2seq and causal write answers, an encoder chooses among given ones. family: the architecture
     (transformers' model_type), which names its sites. reach: tokens that it reads at most, with the answer where it
     continues the input; written_reach: tokens that a decoder of its own writes at most; 0 for no limit. pretrained:
-    whether `name` is that of a checkpoint.
+    whether `name` is that of a checkpoint. dtype: number format of the weights; the fingerprint is of those in the file.
+    original: loads the network as it was pretrained, where `model` was trained since. anchors: embedded answers by text.
     """
 
     name: str
@@ -37,12 +40,23 @@ class Backbone:
     reach: int = 0
     written_reach: int = 0
     pretrained: bool = False
+    dtype: BackboneDtype = "fp32"
+    original: "Callable[[], PreTrainedModel] | None" = None
     anchors: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def network(self) -> nn.Module:
         """The module that carries the skills."""
         return self.model
+
+    @cached_property
+    def embedder(self) -> "PreTrainedModel":
+        """The network as it was pretrained; `model` itself unless it was trained since."""
+        if self.original is None:
+            return self.model
+        network = self.original()
+        network.requires_grad_(False)
+        return network
 
     @property
     def width(self) -> int:
@@ -115,13 +129,6 @@ class Backbone:
         """Train none of the backbone's own parameters."""
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
-
-
-def pooled(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens of each text, scaled to length 1: hidden [B, T, D], mask [B, T] -> [B, D]."""
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
-    mean = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
-    return nn.functional.normalize(mean, dim=-1)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -36,7 +36,9 @@ class MaskedHead(nn.Module):
 
     def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
         """The logits of all tokens: hidden [*, width], embeddings [V, E] -> [*, V]."""
-        return functional.linear(self.norm(functional.gelu(self.dense(hidden))), embeddings, self.bias)
+        hidden = hidden.to(self.dense.weight.dtype)  # of a backbone in bf16
+        states: Tensor = self.norm(functional.gelu(self.dense(hidden))).to(embeddings.dtype)
+        return functional.linear(states, embeddings, self.bias.to(embeddings.dtype))
 
 
 def masked_head(backbone: Backbone, generator: torch.Generator) -> MaskedHead:

@@ -6,16 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
 
 from polyray.backbones.backbone import Backbone, Kind
 from polyray.backbones.limits import limits
+from polyray.backbones.precision import (
+    FLOATING,
+    DtypeChoice,
+    check_dtype,
+    dtype_of_file,
+    keep_in,
+    keep_trainable,
+    loading_options,
+)
 from polyray.backbones.text import ByteText, PretrainedText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.reuse import is_reusing, reused
+from polyray.skills.card import BackboneDtype
 from polyray.skills.fingerprint import fingerprint
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
@@ -30,49 +39,83 @@ BACKBONES: dict[str, str] = {
 }
 
 
-def load_backbone(name: str, revision: str = "") -> Backbone:
+def load_backbone(name: str, revision: str = "", dtype: DtypeChoice = "fp32") -> Backbone:
     """Load a tiny backbone, a folder, or a model of the Hugging Face Hub.
 
+    Args:
+        dtype: number format of its weights; all but fp32 are for frozen backbones.
+
     Raises:
-        InputError: nothing of that name can be loaded, or its file lacks weights of the network.
+        InputError: nothing of that name can be loaded, its file lacks weights of the network, or they cannot have this
+            format here.
     """
+    check_dtype(name, dtype)
     if not is_reusing():
-        return _load(name, revision)
-    pristine = reused(("backbone", name, revision), lambda: _load(name, revision))
+        return _load(name, revision, dtype)
+    pristine = reused(("backbone", name, revision, dtype), lambda: _load(name, revision, dtype))
     return replace(pristine, model=deepcopy(pristine.model), anchors={})  # whoever asked may train it
 
 
-def _load(name: str, revision: str) -> Backbone:
+def _load(name: str, revision: str, dtype: DtypeChoice) -> Backbone:
     if name in TINY:
         kind, model = build_tiny(name)
-        return in_memory(name, kind, model, ByteText())
+        backbone = in_memory(name, kind, model, ByteText())
+        return cast_backbone(backbone, "bf16") if dtype == "bf16" else backbone
     if name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     if Path(name).is_dir():
         name = str(Path(name).absolute())  # cards and checkpoints name it; they are read from other folders
     try:
-        kind, model, text = _pretrained(name, revision or None)
+        return _pretrained(name, revision, dtype)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:  # RuntimeError: tensors of other shapes
         source = "folder" if Path(name).exists() else "name"
         message = str(error).splitlines()[0]
         raise InputError(f"No backbone can be loaded from the {source} {name!r}: {message}") from None
-    return replace(in_memory(name, kind, model.eval(), text), revision=revision, pretrained=True)
 
 
-def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel, PretrainedText]":
-    """Kind, network and tokenizer of a folder or of a model of the Hub.
+def cast_backbone(backbone: Backbone, dtype: BackboneDtype) -> Backbone:
+    """`backbone` with its weights in a floating-point format; its fingerprint stays that of the weights from before."""
+    keep_in(backbone.model, FLOATING[dtype])
+    backbone.model.config.dtype = FLOATING[dtype]
+    return replace(backbone, dtype=dtype)
+
+
+def _pretrained(name: str, revision: str, dtype: DtypeChoice) -> Backbone:
+    """The model of a folder or of the Hub.
+
+    Its fingerprint is of the file's weights as fp32, which holds those of fewer bits exactly; so it is the same for
+    every format that they are then loaded in.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    config = AutoConfig.from_pretrained(name, revision=revision or None)
+    if "quantization_config" in config.to_dict():
+        raise InputError(f"{name!r} holds quantised weights. Give the model that they were made from, and its format.")
+    kind = kind_of(config)
+    chosen = dtype_of_file(name, config) if dtype == "auto" else dtype
+    text = PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision or None), kind)
+    backbone = in_memory(name, kind, _network(name, revision, config, "fp32"), text)
+    if chosen != "fp32":
+        exact = backbone.fingerprint
+        del backbone  # before the weights are read again: both together would need more memory than either
+        model = _network(name, revision, config, chosen)
+        backbone = in_memory(name, kind, model, text, exact)
+    return replace(backbone, revision=revision, pretrained=True, dtype=chosen)
+
+
+def _network(name: str, revision: str, config: "PretrainedConfig", dtype: BackboneDtype) -> "PreTrainedModel":
+    """The network in evaluation mode, its weights in this format.
 
     Raises:
         InputError: the file lacks weights of the network, which transformers would draw at random.
     """
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
-    config = AutoConfig.from_pretrained(name, revision=revision)
     kind = kind_of(config)
     options = {"add_pooling_layer": False} if kind == "encoder" and _may_pool(config) else {}
     model, report = loaders[kind].from_pretrained(
-        name, revision=revision, dtype=torch.float32, output_loading_info=True, **options
+        name, revision=revision or None, output_loading_info=True, **options, **loading_options(dtype)
     )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(POOLER))
     if missing:
@@ -81,7 +124,9 @@ def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel
             f"was saved from another class ({', '.join(config.architectures or ['unknown'])}) than the one that this "
             f"{kind} backbone needs, {type(model).__name__}. transformers would draw them at random."
         )
-    return kind, model, PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision), kind)
+    keep_trainable(model)
+    network: PreTrainedModel = model.eval()
+    return network
 
 
 def _may_pool(config: "PretrainedConfig") -> bool:
@@ -112,11 +157,17 @@ def kind_of(config: "PretrainedConfig") -> Kind:
     return "encoder"
 
 
-def in_memory(name: str, kind: Kind, model: "PreTrainedModel", text: Text) -> Backbone:
-    """`model` with its text, its limits, and the fingerprint of all tensors that it uses."""
+def in_memory(name: str, kind: Kind, model: "PreTrainedModel", text: Text, exact: str = "") -> Backbone:
+    """`model` with its text, its limits, and the fingerprint of all tensors that it uses.
+
+    exact: that fingerprint where the tensors in `model` are rounded or quantised.
+    """
     reach, written_reach = limits(model)
-    used = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith(POOLER)}
     return Backbone(
         name=name, revision="", kind=kind, family=model.config.model_type, model=model, text=text,
-        fingerprint=fingerprint(used), reach=reach, written_reach=written_reach,
+        fingerprint=exact or _fingerprint(model), reach=reach, written_reach=written_reach,
     )  # fmt: skip
+
+
+def _fingerprint(model: "PreTrainedModel") -> str:
+    return fingerprint({key: tensor for key, tensor in model.state_dict().items() if not key.startswith(POOLER)})

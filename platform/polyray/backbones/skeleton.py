@@ -28,7 +28,7 @@ class Skeleton:
 
 
 @lru_cache(maxsize=4)
-def load_skeleton(name: str) -> Skeleton:
+def load_skeleton(name: str, revision: str = "") -> Skeleton:
     """The layers of a tiny backbone, of a folder, or of a model of the Hugging Face Hub; only its config is read.
 
     Raises:
@@ -41,16 +41,16 @@ def load_skeleton(name: str) -> Skeleton:
     elif name.startswith("tiny-"):
         raise InputError(f"No backbone is called {name!r}. {suggestion(name, TINY)}")
     else:
-        kind, model = _pretrained(name)
+        kind, model = _pretrained(name, revision or None)
     return Skeleton(name=name, kind=kind, family=model.config.model_type, model=model)
 
 
-def _pretrained(name: str) -> "tuple[Kind, PreTrainedModel]":
+def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel]":
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
     loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, revision=revision)
         kind = kind_of(config)
         with torch.device("meta"):
             return kind, loaders[kind].from_config(config)

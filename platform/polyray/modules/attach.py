@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.modules.kinds import MODULES
+from polyray.modules.layers import is_quantised, linear_widths
 from polyray.modules.matching import match
 from polyray.modules.mix import Mix, TokenMix
 from polyray.modules.site import Site, Slot
@@ -47,6 +48,8 @@ class Inventory(nn.Module):
         self.sites = tuple(layers)
         self.slot = Slot()
         modules = list(layers.values())
+        if self.entry.reads_weights and any(map(is_quantised, modules)):
+            raise needs_whole_weights(kind)
         self.stack_sites = alike(modules)
         self.stacks = nn.ModuleList(
             cast(nn.Module, self.entry([modules[site] for site in sites], n_skills, options, generator))
@@ -159,6 +162,15 @@ class Inventory(nn.Module):
             parent.register_module(last, Site(layer, name, self.slot, (cast(Stack, self.stacks[stack]), index)))
 
 
+def needs_whole_weights(kind: str) -> InputError:
+    """The error of a kind whose modules are added to the weights of their layers, on quantised ones."""
+    able = ", ".join(name for name, entry in MODULES.items() if not entry.reads_weights)
+    return InputError(
+        f"modules.kind={kind} adds to the weights of its layers, which are quantised here: choose one of {able}, or "
+        "backbone_dtype=bf16 or fp32."
+    )
+
+
 def _alike_types(first: torch.dtype, second: torch.dtype) -> bool:
     """Whether both are floating-point, or the same."""
     return first == second or (first.is_floating_point and second.is_floating_point)
@@ -222,9 +234,9 @@ def parent_of(backbone: nn.Module, name: str) -> tuple[nn.Module, str]:
 
 
 def alike(layers: Sequence[nn.Module]) -> list[list[int]]:
-    """Indices of layers in groups that one stack can serve: same type, same parameter names and shapes."""
+    """Indices of layers in groups that one stack can serve: same type, widths, parameter names and shapes."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for index, layer in enumerate(layers):
         shapes = tuple((name, tuple(p.shape)) for name, p in layer.named_parameters())
-        groups.setdefault((type(layer), shapes), []).append(index)
+        groups.setdefault((type(layer), linear_widths(layer), shapes), []).append(index)
     return list(groups.values())

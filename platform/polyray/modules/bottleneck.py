@@ -45,6 +45,7 @@ class BottleneckStack(nn.Module):
     joins: ClassVar[bool] = False
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: BottleneckOptions, generator: torch.Generator

@@ -35,6 +35,7 @@ class DenseStack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
+    reads_weights: ClassVar[bool] = True
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: DenseOptions, generator: torch.Generator
@@ -81,10 +82,11 @@ class DenseStack(nn.Module):
             raise InputError("routing.kind=token_moe needs linear layers.")
         y: Tensor = layer(x)
         change_of_weight = self.change["weight"][site, 0]
-        outputs = torch.einsum("...i,soi->...so", x, change_of_weight.mT if transposed(layer) else change_of_weight)
+        matrix = (change_of_weight.mT if transposed(layer) else change_of_weight).to(x.dtype)  # [S, out, in]
+        outputs = torch.einsum("...i,soi->...so", x, matrix)
         if "bias" in self.change:
-            outputs = outputs + self.change["bias"][site, 0]
-        change: Tensor = (outputs * weights.unsqueeze(-1)).sum(-2)
+            outputs = outputs + self.change["bias"][site, 0].to(x.dtype)
+        change: Tensor = (outputs * weights.unsqueeze(-1).to(x.dtype)).sum(-2)
         return y + change
 
 

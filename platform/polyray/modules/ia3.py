@@ -28,6 +28,7 @@ class Ia3Stack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: Ia3Options, generator: torch.Generator

@@ -16,6 +16,9 @@ CONV1D = "transformers.pytorch_utils.Conv1D"
 FALCON = "transformers.models.falcon.modeling_falcon.FalconLinear"
 """A linear layer with a forward method of its own that computes what nn.Linear's does."""
 
+QUANTISED = tuple(f"bitsandbytes.nn.modules.{name}" for name in ("Linear8bitLt", "Linear4bit"))
+"""Linear layers whose weight is stored in a few bits; they compute what nn.Linear does with the rounded weight."""
+
 LAYERS: dict[type[nn.Module] | str, Callable[..., Any]] = {
     nn.Linear: fast.linear,
     CONV1D: fast.conv1d,
@@ -36,6 +39,9 @@ def matrices(layer: nn.Module) -> dict[str, tuple[int, int]]:
         InputError: no skill can sit on this kind of layer.
     """
     runner(layer)
+    widths = linear_widths(layer)  # quantised weights are stored in another shape
+    if widths is not None:
+        return {"weight": (widths[1], widths[0])}
     if transposed(layer):
         width_in, width_out = layer.get_parameter("weight").shape
         return {"weight": (width_out, width_in)}
@@ -56,7 +62,12 @@ def is_plain_linear(layer: nn.Module) -> bool:
     """Whether `layer` is linear and computes as its class does: subclasses may do something else with their weight."""
     kind = type(layer)
     inherits = issubclass(kind, nn.Linear) and kind.forward is nn.Linear.forward
-    return inherits or _qualified_name(kind) in (CONV1D, FALCON)
+    return inherits or _qualified_name(kind) in (CONV1D, FALCON, *QUANTISED)
+
+
+def is_quantised(layer: nn.Module) -> bool:
+    """Whether the weight of a linear layer is stored as integers, so that no change can be added to it."""
+    return isinstance(layer, nn.Linear) and not layer.weight.is_floating_point()
 
 
 def carries_skills(layer: nn.Module) -> bool:

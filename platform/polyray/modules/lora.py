@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from polyray.errors import InputError
 from polyray.modules.changes import Change, LowRankChange
-from polyray.modules.layers import linear_widths, matrices, run_layer, transposed
+from polyray.modules.layers import is_quantised, linear_widths, matrices, run_layer, transposed
 from polyray.modules.mix import Rows
 from polyray.modules.stack import StackOptions, by_site
 
@@ -47,6 +47,7 @@ class LoraStack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
+    reads_weights: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: LoraOptions, generator: torch.Generator
@@ -96,6 +97,7 @@ class LoraStack(nn.Module):
             down, up = (factor.transpose(0, 1).flatten(1) for factor in factors)  # [rank, in], [rank, out]
             left, right = (down.T, up) if transposed(layer) else (up.T, down)
             shape = tuple(layer.get_parameter(name).shape)
+            shape = (len(left), right.shape[1]) if is_quantised(layer) else shape
             changes[name] = LowRankChange(left=left, right=right, scale=scale, shape=shape)
         return changes
 
@@ -108,9 +110,9 @@ class LoraStack(nn.Module):
         if linear_widths(layer) is None or self.options.n_splits != 1:
             raise InputError("routing.kind=token_moe needs linear layers and modules.n_splits=1.")
         down, up = self.down["weight"][site, 0], self.up["weight"][site, 0]  # [S, rank, in], [S, rank, out]
-        hidden = functional.linear(x, down.flatten(0, 1)).unflatten(-1, down.shape[:2])  # [*batch, S, rank]
-        scaled = hidden * (weights * (self.options.alpha / self.options.rank)).unsqueeze(-1)
-        y: Tensor = layer(x) + scaled.flatten(-2) @ up.flatten(0, 1)
+        hidden = functional.linear(x, down.flatten(0, 1).to(x.dtype)).unflatten(-1, down.shape[:2])  # [*batch, S, rank]
+        scaled = hidden * (weights * (self.options.alpha / self.options.rank)).unsqueeze(-1).to(x.dtype)
+        y: Tensor = layer(x) + scaled.flatten(-2) @ up.flatten(0, 1).to(x.dtype)
         return y
 
 

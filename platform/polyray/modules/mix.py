@@ -148,6 +148,7 @@ class TokenMix:
 
     def weights(self, site: str, x: Tensor) -> Tensor:
         """Softmax over the `top` largest gate values, else zero: x [*batch, width] of `site` -> [*batch, skills]."""
-        scores = x @ self.gates[site].to(x.dtype)
+        gates = self.gates[site]
+        scores = x.to(gates.dtype) @ gates  # also where the backbone computes in bf16
         top_scores, skills = scores.topk(self.top, dim=-1)
         return torch.zeros_like(scores).scatter(-1, skills, top_scores.softmax(-1))

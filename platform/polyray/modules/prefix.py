@@ -42,6 +42,7 @@ class PrefixStack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: PrefixOptions, generator: torch.Generator

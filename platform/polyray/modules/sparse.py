@@ -36,6 +36,7 @@ class SparseStack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = True
+    reads_weights: ClassVar[bool] = True
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: SparseOptions, generator: torch.Generator

@@ -134,7 +134,7 @@ class Choices:
     def scores(self, network: Network, batch: ChoiceBatch) -> Tensor:
         """[B, C], scaled cosine of input and answer; -inf where an answer is not among an example's candidates."""
         hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
-        cosines = mean_embedding(hidden, batch.mask) @ batch.anchors.to(hidden.dtype).T
+        cosines = mean_embedding(hidden, batch.mask) @ batch.anchors.T
         return (SHARPNESS * cosines).float().masked_fill(~batch.allowed, float("-inf"))
 
     def predict(
@@ -174,25 +174,29 @@ def _candidates(backbone: Backbone, task: Task, example: TextAnswers) -> tuple[s
 
 
 def mean_embedding(hidden: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens of each text, scaled to length 1: hidden [B, T, D], mask [B, T] -> [B, D]."""
-    weights = mask.unsqueeze(-1).to(hidden.dtype)
+    """Mean over the tokens of each text in fp32, scaled to length 1: hidden [B, T, D], mask [B, T] -> [B, D]."""
+    weights = mask.unsqueeze(-1).float()
     mean = (hidden * weights).sum(1) / weights.sum(1).clamp_min(1)
     return functional.normalize(mean, dim=-1)
 
 
 @torch.no_grad()
 def embed(backbone: Backbone, texts: Sequence[str]) -> None:
-    """Embed answers with the network's present weights, and keep them in `backbone.anchors`.
+    """Embed answers with the network as it was pretrained, and keep them in `backbone.anchors`.
 
-    Without skills in force: answers stay where the pretrained encoder puts them, inputs learn to come near.
+    Without skills in force, nor what training made of the network: answers stay where the pretrained encoder puts them,
+    inputs learn to come near. In training the network is still the pretrained one when its answers are embedded.
     """
     missing = [text for text in dict.fromkeys(texts) if text not in backbone.anchors]
     rows = [backbone.text.encode(text)[: backbone.reach or None] for text in missing]
+    if not missing:
+        return
     device = device_of(backbone.network)
+    network = backbone.embedder.to(device)  # type: ignore[arg-type]  # transformers wraps nn.Module.to
     for indices in longest_first([len(row) for row in rows], AT_ONCE):
         tokens = padded([rows[index] for index in indices], backbone.text.pad)
         mask = tokens.mask.to(device)
-        with evaluating(backbone.model):  # an answer has one embedding, which dropout must not move
-            hidden = backbone.model(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
+        with evaluating(network):  # an answer has one embedding, which dropout must not move
+            hidden = network(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
         for index, vector in zip(indices, mean_embedding(hidden, mask).cpu(), strict=True):
             backbone.anchors[missing[index]] = vector

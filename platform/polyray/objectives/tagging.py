@@ -184,6 +184,7 @@ class TagHead(nn.Linear):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The logits of the tags."""
+        hidden = hidden.to(self.weight.dtype)  # of a backbone in bf16
         return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))
 
 

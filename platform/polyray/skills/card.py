@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,12 +18,16 @@ CARD = "card.json"
 SEAL = "card_sha256"  # key beside a card's fields
 SCHEMA = 2  # version of the layout of skill and inventory folders; 1 lacked forms, trained_backbone, sums of cards
 
+BackboneDtype = Literal["fp32", "bf16", "int8", "nf4"]
+"""Number format of a backbone's weights."""
+
 AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
 
 class BackboneCard(BaseModel):
     """The network that a skill was trained on.
 
+    dtype: number format of its weights while the skill was trained; the fingerprint is of the weights in the file.
     options: the network's own, where it is built from options and not loaded by name (an agent's network).
     """
 
@@ -33,6 +37,7 @@ class BackboneCard(BaseModel):
     kind: str = ""
     revision: str = ""
     fingerprint: str
+    dtype: BackboneDtype = "fp32"
     options: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import nn
 
+from polyray.errors import InputError
 from polyray.modules.changes import Change, Delta
 from polyray.modules.kinds import MODULES
 from polyray.modules.stack import WeightStack, no_changes
@@ -36,11 +37,16 @@ def delta(skill: Skill, backbone: nn.Module) -> Delta:
 def fold(skill: Skill, backbone: nn.Module) -> None:
     """Add the changes of `skill` to the parameters of `backbone`, which then computes with it at no further cost.
 
+    Parameters in bf16 are rounded once, after the sum.
+
     Raises:
-        InputError: modules of this kind change outputs, not parameters.
+        InputError: modules of this kind change outputs, not parameters, or the backbone is quantised.
     """
     changes = delta(skill, backbone)
+    quantised = [name for name in changes if not backbone.get_parameter(name).is_floating_point()]
+    if quantised:
+        raise InputError(f"{quantised[0]} is quantised: load the backbone in fp32 or bf16 to fold a skill into it.")
     with torch.no_grad():
         for name, change in changes.items():
             parameter = backbone.get_parameter(name)
-            parameter.add_(change.dense().to(parameter))
+            parameter.add_(change.dense().to(parameter.device))

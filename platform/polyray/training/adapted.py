@@ -65,7 +65,8 @@ def save_adapted(piece: Piece, trained: InventoryFolder, model: Modular, task: T
     parents = parents_of(trained.skill_folders, weights, folder) if unchanged else ()
     fresh = piece.method == "fresh" or unchanged or ROUTERS[trained.spec.routing.kind].starts_afresh
     provenance = Provenance(
-        backbone=trained.card.backbone, suite=piece.recipe.suite, tasks=(task.name,),
+        backbone=trained.card.backbone.model_copy(update={"dtype": model.backbone.dtype}),
+        suite=piece.recipe.suite, tasks=(task.name,),
         data={task.name: examples_fingerprint(task.examples("train", piece.seed))}, seed=piece.recipe.adapt.seed,
         started_from=() if fresh else tuple(ancestor(path, folder) for path in trained.skill_folders),
         forms={task.name: task.form(piece.recipe.text)}, trained_backbone=trained.trained_backbone(folder),

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import torch
 
+from polyray.backbones.precision import QUANTISED, DtypeChoice, check_dtype
 from polyray.backbones.skeleton import load_skeleton
 from polyray.errors import InputError
-from polyray.modules.attach import alike
+from polyray.modules.attach import alike, needs_whole_weights
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.presets import site_patterns
@@ -15,14 +16,18 @@ from polyray.skills.spec import InventorySpec
 from polyray.tasks import Task
 
 
-def check_fit(backbone: str, spec: InventorySpec, tasks: Sequence[Task]) -> None:
+def check_fit(backbone: str, dtype: DtypeChoice, spec: InventorySpec, tasks: Sequence[Task]) -> None:
     """Refuse skills on layers that a backbone lacks or that cannot carry them, and a router that does not fit tasks.
 
-    One skill is built for each group of alike layers, on tensors without values, and the router.
+    One skill is built for each group of alike layers, on tensors without values, and the router. dtype: number format
+    of the backbone's weights, which must be one that they can have here and that the modules can sit on.
 
     Raises:
         InputError: they do not fit; the message gives the nearest layer or task.
     """
+    check_dtype(backbone, dtype)
+    if dtype in QUANTISED and MODULES[spec.modules.kind].reads_weights:
+        raise needs_whole_weights(spec.modules.kind)
     skeleton = load_skeleton(backbone)
     patterns = site_patterns(skeleton.family, spec.modules.sites, skeleton.model)
     try:

@@ -36,7 +36,7 @@ def adapt_group(group: Group) -> dict[str, Any]:
     Returns the outcomes as {"outcomes": [...]}, in the order of the pieces.
     """
     recipe = group.pieces[0].recipe
-    trained = _loaded(recipe.model_dump_json(include={"suite", "tasks", "skills"}))
+    trained = _loaded(recipe.model_dump_json(include={"suite", "tasks", "skills", "backbone_dtype"}))
     trained.model.inventory.install(trained.model.network)  # the group before left its own copy there
     work = _together if group.together else _one_by_one
     return {"outcomes": work([[_few_shots(piece, trained) for piece in unit] for unit in group.units], trained)}
@@ -160,7 +160,7 @@ def _few_shots(piece: Piece, trained: Trained) -> FewShots:
 def _loaded(key: str) -> Trained:
     recipe = AdaptationRecipe.model_validate_json(key)
     folder = load_inventory(Path(recipe.skills))
-    model = load_model(folder)
+    model = load_model(folder, recipe.backbone_dtype)
     model.to(own_device())
     return Trained(suite=load_suite(recipe.tasks), folder=folder, model=model)
 

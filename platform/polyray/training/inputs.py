@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyray.backbones.precision import SkillsDtype
 from polyray.config import Section
 from polyray.errors import InputError
 from polyray.files import write_file
@@ -24,6 +25,8 @@ class PredictionRecipe(Section):
 
     skills: str = ""
     """Folder of skills: RUN/skills, or one skill that was lifted or adapted."""
+    backbone_dtype: SkillsDtype = "card"
+    """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     task: str = ""
     """Task that the skills know; empty: the only one."""
     inputs: str = ""
@@ -59,7 +62,7 @@ def answer(recipe: PredictionRecipe, texts: Sequence[str]) -> tuple[list[dict[st
         )
     if recipe.out:
         _check_writable(Path(recipe.out))
-    source = SkillSource.of(Path(recipe.skills))
+    source = SkillSource.of(Path(recipe.skills), recipe.backbone_dtype)
     task = source.task(recipe.task)
     form = source.form(task, recipe.form if recipe.form != TaskForm() else None)
     questions = read_questions(Path(recipe.inputs)) if recipe.inputs else texts_as_questions(texts)

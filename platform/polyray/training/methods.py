@@ -67,12 +67,16 @@ class AdaptationOptions(OptimizerOptions):
         return values
 
 
-def check_methods(methods: Sequence[Method], router: str) -> None:
-    """Refuse methods that an inventory with this kind of router cannot be adapted by.
+def check_methods(methods: Sequence[Method], router: str, dtype: str) -> None:
+    """Refuse methods that an inventory with this kind of router, on weights of this format, cannot be adapted by.
 
     Raises:
-        InputError: `row` is among them, and the router has no rows to train.
+        InputError: `row` is among them, and the router has no rows to train; or `full`, on weights of few bits.
     """
+    if "full" in methods and dtype != "fp32":
+        raise InputError(
+            f"adapt.methods: full trains the backbone, and backbone_dtype={dtype} is for a frozen one: set it to fp32."
+        )
     if "row" in methods and not ROUTERS[router].trains_rows:
         raise InputError(
             f"adapt.methods: row trains a row of the allocation, and that of routing.kind={router} is fixed."

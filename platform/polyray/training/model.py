@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.backbones.backbone import device_of
+from polyray.backbones.precision import DtypeChoice, SkillsDtype, check_dtype
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.kinds import MODULES
@@ -111,28 +112,35 @@ def rebuild(backbone: Backbone, folder: InventoryFolder) -> Modular:
     return _on_backbone(backbone, spec, patterns, router, torch.Generator().manual_seed(0))
 
 
-def load_model(folder: InventoryFolder) -> Modular:
+def load_model(folder: InventoryFolder, dtype: SkillsDtype = "card") -> Modular:
     """The model that an inventory was saved from, in evaluation mode, with all its tensors frozen.
+
+    Args:
+        dtype: number format of the backbone's weights; card: as in training.
 
     Raises:
         InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
     """
-    backbone = _backbone_of(folder.card.backbone, folder.path)
+    backbone = _backbone_of(folder.card.backbone, folder.path, dtype, folder.trained_backbone(folder.path) is not None)
     model = rebuild(backbone, folder)
     folder.restore(model)
     backbone.freeze()
     return model.eval()
 
 
-def load_single(path: Path, skill: Skill, task: str) -> Modular:
+def load_single(path: Path, skill: Skill, task: str, dtype: SkillsDtype = "card") -> Modular:
     """The backbone with the one skill of `path`, which `task` uses alone, in evaluation mode and frozen.
+
+    Args:
+        dtype: number format of the backbone's weights; card: as in training.
 
     Raises:
         InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.
     """
-    model = put_on(_backbone_of(skill.card.backbone, path), skill, task)
-    if skill.card.trained_backbone is not None:
-        model.load_backbone_state(load_trained_backbone(path, skill.card.trained_backbone))
+    trained = skill.card.trained_backbone
+    model = put_on(_backbone_of(skill.card.backbone, path, dtype, trained is not None), skill, task)
+    if trained is not None:
+        model.load_backbone_state(load_trained_backbone(path, trained))
     model.backbone.freeze()
     return model.eval()
 
@@ -160,18 +168,40 @@ def put_on(backbone: Backbone, skill: Skill, task: str) -> Modular:
     return model
 
 
-def _backbone_of(card: BackboneCard, path: Path) -> Backbone:
-    """The backbone that the skills in `path` were trained on.
+def check_skills_dtype(folder: InventoryFolder, dtype: SkillsDtype) -> DtypeChoice:
+    """The number format in which the backbone of an inventory is to be loaded.
+
+    Raises:
+        InputError: its weights cannot have this format here, or were trained and are kept in fp32.
+    """
+    return _checked_dtype(folder.card.backbone, dtype, folder.trained_backbone(folder.path) is not None)
+
+
+def _checked_dtype(card: BackboneCard, dtype: SkillsDtype, trained: bool) -> DtypeChoice:
+    chosen: DtypeChoice = card.dtype if dtype == "card" else dtype
+    check_dtype(card.name, chosen)
+    if trained and chosen != "fp32":
+        raise InputError(
+            f"backbone_dtype={chosen} is for a frozen backbone; the one under these skills was trained, and what training "
+            "made of it is kept in fp32: leave backbone_dtype out."
+        )
+    return chosen
+
+
+def _backbone_of(card: BackboneCard, path: Path, dtype: SkillsDtype, trained: bool) -> Backbone:
+    """The backbone that the skills in `path` were trained on; `trained`: whether it was trained with them.
 
     Raises:
         InputError: it cannot be loaded, or has other weights now.
     """
-    backbone = load_backbone(card.name, card.revision)
+    backbone = load_backbone(card.name, card.revision, _checked_dtype(card, dtype, trained))
     if backbone.fingerprint != card.fingerprint:
         raise InputError(
             f"The skills in {path} were trained on other weights than {card.name!r} has here "
             f"(fingerprint {card.fingerprint[:12]}, found {backbone.fingerprint[:12]})."
         )
+    if trained:  # answers are embedded by the network as it was
+        backbone.original = lambda: load_backbone(card.name, card.revision).model
     return backbone
 
 

@@ -47,7 +47,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     """
     recipe = TrainingRecipe.model_validate(values)
     suite = load_suite(recipe.tasks)
-    backbone = load_backbone(recipe.backbone)
+    backbone = load_backbone(recipe.backbone, dtype=recipe.backbone_dtype)
     torch.manual_seed(recipe.training.seed)  # after the backbone, which may draw or not
     backbone.network.to(worker.device)
     tasks = partition_tasks(suite, "train")
@@ -90,10 +90,11 @@ def _provenance(recipe: TrainingRecipe, suite: Suite, data: "TrainingData", back
 
 
 def backbone_card(backbone: Backbone) -> BackboneCard:
-    """Name, kind, revision and fingerprint of a backbone."""
+    """Name, kind, revision, fingerprint and number format of a backbone."""
     return BackboneCard(
-        name=backbone.name, kind=backbone.kind, revision=backbone.revision, fingerprint=backbone.fingerprint
-    )
+        name=backbone.name, kind=backbone.kind, revision=backbone.revision, fingerprint=backbone.fingerprint,
+        dtype=backbone.dtype,
+    )  # fmt: skip
 
 
 def _train(

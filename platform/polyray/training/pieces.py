@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polyray.backbones.precision import SkillsDtype
 from polyray.errors import InputError
 from polyray.formats import file_name
 from polyray.modules.kinds import MODULES
@@ -28,6 +29,8 @@ class AdaptationRecipe(SuiteConfig):
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote: RUN/skills."""
+    backbone_dtype: SkillsDtype = "card"
+    """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     adapt: AdaptationOptions = AdaptationOptions(warmup=0.1)

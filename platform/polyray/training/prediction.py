@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from polyray.backbones.precision import SkillsDtype
 from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
@@ -26,6 +27,7 @@ def predict(
     *,
     evaluation: EvaluationOptions | None = None,
     form: TaskForm | None = None,
+    backbone_dtype: SkillsDtype = "card",
 ) -> list[Any]:
     """The answer of trained skills to each input, which is put to the network as in training.
 
@@ -37,11 +39,12 @@ def predict(
         task: empty for the only task of the folder.
         inputs: texts, or the fields of a line of data such as {"input": ..., "choices": [...]} or {"words": [...]}.
         form: of the task, where the folder does not have it.
+        backbone_dtype: number format of the backbone's weights; card: as in training.
 
     Raises:
         InputError: the folder, the task or an input is wrong.
     """
-    return Predictor.load(skills, task, form=form)(inputs, evaluation)
+    return Predictor.load(skills, task, form=form, backbone_dtype=backbone_dtype)(inputs, evaluation)
 
 
 class Predictor:
@@ -71,8 +74,9 @@ class Predictor:
 
     @classmethod
     def load(
-        cls, skills: Path | str, task: str = "", *, form: TaskForm | None = None, text: TextOptions | None = None
-    ) -> Self:
+        cls, skills: Path | str, task: str = "", *, form: TaskForm | None = None, text: TextOptions | None = None,
+        backbone_dtype: SkillsDtype = "card",
+    ) -> Self:  # fmt: skip
         """The skills of a folder for one of its tasks, on a GPU if there is one; arguments as in `predict`.
 
         Args:
@@ -81,7 +85,7 @@ class Predictor:
         Raises:
             InputError: the folder or the task is wrong, or the folder lacks the form and none is passed.
         """
-        source = SkillSource.of(Path(skills))
+        source = SkillSource.of(Path(skills), backbone_dtype)
         name = source.task(task)
         form = source.form(name, form)
         return cls.of(source, name, form, text or form.text)

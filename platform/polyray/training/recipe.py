@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from polyray.backbones.precision import DtypeChoice
 from polyray.config import Section
 from polyray.modules.options import SkillOptions
 from polyray.objectives import TextOptions, ValidationOptions
@@ -67,7 +68,8 @@ class TrainingOptions(OptimizerOptions):
     task_power: float = Field(1.0, ge=0, le=1)
     """A task is drawn with probability proportional to size ** task_power: 1 proportional, 0 uniform."""
     precision: Literal["fp32", "bf16"] = "fp32"
-    """Precision of the forward pass; parameters stay fp32."""
+    """Precision of the forward pass; trained parameters stay fp32. A backbone whose weights are kept in fewer bits
+    computes in bf16 in any case."""
     checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -88,6 +90,9 @@ class TrainingRecipe(SuiteConfig):
     backbone: str = "tiny-seq2seq"
     """Network under the skills: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face
     Hub."""
+    backbone_dtype: DtypeChoice = "fp32"
+    """Number format of a frozen backbone's weights: fp32, bf16, int8 and nf4 (quantised; extra `quant`), or auto: the
+    one of its file. Skills, routing and heads are fp32 in any case."""
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     modules: SkillOptions = SkillOptions()

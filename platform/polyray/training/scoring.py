@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from polyray.backbones.precision import SkillsDtype
 from polyray.config import Section
 from polyray.files import make_folders, write_file
 from polyray.formats import file_name
@@ -41,6 +42,8 @@ class ScoringRecipe(SuiteConfig):
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote: RUN/skills."""
+    backbone_dtype: SkillsDtype = "card"
+    """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     score: ScoreOptions = ScoreOptions()
     """What is scored."""
     text: TextOptions = TextOptions()
@@ -61,7 +64,7 @@ class Share:
 def score_share(share: Share) -> dict[str, Any]:
     """The scores of some tasks, predicted in mixed batches; every prediction is kept in predictions/TASK.jsonl."""
     recipe = share.recipe
-    suite, model = load_suite(recipe.tasks), load_model(load_inventory(Path(recipe.skills)))
+    suite, model = load_suite(recipe.tasks), load_model(load_inventory(Path(recipe.skills)), recipe.backbone_dtype)
     model.to(own_device())
     limit = recipe.evaluation.max_examples
     split = recipe.score.split

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self, get_args
 
 from polyray.backbones.backbone import Kind
+from polyray.backbones.precision import SkillsDtype
 from polyray.errors import InputError
 from polyray.lookup import lookup, suggestion
 from polyray.skills.card import CARD, BackboneCard
@@ -43,8 +44,11 @@ class SkillSource:
             )
 
     @classmethod
-    def of(cls, path: Path) -> Self:
+    def of(cls, path: Path, dtype: SkillsDtype = "card") -> Self:
         """The skills in the folder `path`.
+
+        Args:
+            dtype: number format of the backbone's weights; card: as in training.
 
         Raises:
             InputError: it holds none, is damaged, or holds skills of an agent or one that no task uses alone.
@@ -54,7 +58,7 @@ class SkillSource:
             card = inventory.card
             return cls(
                 path=path, backbone=card.backbone, tasks=card.tasks, forms=card.forms,
-                load=lambda task: load_model(inventory),
+                load=lambda task: load_model(inventory, dtype),
             )  # fmt: skip
         if not (path / CARD).exists():
             inner = path / "skills"
@@ -70,7 +74,7 @@ class SkillSource:
         tasks = skill.card.tasks or (skill.card.name,)  # an imported adapter names no task
         return cls(
             path=path, backbone=skill.card.backbone, tasks=tasks, forms=skill.card.forms,
-            load=partial(load_single, path, skill),
+            load=partial(load_single, path, skill, dtype=dtype),
         )  # fmt: skip
 
     def task(self, name: str) -> str:

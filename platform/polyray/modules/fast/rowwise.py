@@ -14,18 +14,36 @@ from polyray.modules.rowwise import Updates, total
 
 def linear(layer: nn.Linear, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
     """Linear layer in one batched product: x [batch, *length, in] -> [batch, *length, out]."""
-    grouped = rows.gather(x)  # [rows, most, *length, in]
-    bias = None if layer.bias is None else total(layer.bias, updates, "bias")
-    y = affine(grouped.reshape(rows.n_rows, -1, x.shape[-1]), total(layer.weight, updates, "weight"), bias)
-    return rows.scatter(y.view(*grouped.shape[:-1], -1))
+    return _by_row(layer, updates, rows, x, transposed=False)
 
 
 def conv1d(layer: nn.Module, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
     """transformers' Conv1D, a linear layer with its weight as [in, out]: x [batch, *length, in] -> [..., out]."""
+    return _by_row(layer, updates, rows, x, transposed=True)
+
+
+def _by_row(layer: nn.Module, updates: Updates, rows: Rows, x: Tensor, transposed: bool) -> Tensor:
+    """Output of a linear layer: x [batch, *length, in] -> [batch, *length, out].
+
+    A change smaller than the steps of a bf16 weight would be rounded away in their sum: it gets a product of its own.
+    """
     grouped = rows.gather(x)  # [rows, most, *length, in]
-    weight, bias = (total(layer.get_parameter(name), updates, name) for name in ("weight", "bias"))
-    y = affine(grouped.reshape(rows.n_rows, -1, x.shape[-1]), weight.mT, bias)
+    flat = grouped.reshape(rows.n_rows, -1, x.shape[-1])
+    parameters = dict(layer.named_parameters())
+    if _is_finer(updates, parameters["weight"]):
+        changes = {name: change.to(x.dtype) for name, change in updates.items()}
+        weight = changes["weight"].view(-1, *parameters["weight"].shape)
+        y = layer(flat) + affine(flat, weight.mT if transposed else weight, changes.get("bias"))
+    else:
+        totals = {name: total(parameter, updates, name) for name, parameter in parameters.items()}
+        weight = totals["weight"]
+        y = affine(flat, weight.mT if transposed else weight, totals.get("bias"))
     return rows.scatter(y.view(*grouped.shape[:-1], -1))
+
+
+def _is_finer(updates: Updates, parameter: Tensor) -> bool:
+    """Whether changes of a weight are stored with more digits than the weight itself."""
+    return "weight" in updates and torch.finfo(updates["weight"].dtype).eps < torch.finfo(parameter.dtype).eps
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -43,7 +61,7 @@ def embedding(layer: nn.Embedding, updates: Updates, rows: Rows, ids: Tensor) ->
         return y
     row = rows.index.view(-1, *[1] * (ids.dim() - 1))
     table = updates["weight"].reshape(-1, layer.embedding_dim)  # [rows * entries, width]
-    return y + functional.embedding(row * layer.num_embeddings + ids, table)
+    return y + functional.embedding(row * layer.num_embeddings + ids, table).to(y.dtype)
 
 
 def conv2d(layer: nn.Conv2d, updates: Updates, rows: Rows, x: Tensor) -> Tensor:
