@@ -104,7 +104,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "gemma2": Gemma2Config(**GROUPED),
     "olmo": OlmoConfig(**{**DEEP, "num_key_value_heads": 1}),
     "smollm3": SmolLM3Config(**{**DEEP, "num_key_value_heads": 1}),
-    "mixtral": MixtralConfig(num_local_experts=2, **GROUPED),
+    "mixtral": MixtralConfig(num_local_experts=2, **{**GROUPED, "intermediate_size": 16}),  # 16 bytes in bf16
     "phi": PhiConfig(**DEEP),
     "phi3": Phi3Config(**{**DEEP, "num_key_value_heads": 1}),
     "opt": OPTConfig(
@@ -120,6 +120,7 @@ CONFIGS: dict[str, PreTrainedConfig] = {
 }  # fmt: skip
 """Family -> config; all absolute positions are made for POSITIONS tokens."""
 
+T5_LIKE = ("t5", "mt5", "umt5")
 SEQ2SEQ = ("t5", "mt5", "umt5", "bart", "mbart", "plbart", "marian", "pegasus")
 ENCODERS = (
     "bert", "roberta", "xlm-roberta", "electra", "deberta-v2", "modernbert", "albert", "distilbert", "mpnet",
@@ -138,9 +139,9 @@ def tiny_model(family: str, bare: bool = False, seed: int = 0) -> PreTrainedMode
     build = AutoModel.from_config if bare else CLASSES[family].from_config
     model: PreTrainedModel = build(CONFIGS[family])
     model.eval()
-    with torch.no_grad():  # initial weights of 0.02 would make all logits alike
+    with torch.no_grad():  # initial weights of 0.02 would make all logits alike; T5's are larger
         for parameter in model.parameters():
-            if parameter.dim() > 1:
+            if parameter.dim() > 1 and family not in T5_LIKE:
                 parameter.mul_(10)
     return model
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from training_cases import answer_task
 
 from polyray.backbones import Backbone, load_backbone
+from polyray.backbones.huggingface import cast_backbone
 from polyray.modules.options import SkillOptions
 from polyray.modules.site import mixing, without_skills
 from polyray.objectives import OBJECTIVES, TextOptions, objective_for
@@ -78,6 +79,31 @@ def test_fresh_skills_on_the_default_sites_are_the_backbone(family: str) -> None
         plain = _logits(model.network, family)
     with mixing(model.inventory, torch.ones(8, 1)):
         assert torch.equal(_logits(model.network, family), plain)
+
+
+def _gradient(model: Modular) -> Tensor:
+    """Gradient of the mean loss with respect to all skills."""
+    model.inventory.zero_grad()
+    _losses(model).mean().backward()
+    return torch.cat([p.grad.flatten() for p in _skills(model) if p.grad is not None])
+
+
+@for_each(family=[*CONFIGS])
+def test_skills_have_the_gradient_of_fp32_on_a_backbone_in_bf16(family: str) -> None:
+    model = _model(tiny_backbone(family))
+    with torch.no_grad():
+        for seed, parameter in enumerate(_skills(model)):
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed)))
+    exact = _gradient(model)
+    cast_backbone(model.backbone, "bf16")
+    rounded = _gradient(model)
+    assert rounded.dtype == torch.float32 and {p.dtype for p in model.network.parameters()} == {torch.bfloat16}
+    assert torch.cosine_similarity(rounded, exact, 0) > 0.99
+    assert 0.9 < rounded.norm() / exact.norm() < 1.1
+
+
+def _skills(model: Modular) -> list[nn.Parameter]:
+    return list(model.inventory.parameters())
 
 
 def _train(model: Modular) -> None:
