@@ -1,5 +1,6 @@
 """Small tasks, models and trainings in one process, for tests of objectives and training."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from polyray.training.worker import Alone
 
 KNOWN, NEW = ("colour", "size"), "shape"
 WORDS = ("red", "blue", "green")
+
+COLOURS = ("red", "green", "blue")
 
 
 def no_examples(split: str, seed: int) -> tuple[Any, ...]:
@@ -80,3 +83,15 @@ def rows_of(model: Modular, suite: Suite, examples: Sequence[Any], text: TextOpt
 def train_alone(out: Path, recipe: TrainingRecipe, device: str = "cpu") -> dict[str, Any]:
     """The metrics of a training by the only worker, outside Ray, in the folder `out`."""
     return train(recipe.model_dump(mode="json"), Run(out), Alone(torch.device(device)))
+
+
+def write_colours(folder: Path) -> tuple[str, str]:
+    """Two tasks of three colours as JSON lines, one to train on, one to adapt to: the overrides that choose them."""
+    for task, word in (("known", "leaf"), ("new", "sky")):
+        (folder / task).mkdir(parents=True)
+        (folder / task / "task.json").write_text(json.dumps({"labels": COLOURS, "metric": "ACC"}))
+        for split in ("train", "dev", "test"):
+            rows = [{"input": f"{word} {split} {n}", "output": COLOURS[n % 3]} for n in range(6)]
+            (folder / task / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "partition.json").write_text(json.dumps({"train": ["known"], "dev": [], "test": ["new"]}))
+    return "suite=jsonl", f"tasks.path={folder}"
