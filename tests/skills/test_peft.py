@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_cases import tiny_model
+from backbone_cases import save_folder, tiny_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM, AutoModelForSeq2SeqLM, BertConfig, T5Config
 
+from polyray.backbones import load_backbone
+from polyray.backbones.skeleton import load_skeleton
+from polyray.cli.app import main
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
 from polyray.modules.lora import LoraOptions
@@ -20,7 +23,8 @@ from polyray.modules.site import mixing
 from polyray.skills.card import BackboneCard, Card
 from polyray.skills.peft import CONFIG, WEIGHTS, export_peft, import_peft
 from polyray.skills.peft_config import DEFAULTS
-from polyray.skills.skill import Skill
+from polyray.skills.skill import Skill, save_skill
+from polyray.training.multitask import backbone_card
 
 peft = pytest.importorskip("peft", reason="the comparison needs PEFT: pip install polyray[peft]")
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT asks
@@ -260,6 +264,8 @@ def test_skills_on_gpt2_go_out_and_in_with_the_same_logits(tmp_path: Path) -> No
     with mixing(inventory, torch.ones(4, 1)):
         ours = _next_tokens(backbone)
     skill = _skill(inventory, inventory.skill(0))
+    with pytest.raises(InputError, match=r"The backbone has no layer 'transformer\.h\.0\.attn\.c_attn', on which"):
+        export_peft(skill, tmp_path / "out", network=_backbone("bert"))
     export_peft(skill, str(tmp_path / "out"), network=tiny_model("gpt2"))
     assert json.loads((tmp_path / "out" / CONFIG).read_text())["fan_in_fan_out"] is True
     theirs = _next_tokens(peft.PeftModel.from_pretrained(tiny_model("gpt2"), tmp_path / "out").eval())
@@ -267,6 +273,44 @@ def test_skills_on_gpt2_go_out_and_in_with_the_same_logits(tmp_path: Path) -> No
     back = import_peft(str(tmp_path / "out"), name="back", backbone=BACKBONE, network=tiny_model("gpt2"))
     assert set(back.card.sites) == set(skill.card.sites)
     assert all(torch.equal(back.tensors[name], skill.tensors[name]) for name in skill.tensors)
+
+
+def test_the_command_exports_a_skill_on_gpt2_as_peft_needs_it_from_the_backbones_config_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_folder("gpt2", tmp_path / "gpt2")
+    backbone, generator = load_backbone(str(tmp_path / "gpt2"), dtype="bf16"), torch.Generator().manual_seed(2)
+    sites = site_patterns("gpt2", ["attention"], backbone.network)
+    inventory = attach(backbone.network, sites, "lora", 1, LoraOptions(rank=2, alpha=3.0), generator)
+    with torch.no_grad():
+        for parameter in inventory.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    with mixing(inventory, torch.ones(4, 1)):
+        ours = _next_tokens(backbone.network).float()
+    skill = _skill(inventory, inventory.skill(0))
+    card = skill.card.model_copy(update={"backbone": backbone_card(backbone)})
+    save_skill(Skill(card=card, tensors=skill.tensors), tmp_path / "skill")
+    (tmp_path / "gpt2" / "model.safetensors").rename(tmp_path / "model.safetensors")  # the weights are not read
+    assert _exported(tmp_path / "skill", tmp_path / "peft")["fan_in_fan_out"] is True
+    (tmp_path / "model.safetensors").rename(tmp_path / "gpt2" / "model.safetensors")
+    for dtype, tolerance in (("bf16", 0.02), ("fp32", 0.05)):  # PEFT multiplies its factors in fp32
+        network = load_backbone(str(tmp_path / "gpt2"), dtype=dtype).model  # type: ignore[arg-type]
+        theirs = _next_tokens(peft.PeftModel.from_pretrained(network, tmp_path / "peft").eval()).float()
+        assert (ours - theirs).abs().max() < tolerance * ours.abs().max()
+    capsys.readouterr()
+    (tmp_path / "gpt2").rename(tmp_path / "moved")
+    load_skeleton.cache_clear()
+    assert "fan_in_fan_out" not in _exported(tmp_path / "skill", tmp_path / "again")
+    assert "fan_in_fan_out is left out of the adapter's config" in capsys.readouterr().err
+
+
+def _exported(skill: Path, out: Path) -> dict[str, Any]:
+    """The config of an adapter that the command wrote."""
+    with pytest.raises(SystemExit) as caught:
+        main(["skills", "export", str(skill), str(out), "--to", "peft"])
+    assert not caught.value.code
+    config: dict[str, Any] = json.loads((out / CONFIG).read_text())
+    return config
 
 
 def test_an_adapter_of_a_model_with_a_head_fits_the_encoder_alone_and_the_other_way_round(tmp_path: Path) -> None:

@@ -26,8 +26,9 @@ class Backbone:
     kind: seq2seq and causal write answers, an encoder chooses among given ones. family: the architecture
     (transformers' model_type), which names its sites. reach: tokens that it reads at most, with the answer where it
     continues the input; written_reach: tokens that a decoder of its own writes at most; 0 for no limit. pretrained:
-    whether `name` is that of a checkpoint. dtype: number format of the weights; the fingerprint is of those in the file.
-    original: loads the network as it was pretrained, where `model` was trained since. anchors: embedded answers by text.
+    whether `name` is that of a checkpoint. dtype: number format of the weights; the fingerprint is of those in the
+    file. original: loads the network as it was pretrained, where `model` was trained since. anchors: the answers'
+    embeddings by their texts.
     """
 
     name: str

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import yaml
@@ -91,8 +91,9 @@ def export(
             f"The skill in {skill} sits on a backbone that was trained with it; an adapter holds the skill alone and "
             "would be put on the weights from before."
         )
+    network = _layers_of(loaded.card.backbone)
     with _writing(out):
-        import_module("polyray.skills.peft").export_peft(loaded, out, task_type=task_type)
+        import_module("polyray.skills.peft").export_peft(loaded, out, task_type=task_type, network=network)
     typer.echo(f"The skill {loaded.card.name!r} is in {out}, a LoRA adapter of {loaded.card.backbone.name}.")
 
 
@@ -118,6 +119,19 @@ def import_skill(
     with _writing(out):
         import_module("polyray.skills.skill").save_skill(skill, out)
     typer.echo(f"The adapter is the skill {out.name!r} in {out}, with {len(skill.card.sites)} sites on {network.name}.")
+
+
+def _layers_of(backbone: Any) -> Any:
+    """The network of a card's backbone without its weights; None, and a note on stderr, where it cannot be found."""
+    try:
+        return import_module("polyray.backbones.skeleton").load_skeleton(backbone.name, backbone.revision).model
+    except InputError as error:
+        typer.echo(
+            "polyray: fan_in_fan_out is left out of the adapter's config, for the backbone's layers are unknown: "
+            f"{error} PEFT sets it itself, with a warning, when it loads the adapter.",
+            err=True,
+        )
+        return None
 
 
 def _refuse_taken(out: Path) -> None:

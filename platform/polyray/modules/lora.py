@@ -144,7 +144,10 @@ def _low_rank_linear(layer: nn.Module, down: Tensor, up: Tensor, x: Tensor) -> T
     flat = x.reshape(len(x), -1, x.shape[-1])  # [R, n, in]
     hidden = torch.bmm(flat, down.to(x.dtype).mT)  # [R, n, rank]
     y: Tensor = layer(flat)
-    y.baddbmm_(hidden, up.to(y.dtype))  # in place: one pass over the outputs less
+    if is_quantised(layer):  # bitsandbytes gives views, which autograd lets nobody change
+        y = torch.baddbmm(y, hidden, up.to(y.dtype))
+    else:
+        y.baddbmm_(hidden, up.to(y.dtype))  # in place: one pass over the outputs less
     return y.view(*x.shape[:-1], -1)
 
 

@@ -37,7 +37,7 @@ class Stack(Protocol):
             inventories can act in one batch (modules/blocks.py).
         by_token: whether tokens of one example may have mixes of their own: then it is a `TokenStack`.
         changes_weights: whether the modules change a layer's parameters, not its outputs: then it is a `WeightStack`.
-        reads_weights: whether a linear layer computes with the changed weight itself, which quantised layers do not have.
+        reads_weights: whether a linear layer computes with the changed weight itself: not where it is quantised.
     """
 
     Options: ClassVar[type[StackOptions]]

@@ -46,11 +46,12 @@ def export_peft(
     `Inventory.blend` makes of a task's mix, becomes an ordinary LoRA with the same alpha and rank.
 
     Args:
-        network: the backbone, which shows layers that store their weights transposed, as GPT-2's do. Without it PEFT
-            finds that out itself when it loads the adapter, with a warning.
+        network: the backbone, with or without values, which shows layers that store their weights transposed, as
+            GPT-2's do. Without it PEFT finds that out itself when it loads the adapter, with a warning.
 
     Raises:
-        InputError: the skill is no LoRA, sits on other weights than linear layers', or `task_type` is unknown to PEFT.
+        InputError: the skill is no LoRA, sits on other weights than linear layers' or on layers that
+            `network` lacks, or `task_type` is unknown to PEFT.
     """
     card, folder = skill.card, Path(folder)
     if card.kind != "lora":
@@ -74,7 +75,11 @@ def export_peft(
         "target_modules": list(card.sites),
     }
     if network is not None:
-        config["fan_in_fan_out"] = all(transposed(network.get_submodule(site)) for site in card.sites)
+        modules = dict(network.named_modules())
+        missing = [site for site in card.sites if site not in modules]
+        if missing:
+            raise InputError(f"The backbone has no layer {missing[0]!r}, on which the skill {card.name!r} sits.")
+        config["fan_in_fan_out"] = all(transposed(modules[site]) for site in card.sites)
     factors = {}
     for site in card.sites:
         down, up = skill.tensors[f"{site}/down.weight"], skill.tensors[f"{site}/up.weight"]

@@ -88,7 +88,7 @@ def encoded_once(backbone: Backbone, suite: Suite, examples: Sequence[Any], text
         return encoded(backbone, suite, examples, text)
     tasks = [suite.tasks[name] for name in dict.fromkeys(x.task for x in examples)]
     device = str(device_of(backbone.network))
-    key = ("encoded", backbone.fingerprint, device, text, *tasks, *backbone.anchors, *examples)
+    key = ("encoded", backbone.fingerprint, backbone.dtype, device, text, *tasks, *backbone.anchors, *examples)
 
     def encode() -> tuple[Encoded, dict[str, Tensor]]:
         return encoded(backbone, suite, examples, text), dict(backbone.anchors)

@@ -182,8 +182,8 @@ def _checked_dtype(card: BackboneCard, dtype: SkillsDtype, trained: bool) -> Dty
     check_dtype(card.name, chosen)
     if trained and chosen != "fp32":
         raise InputError(
-            f"backbone_dtype={chosen} is for a frozen backbone; the one under these skills was trained, and what training "
-            "made of it is kept in fp32: leave backbone_dtype out."
+            f"backbone_dtype={chosen} is for a frozen backbone; the one under these skills was trained, and what "
+            "training made of it is kept in fp32: leave backbone_dtype out."
         )
     return chosen
 
