@@ -1,5 +1,6 @@
 """Tiny models of many families, built from their configs, and a tokenizer of twenty words for all of them."""
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -137,7 +138,7 @@ def tiny_model(family: str, bare: bool = False, seed: int = 0) -> PreTrainedMode
     """A model with random weights, the same for one seed; bare: an encoder without its head."""
     torch.manual_seed(seed)
     build = AutoModel.from_config if bare else CLASSES[family].from_config
-    model: PreTrainedModel = build(CONFIGS[family])
+    model: PreTrainedModel = build(deepcopy(CONFIGS[family]))  # a model notes its type there
     model.eval()
     with torch.no_grad():  # initial weights of 0.02 would make all logits alike; T5's are larger
         for parameter in model.parameters():

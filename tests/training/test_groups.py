@@ -73,5 +73,5 @@ def test_two_workers_train_heads_as_one_does_copied_or_sharded(dtype: str, toler
         assert together == pytest.approx(losses, rel=tolerance), strategy
         assert dev == pytest.approx(dev_losses, rel=10 * tolerance), strategy
         for name, tensor in heads.items():
-            bounds = {"rtol": 10 * tolerance, "atol": tolerance / 10}
-            torch.testing.assert_close(same[name], tensor, **bounds, msg=f"{strategy}: {name}")
+            difference = f"{strategy}: {name}"
+            torch.testing.assert_close(same[name], tensor, rtol=10 * tolerance, atol=tolerance / 10, msg=difference)
