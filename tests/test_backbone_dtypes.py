@@ -25,12 +25,13 @@ from polyray.modules.site import mixing
 from polyray.objectives import EvaluationOptions
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
 from polyray.skills.skill import load_card
-from polyray.training.adaptation import check_methods
 from polyray.training.checking import check_fit
 from polyray.training.evaluation import predictions
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
+from polyray.training.methods import check_methods
 from polyray.training.model import Modular, load_model
 from polyray.training.multitask import backbone_card
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.prediction import Predictor
 from polyray.training.recipe import TrainingRecipe
 

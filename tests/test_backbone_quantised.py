@@ -27,8 +27,9 @@ from polyray.skills.delta import fold
 from polyray.skills.inventory import load_inventory
 from polyray.skills.skill import load_skill
 from polyray.training.evaluation import predictions
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
 from polyray.training.model import Modular, build, load_model
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.recipe import TrainingRecipe
 
 for library in LIBRARIES:

@@ -12,8 +12,9 @@ from polyray.config import load_config
 from polyray.objectives.choices import embed
 from polyray.skills.inventory import load_inventory
 from polyray.skills.lifting import lift
-from polyray.training.fewshot import AdaptationRecipe, Piece, adapt_one
+from polyray.training.fewshot import adapt_one
 from polyray.training.model import load_model
+from polyray.training.pieces import AdaptationRecipe, Piece
 from polyray.training.prediction import Predictor
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.scoring import ScoringRecipe, Share, score_share
