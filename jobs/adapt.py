@@ -92,7 +92,7 @@ def run_groups(groups: Sequence[Group], run: Run) -> None:
 
 
 def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
-    """Mean and standard deviation over the few-shot splits, per method and task, and over tasks."""
+    """Mean and standard deviation over the few-shot splits, per method and task, and over tasks; development scores."""
     outcomes = [read_sealed(piece.result_file) for piece in pieces]
     methods = {}
     for method in dict.fromkeys(outcome["method"] for outcome in outcomes):
@@ -103,10 +103,12 @@ def gather(pieces: Sequence[Piece]) -> dict[str, Any]:
             metric = next(outcome["metric"] for outcome in of_method if outcome["task"] == name)
             tasks[name] = {metric: statistics.fmean(scores), "std": statistics.pstdev(scores), "scores": scores}
         means = [statistics.fmean(values["scores"]) for values in tasks.values()]
-        methods[method] = {"mean": statistics.fmean(means), "tasks": tasks}
+        devs = [[outcome["dev"] for outcome in of_method if outcome["task"] == name] for name in tasks]
+        validation = {"score": statistics.fmean(map(statistics.fmean, devs))}
+        methods[method] = {"mean": statistics.fmean(means), "validation": validation, "tasks": tasks}
     first = next(iter(methods.values()))
     too_long = sum(outcome.get("too_long", 0) for outcome in outcomes)
-    return {"mean": first["mean"], "tasks": first["tasks"], "methods": methods, "too_long": too_long}
+    return {**first, "methods": methods, "too_long": too_long}
 
 
 def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:

@@ -1,26 +1,22 @@
-"""Learning rates of few-shot adaptation: those that mttl tries for each method (`pl_finetune_tune.py`)."""
+"""Methods of few-shot adaptation, each at the learning rates that mttl tries for it (`pl_finetune_tune.py`)."""
 
-from polyray.sweeps.fields import Grid, OneOf
+from polyray.sweeps.fields import OneOf
 from polyray.sweeps.space import Goal, Space
 
 FEW_SHOT = Space(
-    about="the learning rates that mttl tries for each method of adaptation",
+    about="methods of adaptation, each at the best of mttl's learning rates for every task",
     job="adapt",
     goal=Goal("validation.score"),
     searcher="grid",
+    settings={
+        "adapt.rates": (1e-3, 1e-4),
+        "adapt.routing_rates": (0.5, 0.1),
+        "adapt.choose": "task",
+    },
     fields={
         "adapt.methods": OneOf(
-            (("skills",), ("row",), ("average",), ("fresh",), ("full",)), about="Method of adaptation, one at a time."
-        ),
-        "adapt.lr": Grid(
-            (1e-4, 1e-3),
-            about="Learning rate of the skills, or of the full model.",
-            only_with={"adapt.methods": (("skills",), ("average",), ("fresh",), ("full",))},
-        ),
-        "adapt.routing_lr": Grid(
-            (0.1, 0.5),
-            about="Learning rate of the new task's row.",
-            only_with={"adapt.methods": (("skills",), ("row",), ("fresh",))},
+            (("skills",), ("row",), ("average",), ("fresh",), ("full",)),
+            about="Method of adaptation; a trial tries the rates of what it trains, and the development sets choose.",
         ),
     },
 )

@@ -48,6 +48,8 @@ def test_groups_that_are_trained_together_write_what_is_written_one_by_one(tmp_p
         for one, other in zip(alone, together, strict=True):
             assert one.pop("skill") and other.pop("skill") and one.pop("sha256") and other.pop("sha256")
             assert one == other
+        metrics = adapt.gather(plan.pieces)
+        assert metrics["validation"]["score"] == (together[0]["dev"] + together[1]["dev"]) / 2
         if choose == "task":
             assert alone[0]["lr"] == alone[1]["lr"]
 

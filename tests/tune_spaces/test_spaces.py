@@ -7,14 +7,17 @@ import pytest
 
 from polyray.config import field_names, load_config
 from polyray.errors import InputError
+from polyray.jobs.adapt import Config as AdaptConfig
 from polyray.jobs.table import JOBS
 from polyray.lookup import lookup
+from polyray.routing import ROUTERS
 from polyray.sweeps.checking import check_space
 from polyray.sweeps.fields import Field, IntRange, OneOf
 from polyray.sweeps.options import read_options, searcher_of
 from polyray.sweeps.reading import parse_space
 from polyray.sweeps.space import Goal
 from polyray.sweeps.writing import dump_space
+from polyray.training.methods import candidates
 from polyray.tune_spaces import SPACES
 from polyray.tune_spaces.loading import find_space, load_space
 
@@ -53,20 +56,24 @@ def test_every_space_is_searched_by_the_searcher_that_it_names() -> None:
 
 
 def test_the_few_shot_space_holds_the_trials_of_mttl() -> None:
-    grid = searcher_of(SPACES["few_shot"], read_options(SPACES["few_shot"], [])[0])
+    space = SPACES["few_shot"]
+    grid = searcher_of(space, read_options(space, [])[0])
     trials = [fields for number in range(99) if (fields := grid.ask(number, [])) is not None]
-    by_method = {
-        method: [
-            (fields.get("adapt.lr"), fields.get("adapt.routing_lr"))
-            for fields in trials if fields["adapt.methods"] == (method,)
-        ]
-        for method in ("skills", "row", "average", "full")
-    }  # fmt: skip
-    assert by_method == {
-        "skills": [(1e-4, 0.1), (1e-4, 0.5), (1e-3, 0.1), (1e-3, 0.5)],  # finetune_type Poly
-        "row": [(None, 0.1), (None, 0.5)],  # Z
-        "average": [(1e-4, None), (1e-3, None)],  # MuZ
-        "full": [(1e-4, None), (1e-3, None)],  # F
+    tried = {}
+    for fields in trials:
+        config = load_config(AdaptConfig, overrides=space.overrides([]), trial=fields)
+        (method,) = config.adapt.methods
+        tried[method] = [(each.lr, each.routing_lr) for each in candidates(config.adapt, method, ROUTERS["polytropon"])]
+        assert config.adapt.choose == "task"
+    lr, routing_lr = 1e-3, 0.1  # of what is not trained
+    both = [(1e-3, 0.5), (1e-3, 0.1), (1e-4, 0.5), (1e-4, 0.1)]
+    skills = [(1e-3, routing_lr), (1e-4, routing_lr)]
+    assert tried == {
+        "skills": both,  # finetune_type Poly
+        "row": [(lr, 0.5), (lr, 0.1)],  # Z
+        "average": skills,  # MuZ
+        "fresh": both,  # PolyRand
+        "full": skills,  # F
     }
 
 
