@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from polyray.backbones import load_backbone, precision
 from polyray.backbones.huggingface import cast_backbone
+from polyray.backbones.precision import DtypeChoice, SkillsDtype
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.jobs import polytropon
@@ -22,7 +23,7 @@ from polyray.modules.fast import rowwise as fast
 from polyray.modules.kinds import MODULES
 from polyray.modules.mix import Rows
 from polyray.modules.site import mixing
-from polyray.objectives import EvaluationOptions
+from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.skills.inventory import Provenance, load_inventory, save_inventory
 from polyray.skills.skill import load_card
 from polyray.training.checking import check_fit
@@ -42,21 +43,22 @@ TRAINING = (
 )  # fmt: skip
 
 
-def _bytes(network: nn.Module) -> int:
+def n_bytes(network: nn.Module) -> int:
     return sum(parameter.nbytes for parameter in network.parameters())
 
 
 def test_a_file_has_one_fingerprint_in_every_format_and_bf16_takes_half_the_bytes(tmp_path: Path) -> None:
     save_folder("llama", tmp_path / "fp32")
-    tiny_model("llama").to(torch.bfloat16).save_pretrained(tmp_path / "bf16")
+    tiny_model("llama").bfloat16().save_pretrained(tmp_path / "bf16")
     tiny_tokenizer("llama").save_pretrained(tmp_path / "bf16")
     fingerprints = set()
-    for stored, other in (("fp32", "bf16"), ("bf16", "auto")):
-        exact, rounded = (load_backbone(str(tmp_path / stored), dtype=dtype) for dtype in ("fp32", other))
+    pairs: tuple[tuple[str, DtypeChoice], ...] = (("fp32", "bf16"), ("bf16", "auto"))
+    for stored, other in pairs:
+        exact, rounded = load_backbone(str(tmp_path / stored)), load_backbone(str(tmp_path / stored), dtype=other)
         assert (exact.dtype, rounded.dtype) == ("fp32", "bf16")
         assert exact.fingerprint == rounded.fingerprint
         fingerprints.add(exact.fingerprint)
-        assert 2 * _bytes(rounded.network) == _bytes(exact.network)
+        assert 2 * n_bytes(rounded.network) == n_bytes(exact.network)
         for parameter, same in zip(rounded.network.parameters(), exact.network.parameters(), strict=True):
             assert torch.equal(parameter, same.bfloat16())
     assert len(fingerprints) == 2  # they hold other numbers
@@ -64,7 +66,7 @@ def test_a_file_has_one_fingerprint_in_every_format_and_bf16_takes_half_the_byte
 
 
 def test_a_file_in_fp16_or_quantised_already_is_refused_where_its_format_cannot_be_kept(tmp_path: Path) -> None:
-    tiny_model("opt").to(torch.float16).save_pretrained(tmp_path)
+    tiny_model("opt").half().save_pretrained(tmp_path)
     tiny_tokenizer("opt").save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"are float16, which backbone_dtype=auto does not take.*bf16 or fp32"):
         load_backbone(str(tmp_path), dtype="auto")
@@ -88,9 +90,9 @@ def _with_skills(kind: str, backbone: str, routing: str = "polytropon", **option
     return model
 
 
-def _loss_and_gradient(model: Modular) -> tuple[Tensor, Tensor]:
+def loss_and_gradient(model: Modular, text: TextOptions | None = None) -> tuple[Tensor, Tensor]:
     model.zero_grad()
-    data = rows_of(model, SUITE, [*answers(KNOWN[0]), *answers(KNOWN[1], 4)])
+    data = rows_of(model, SUITE, [*answers(KNOWN[0]), *answers(KNOWN[1], 4)], text)
     batch = data.objective.collate(model.backbone, data.rows)
     with mixing(model.inventory, model.router(batch.tasks)):
         losses = data.objective.loss(model, batch)
@@ -102,11 +104,11 @@ def _loss_and_gradient(model: Modular) -> tuple[Tensor, Tensor]:
 def _near(kind: str, backbone: str, routing: str = "polytropon", least: float = 0.999) -> None:
     """Compare a step in bf16, its activations recomputed, with one in fp32; `least`: cosine of their gradients."""
     model = _with_skills(kind, backbone, routing)
-    losses, gradient = _loss_and_gradient(model)
+    losses, gradient = loss_and_gradient(model)
     cast_backbone(model.backbone, "bf16")
     model.backbone.model.activation_checkpointing_enable({"use_reentrant": False})
     model.network.train()  # else nothing is recomputed; the tiny backbones have no dropout
-    rounded, rounded_gradient = _loss_and_gradient(model)
+    rounded, rounded_gradient = loss_and_gradient(model)
     torch.testing.assert_close(rounded, losses, rtol=0.01, atol=0.0)
     assert rounded.dtype == rounded_gradient.dtype == torch.float32
     assert torch.cosine_similarity(rounded_gradient, gradient, 0) > least
@@ -119,7 +121,7 @@ def _near(kind: str, backbone: str, routing: str = "polytropon", least: float = 
     {"kind": "lora", "backbone": "tiny-seq2seq"}, {"kind": "prefix", "backbone": "tiny-seq2seq"},
     {"kind": "lora", "backbone": "tiny-encoder"}, {"kind": "sparse", "backbone": "tiny-encoder"},
 ])  # fmt: skip
-def test_every_kind_of_module_has_in_bf16_the_loss_and_gradient_of_fp32_and_writes(kind: str, backbone: str) -> None:
+def test_every_kind_of_module_has_in_bf16_theloss_and_gradient_of_fp32_and_writes(kind: str, backbone: str) -> None:
     _near(kind, backbone)
 
 
@@ -151,13 +153,14 @@ def test_training_adapting_scoring_and_predicting_keep_the_format_that_the_card_
     assert (model.backbone.dtype, exact.backbone.dtype) == ("bf16", "fp32")
     assert {p.dtype for p in model.network.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in (*model.inventory.parameters(), *model.router.parameters())} == {torch.float32}
-    for kept, expected in (("card", "bf16"), ("fp32", "fp32")):
-        predictor = Predictor.load(tmp_path / "skills", "known", backbone_dtype=kept)
+    choices: tuple[tuple[SkillsDtype, str], ...] = (("card", "bf16"), ("fp32", "fp32"))
+    for chosen, expected in choices:
+        predictor = Predictor.load(tmp_path / "skills", "known", backbone_dtype=chosen)
         assert predictor.model.backbone.dtype == expected
         few = ("adapt.steps=1", "adapt.looks=1", "adapt.batch=2", "evaluation.max_examples=1", "text.max_output=8")
-        overrides = [*suite, *few, f"skills={tmp_path / 'skills'}", f"backbone_dtype={kept}"]
+        overrides = [*suite, *few, f"skills={tmp_path / 'skills'}", f"backbone_dtype={chosen}"]
         recipe = load_config(AdaptationRecipe, overrides=overrides)
-        piece = Piece(recipe=recipe, out=tmp_path / kept, task="new", seed=0, method="skills")
+        piece = Piece(recipe=recipe, out=tmp_path / chosen, task="new", seed=0, method="skills")
         adapt_one(piece)
         assert load_card(piece.skill_folder).backbone.dtype == expected
 
