@@ -14,6 +14,7 @@ from polyray.config import Section, load_config
 from polyray.errors import InputError
 from polyray.runs.metrics import append_line
 from polyray.runs.run import Run
+from polyray.runs.sealed import read_sealed
 from polyray.tracking.options import TrackingOptions, tracking_of, untracked
 from polyray.tracking.process import FIRST_WAIT, LONGEST_WAIT, Publishing
 from polyray.tracking.publisher import Publisher
@@ -82,6 +83,7 @@ def test_a_resumed_run_goes_on_with_its_tracker_run_and_repeats_no_step(tmp_path
     advanced(publisher(tmp_path), "interrupted", {})
     resumed = publisher(tmp_path)
     resumed.advance()
+    assert read_sealed(tmp_path / "tracking" / "json.json")["ended"] is None
     assert run.restored() is not None  # metrics.jsonl is written anew, without step 3
     for step in (3, 4):
         run.report(step, {"loss": 1.0})
