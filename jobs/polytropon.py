@@ -17,6 +17,7 @@ from polyray.training.journal import SKILLS
 from polyray.training.model import check_mixable
 from polyray.training.multitask import spec_of, train
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.schedule import check_schedule
 from polyray.training.validation import validation_examples
 
 
@@ -54,6 +55,7 @@ def check(config: Config) -> Suite:
     train_tasks = [suite.tasks[task] for task in tasks]
     one_objective(train_tasks)
     check_fit(config.backbone, config.backbone_dtype, spec_of(config, suite), train_tasks)
+    check_schedule(config.training.schedule, config.training.backbone_lr)
     check_keep(config.training.keep, config.evaluation.every)
     read_all(suite, tasks)
     if config.evaluation.every:

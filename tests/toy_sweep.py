@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
 from polyray.config import Section
@@ -15,6 +16,7 @@ from polyray.sweeps.fields import LogUniform, OneOf
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import SweepOptions, searcher_of
+from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.space import Goal, Space
 from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows
@@ -95,7 +97,8 @@ def drive(
     with sweep.locked():
         replay = sweep.options.scheduler != "none"
         chooses = searcher_of(sweep.space, sweep.options)
-        searcher = JournalSearcher(sweep, TrialRows(sweep), chooses, replay=replay, tracking=tracking)
+        kind = PopulationSearcher if SCHEDULERS[sweep.options.scheduler].population else JournalSearcher
+        searcher = kind(sweep, TrialRows(sweep), chooses, replay=replay, tracking=tracking)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
             number = suggestion["number"]
 
@@ -106,7 +109,7 @@ def drive(
             error = False
             try:
                 trials = Trials(sweep=sweep, job=job, folder=".")
-                trials.run(number, from_text(suggestion["fields"]), report)
+                trials.run(number, from_text(suggestion["fields"]), report, suggestion["until"])
             except (SystemExit, MemoryError) as end:
                 error = isinstance(end, MemoryError)
             searcher.on_trial_complete(str(len(numbers)), error=error)

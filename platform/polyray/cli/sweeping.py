@@ -46,7 +46,7 @@ def sweep(
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
     path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")
     plan = import_module("polyray.cluster.sweeping.planning").plan
-    planned = plan(path, job, entry, space, chosen, options, file=config, overrides=for_job)
+    planned = plan(path, job, entry, space, chosen, options, file=config, overrides=chosen.overrides(for_job))
     flags = {"--config": config, "--out": path, "--address": address}
     rest = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
     command = shlex.join(["polyray", "sweep", job, space, *typed, *rest])

@@ -33,9 +33,4 @@ SCHEDULERS: dict[str, Scheduler] = {
         reads=("seed", "interval", "quantile", "resample"),
         population=True,
     ),
-    "pb2": Scheduler(
-        about="as pbt, but a Gaussian process chooses the new rates (Parker-Holder et al. 2020, arXiv:2002.02518)",
-        reads=("seed", "interval", "quantile"),
-        population=True,
-    ),
 }

@@ -13,11 +13,11 @@ from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import value_along, value_of
 from polyray.sweeps.journal import Entry, read_entries
 from polyray.sweeps.options import goals_of, searcher_of
-from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import State, TrialRow
 from polyray.sweeps.searchers import GridSearcher, Trial
 from polyray.sweeps.space import Goal
 from polyray.sweeps.verdict import Verdict, read_verdict
+from polyray.training.schedule import SCHEDULE, read_schedule
 
 
 class TrialRows:
@@ -64,24 +64,6 @@ def read_rows(sweep: SweepFolder) -> list[TrialRow]:
     return TrialRows(sweep).read()
 
 
-def record_of(sweep: SweepFolder, rows: TrialRows | None = None, running: bool | None = None) -> SweepRecord:
-    """The sweep as its files are now.
-
-    Args:
-        rows: those of an earlier look, which need not be read again.
-        running: whether a process is at work on it; None: whether one holds the lock.
-
-    Raises:
-        InputError: a file was altered.
-    """
-    rows = rows if rows is not None else TrialRows(sweep)
-    return SweepRecord(
-        path=sweep.path, job=sweep.job, name=sweep.name, space=sweep.space, goals=goals_of(sweep.space, sweep.options),
-        options=sweep.options.model_dump(mode="json"), planned=rows.planned, rows=tuple(rows.read()),
-        running=sweep.is_busy if running is None else running,
-    )  # fmt: skip
-
-
 def trial_of(row: TrialRow) -> Trial:
     """The row as a searcher is told it; a trial that waits counts as running."""
     state = "running" if row.state == "waiting" else row.state
@@ -100,12 +82,18 @@ def _row(sweep: SweepFolder, entry: Entry, goals: tuple[Goal, ...]) -> TrialRow:
     steps = [line.get("step", 0) for line in lines]
     return TrialRow(
         number=entry.number, fields=entry.fields, state=state, reason=reason, folders=folders, seeds=seeds,
-        donor=entry.donor, goal=statistics.fmean(first) if first else None, seed_goals=tuple(first),
+        donor=_donor(folders, entry), goal=statistics.fmean(first) if first else None, seed_goals=tuple(first),
         goals=tuple(statistics.fmean(values) for values in zip(*complete, strict=True)),
         step=sum(step for step in steps if isinstance(step, int)),
         seconds=sum(result["seconds"] for result in results if result is not None),
         starts=sum(len(whole_lines(folder / STARTS)) for folder in folders),
     )  # fmt: skip
+
+
+def _donor(folders: tuple[Path, ...], entry: Entry) -> int | None:
+    """The trial whose state this one has taken over last, as a member of a population."""
+    files = [folder / SCHEDULE for folder in folders if (folder / SCHEDULE).exists()]
+    return read_schedule(files[0]).donor if files else entry.donor
 
 
 def _state(folders: tuple[Path, ...], results: list[dict[str, Any] | None], verdict: Verdict) -> tuple[State, str]:

@@ -48,7 +48,8 @@ class Training:
 
     forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. apart: a block
     in which the wrapper leaves gradients to each worker. reduce: makes gradients the mean over workers where no wrapper
-    does. lost: the sum of this worker's losses over the `n_lost` steps since the last report that was due.
+    does. set_peaks: sets the optimiser's peak rates before a step, where they change. lost: the sum of this worker's
+    losses over the `n_lost` steps since the last report that was due.
     """
 
     model: Modular
@@ -62,6 +63,7 @@ class Training:
     average: Callable[[float], float] = float
     apart: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     reduce: Callable[[Sequence[nn.Parameter]], object] = len
+    set_peaks: Callable[[int], object] = bool
 
 
 def fit(
@@ -113,6 +115,7 @@ def _is_due(step: int, steps: int, every: int) -> bool:
 
 def _step(training: Training, options: OptimizerOptions, steps: int, accumulate: int, precision: Precision) -> int:
     """One update: the number of tokens that were read."""
+    training.set_peaks(training.step)
     set_rates(training.adam, training.step, steps, options.warmup)
     tokens = 0
     for number in range(accumulate):

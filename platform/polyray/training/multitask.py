@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +33,7 @@ from polyray.training.model import Modular, build
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.sampler import Sampler
+from polyray.training.schedule import read_schedule
 from polyray.training.validation import Validator
 from polyray.training.worker import Worker
 
@@ -68,6 +70,9 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     selection = Selection(recipe.training.keep)
     journal = Journal(run, worker, _provenance(recipe, suite, data, backbone), spec, selection)
     journal.restore(training, data.sampler)
+    if recipe.training.schedule:
+        schedule = read_schedule(Path(recipe.training.schedule))
+        training.set_peaks = lambda step: schedule.install(adam, step, model.router.speed)
     training.forward = _spread(recipe, model, worker, training)
     _train(recipe, training, data, journal, worker, validator)
     selection.install(model)

@@ -80,6 +80,9 @@ class TrainingOptions(OptimizerOptions):
     """Steps between two lines of metrics.jsonl."""
     save_every: int = Field(500, ge=1)
     """Steps between two checkpoints; one more at the end."""
+    schedule: str = ""
+    """File with peak learning rates that change at given steps, as a sweep with a population writes it; it goes before
+    lr, routing_lr and backbone_lr."""
     keep: Keep = "last"
     """Which state ends in skills/: the last one, or the best one by validation score (needs evaluation.every)."""
 

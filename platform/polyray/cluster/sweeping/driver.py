@@ -4,8 +4,7 @@ import contextvars
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,21 +13,21 @@ from ray import tune
 from rich.console import Console
 
 from polyray.cluster.session import RaySession, quieten
+from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
-from polyray.errors import InputError, Interrupted, PolyrayError, RunError
+from polyray.errors import InputError, Interrupted, RunError
 from polyray.files import make_folders, remove_folder
-from polyray.reports.sweep.display import SweepDisplay, finish
 from polyray.runs.job import Job
 from polyray.runs.run import STOP
 from polyray.runs.stopping import StopRequest, stopping
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import goals_of, searcher_of
-from polyray.sweeps.outcome import best_config
+from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.tracking import TrialTracking
-from polyray.sweeps.trials import TrialRows, record_of
+from polyray.sweeps.trials import TrialRows
 
 SCRATCH = ".tune"  # in the sweep's folder, while it runs: Tune's own files, which nobody reads again
 LOOK = 0.2  # seconds between two looks at the sweep
@@ -65,33 +64,15 @@ class SweepRun:
             RunError: Ray failed.
         """
         sweep = self.sweep
-        scheduler_of(sweep.options, goals_of(sweep.space, sweep.options)[0])
         with sweep.locked(), TrialTracking(sweep, self.job.Config, self._say) as tracking:
             (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
             self._clear()
             rows = TrialRows(sweep)
             replay = sweep.options.scheduler != "none"
-            searcher = JournalSearcher(
-                sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay, tracking=tracking
-            )
-            try:
-                if searcher.has_more:
-                    self._run(searcher)
-            except (Interrupted, RunError):
-                with suppress(PolyrayError):  # the message of the sweep's own end follows
-                    self._finish()
-                raise
-            self._finish()
-
-    def _finish(self) -> None:
-        """Write what came out, and say it.
-
-        Raises:
-            StorageError: the disk refused.
-        """
-        record = record_of(self.sweep, running=False)
-        config = best_config(self.sweep, self.job.Config, record.best) if record.best is not None else None
-        finish(record, config, self.console)
+            kind = PopulationSearcher if SCHEDULERS[sweep.options.scheduler].population else JournalSearcher
+            searcher = kind(sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay, tracking=tracking)
+            if searcher.has_more:
+                self._run(searcher)
 
     def _run(self, searcher: JournalSearcher) -> None:
         sweep, path = self.sweep, self.sweep.path
@@ -112,17 +93,14 @@ class SweepRun:
             self._say(f"The time is over (sweep.seconds={sweep.options.seconds:g}). Go on with: {self.command}")
 
     def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, ends: float) -> None:
-        """Show how it stands until the end, and pass a wish to stop on to the trials."""
-        rows = TrialRows(self.sweep)
+        """Wait for the end, and pass a wish to stop on to the trials."""
         tuning.start()
-        with SweepDisplay(lambda: record_of(self.sweep, rows, running=True), self.console) as display:
-            while tuning.is_alive():
-                tuning.join(LOOK)
-                if time.monotonic() > ends:
-                    (self.sweep.path / STOP).touch()
-                if (self.sweep.path / STOP).exists():
-                    searcher.ask_to_stop()
-                display.tick()
+        while tuning.is_alive():
+            tuning.join(LOOK)
+            if time.monotonic() > ends:
+                (self.sweep.path / STOP).touch()
+            if (self.sweep.path / STOP).exists():
+                searcher.ask_to_stop()
         if tuning.error is not None:
             raise RunError(f"Ray Tune failed: {tuning.error}") from tuning.error
 
@@ -193,8 +171,11 @@ class _Tuning(threading.Thread):
         sweep = replace(self._run_of.sweep, path=self._run_of.sweep.path.absolute())
         trials = Trials(sweep=sweep, job=self._run_of.job, folder=os.getcwd())
 
+        def report(metrics: Mapping[str, Any]) -> None:
+            tune.report(dict(metrics))
+
         def run_trial(config: dict[str, Any]) -> None:
-            trials.run(config["number"], from_text(config["fields"]), lambda metrics: tune.report(dict(metrics)))
+            trials.run(config["number"], from_text(config["fields"]), report, config["until"])
 
         run_trial.__name__ = run_trial.__qualname__ = f"sweep {sweep.path.name}"
         return run_trial

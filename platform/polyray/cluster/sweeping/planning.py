@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyray.cluster.sweeping.schedulers import scheduler_of
+from polyray.cluster.sweeping.trial import SCHEDULE_FIELD
 from polyray.config import Section, field_names, load_config
 from polyray.errors import InputError
 from polyray.formats import read_document
@@ -12,6 +12,8 @@ from polyray.runs.job import Job
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import SECONDS
 from polyray.sweeps.options import SweepOptions, goals_of, searcher_of
+from polyray.sweeps.population import check_population
+from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.space import Goal, Space, config_value
 
 SEEDS = ("training.seed", "adapt.seed")  # fields with the seed of a run, of the jobs that have one
@@ -30,7 +32,7 @@ def plan(
         file, overrides: of the base config.
 
     Raises:
-        InputError: the base config is wrong, or the job cannot be judged, repeated, searched or stopped early so.
+        InputError: the base config is wrong, or the job cannot be judged, repeated or searched so.
     """
     base = load_config(entry.Config, file, overrides)
     goals = goals_of(space, options)
@@ -38,7 +40,8 @@ def plan(
         _check_goal(job, entry, goal)
     _check_validation(job, base, goals[0], options)
     searcher_of(space, options)
-    scheduler_of(options, goals[0])
+    if SCHEDULERS[options.scheduler].population:
+        _check_population(job, entry, space, options)
     seed_field = next((field for field in SEEDS if field in field_names(entry.Config)), "")
     if options.repeats > 1 and not seed_field:
         raise InputError(f"sweep.repeats={options.repeats}: the job {job} has no seed that differs between repeats.")
@@ -48,6 +51,17 @@ def plan(
         path=path, job=job, name=name, space=space, options=options, overrides=tuple(overrides),
         base=read_document(file) if file is not None else "", seed_field=seed_field, seed=seed,
     )  # fmt: skip
+
+
+def _check_population(job: str, entry: Job, space: Space, options: SweepOptions) -> None:
+    """Refuse a population over fields, or of a job, that cannot change in training.
+
+    Raises:
+        InputError: that is so.
+    """
+    if SCHEDULE_FIELD not in field_names(entry.Config):
+        raise InputError(f"sweep.scheduler={options.scheduler}: no field of the job {job} can change while it trains.")
+    check_population(space, options)
 
 
 def _check_goal(job: str, entry: Job, goal: Goal) -> None:

@@ -4,8 +4,7 @@ from collections.abc import Callable, Mapping
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
-from polyray.cluster.sweeping.trial import GOAL
-from polyray.errors import InputError
+from polyray.cluster.sweeping.overseers import GOAL
 from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.space import Goal
 
@@ -14,6 +13,11 @@ MOST = 1_000_000  # validations of a trial: rungs lie below it, and none is its 
 
 
 def _none(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    return FIFOScheduler()
+
+
+def _population(options: SweepOptions, goal: Goal) -> TrialScheduler:
+    """Every piece of training that a population is given runs to its end; `PopulationSearcher` does the rest."""
     return FIFOScheduler()
 
 
@@ -32,15 +36,10 @@ MAKERS: Mapping[str, Callable[[SweepOptions, Goal], TrialScheduler]] = {
     "none": _none,
     "asha": _asha,
     "median": _median,
+    "pbt": _population,
 }
 
 
 def scheduler_of(options: SweepOptions, goal: Goal) -> TrialScheduler:
-    """The scheduler that the options name.
-
-    Raises:
-        InputError: this version of Polyray cannot run it.
-    """
-    if options.scheduler not in MAKERS:
-        raise InputError(f"sweep.scheduler={options.scheduler} is not there yet. Known: {', '.join(MAKERS)}.")
+    """The scheduler that the options name."""
     return MAKERS[options.scheduler](options, goal)

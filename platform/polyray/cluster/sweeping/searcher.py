@@ -55,15 +55,15 @@ class JournalSearcher(TuneSearcher):
         return self._draw() is not None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial; FINISHED: there is none, or the sweep is to end."""
+        """The next trial; FINISHED: there is none, or the sweep is to end; None: others have to end first."""
         with self._lock:
             entry = None if (self._sweep.path / STOP).exists() else self._next()
             if entry is None:
-                return TuneSearcher.FINISHED
+                return None if self._must_wait else TuneSearcher.FINISHED
             self._live[trial_id] = entry
         if self._tracking is not None:
             self._tracking.begin(entry)
-        return {"number": entry.number, "fields": as_text(entry.fields)}
+        return {"number": entry.number, "fields": as_text(entry.fields), "until": self._until}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Read the outcome of a trial that has ended from its files."""
@@ -98,6 +98,16 @@ class JournalSearcher(TuneSearcher):
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune writes a copy of what it is given, from which nobody reads."""
         return {}
+
+    @property
+    def _until(self) -> int:
+        """Validations after which a trial is to pause; 0: none."""
+        return 0
+
+    @property
+    def _must_wait(self) -> bool:
+        """Whether there will be a next trial once others have ended."""
+        return False
 
     def _next(self) -> Entry | None:
         if self._again:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,28 +13,26 @@ from rich.console import Console
 
 from polyray.cluster.inside import OwnProcess
 from polyray.cluster.launch import run_in
+from polyray.cluster.sweeping.overseers import Judge, Overseer, Pause, Report
 from polyray.cluster.tasks import enter_folder
 from polyray.errors import InputError, Interrupted, RunError
 from polyray.reuse import Shelf, reusing
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job
 from polyray.runs.locking import FolderInUseError
-from polyray.runs.metrics import read_metrics
 from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.events import write_events
 from polyray.sweeps.folder import SweepFolder
-from polyray.sweeps.goals import value_along
 from polyray.sweeps.options import goals_of
-from polyray.sweeps.space import Goal
+from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
 from polyray.tracking.options import untracked
+from polyray.training.schedule import SCHEDULE, Schedule, write_schedule
 
-GOAL = "goal"  # the metric that schedulers read
 AGAIN, PATIENCE = 2.0, 60.0  # seconds between two tries to enter a folder whose process is not quite gone, and in all
+SCHEDULE_FIELD = "training.schedule"
 LONG = "600"  # seconds that Tune gives a stopped trial to save its checkpoint and end
-
-Report = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +48,11 @@ class Trials:
     job: Job
     folder: str
 
-    def run(self, number: int, fields: Mapping[str, Any], report: Report) -> None:
+    def run(self, number: int, fields: Mapping[str, Any], report: Report, until: int = 0) -> None:
         """Run trial `number`, from where its folder says.
 
         Args:
+            until: validations after which it pauses, as a member of a population; 0: it runs to its end.
             report: tells the scheduler; it raises SystemExit where the trial is to stop.
 
         Raises:
@@ -64,33 +63,34 @@ class Trials:
         enter_folder(self.folder)
         if (self.sweep.path / STOP).exists():
             return
-        judge = Judge(goals_of(self.sweep.space, self.sweep.options)[0], report)
+        goal = goals_of(self.sweep.space, self.sweep.options)[0]
+        overseer: Overseer = Pause(goal, until) if until else Judge(goal, report)
         with reusing(_shelf()):
             for repeat, folder in enumerate(self.sweep.folders(number)):
-                hooks = [] if repeat else [judge]  # the scheduler compares first repeats
+                hooks = [] if repeat else [overseer]  # the scheduler compares first repeats
                 if not self._repeat(number, fields, repeat, folder, hooks):
                     break
                 write_events(self.sweep, fields, folder)
-        if judge.stopped:
+        if overseer.stopped:
             raise SystemExit(0)  # Tune's sign that the trial saw its end
 
     def _repeat(
-        self, number: int, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence["Judge"]
+        self, number: int, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence[Overseer]
     ) -> bool:
         """Whether the repeat is done, and the next one can begin."""
         verdict_file = self.sweep.verdict_file(number)
         ended = read_verdict(verdict_file).state != "open"
-        for judge in hooks:
-            judge.follow(folder)
-            if judge.stopped and not ended:
+        for overseer in hooks:
+            overseer.follow(folder)
+            if overseer.stopped and not ended:
                 write_verdict(verdict_file, Verdict(state="stopped", reason="stopped by the scheduler"))
-            ended = ended or judge.stopped
+            ended = ended or overseer.stopped
         if ended:
             return False
         try:
             self._run(fields, repeat, folder, hooks)
         except Interrupted:
-            if any(judge.stopped for judge in hooks):
+            if any(overseer.stopped for overseer in hooks):
                 write_verdict(verdict_file, Verdict(state="stopped", reason="stopped by the scheduler"))
             return False
         except (InputError, RunError) as error:
@@ -103,12 +103,11 @@ class Trials:
             return False
         return True
 
-    def _run(self, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence["Judge"]) -> None:
-        config = untracked(self.sweep.config(self.job.Config, fields, repeat))  # the driver tells the tracker
-        run = RunFolder(path=folder, job=self.sweep.job, config=config, address=None)
+    def _run(self, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence[Overseer]) -> None:
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
+                run = self._run_folder(fields, repeat, folder)
                 run_in(run, self.job, Console(quiet=True), cluster=OwnProcess(), hooks=hooks)
                 return
             except FolderInUseError:
@@ -116,38 +115,16 @@ class Trials:
                     raise
                 time.sleep(AGAIN)
 
-
-class Judge:
-    """The hook of a run that tells the scheduler every validation once, and passes its wish to stop on to the run.
-
-    Attributes:
-        stopped: whether the scheduler wants the trial to end.
-    """
-
-    def __init__(self, goal: Goal, report: Report) -> None:
-        self.stopped = False
-        self._goal, self._report = goal, report
-        self._stop_file: Path | None = None
-        self._last = -1
-
-    def follow(self, folder: Path) -> None:
-        """Tell what the run in `folder` has reported in earlier starts."""
-        self._stop_file = folder / STOP
-        for line in read_metrics(folder):
-            self(line)
-
-    def __call__(self, line: Mapping[str, Any]) -> None:
-        """Tell one line of metrics, unless it was told."""
-        value, step = value_along(line, self._goal), line["step"]
-        if value is None or step <= self._last or self.stopped:
-            return
-        self._last = step
-        try:
-            self._report({GOAL: value, "step": step})
-        except SystemExit:
-            self.stopped = True
-            if self._stop_file is not None and self._stop_file.parent.is_dir():
-                self._stop_file.touch()
+    def _run_folder(self, fields: Mapping[str, Any], repeat: int, folder: Path) -> RunFolder:
+        """The run of a repeat; a member of a population follows its schedule, which is written where it begins."""
+        schedule = folder / SCHEDULE
+        more = {SCHEDULE_FIELD: str(schedule)} if SCHEDULERS[self.sweep.options.scheduler].population else {}
+        config = untracked(self.sweep.config(self.job.Config, {**fields, **more}, repeat))  # the driver tells trackers
+        run = RunFolder(path=folder, job=self.sweep.job, config=config, address=None)
+        if more and not schedule.exists():
+            with run.locked():
+                write_schedule(schedule, Schedule(changes=((0, dict(fields)),)))
+        return run
 
 
 def is_short_of_memory(error: BaseException | None) -> bool:
