@@ -54,6 +54,12 @@ def test_options_that_are_wrong_or_not_read_are_refused(overrides: list[str], me
         read_options(SPACE, overrides)
 
 
+def test_the_smallest_sweep_has_one_trial() -> None:
+    fields = ("trials=1", "repeats=1", "retries=0", "concurrent=0", "seconds=0", "gpus=0.5", "cpus=0.5", "grace=1")
+    options, _ = read_options(SPACE, [f"sweep.{field}" for field in fields])
+    assert (options.trials, options.repeats, options.gpus, options.grace) == (1, 1, 0.5, 1)
+
+
 def test_every_optional_field_that_a_searcher_or_scheduler_reads_is_one_of_the_options() -> None:
     for table in (SEARCHERS, SCHEDULERS):
         for name, entry in table.items():
