@@ -8,7 +8,7 @@ DUAL_SPEED = Space(
     job="polytropon",
     goal=Goal("validation.score"),
     searcher="tpe",
-    settings={"evaluation.every": 100},
+    settings={"evaluation.every": 100, "tasks.train_splits": ("train",)},
     fields={
         "training.lr": LogUniform(1e-4, 1e-1, about="Peak learning rate of the skills; the paper tries 1e-4 to 1e-2."),
         "training.routing_lr": LogUniform(

@@ -10,7 +10,7 @@ ROUTING = Space(
     job="polytropon",
     goal=Goal("validation.score"),
     searcher="tpe",
-    settings={"evaluation.every": 100},
+    settings={"evaluation.every": 100, "tasks.train_splits": ("train",)},
     fields={
         "routing.kind": OneOf(
             (*LEARNED, "shared", "private", "expert", "hyperformer", "token_moe"),
