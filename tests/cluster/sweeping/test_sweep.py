@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
 from job_cases import TINY, outcome
 from ray_cases import Run, actors_of, descendants, finish, gone, head
@@ -48,17 +47,16 @@ def rows_of(out: Path) -> list[TrialRow]:
     return read_rows(open_sweep(out))
 
 
-def wait_for_progress(out: Path, n_lines: int, process: Run) -> None:
-    """Until all trials together have reported so many lines, or the sweep ends."""
-    while process.poll() is None:
-        files = list((out / "trials").glob("*/progress.jsonl"))
-        if sum(len(file.read_text().splitlines()) for file in files) >= n_lines:
-            return
+def n_lines(out: Path) -> int:
+    """Lines that all trials together have reported."""
+    return sum(len(file.read_text().splitlines()) for file in (out / "trials").glob("*/progress.jsonl"))
+
+
+def wait_for_progress(out: Path, n_more: int, process: Run) -> None:
+    """Until the trials have reported so many more lines, or the sweep ends."""
+    before = n_lines(out)
+    while process.poll() is None and n_lines(out) < before + n_more:
         time.sleep(0.02)
-
-
-def workers_of(process: Run) -> list[psutil.Process]:
-    return actors_of(process, "ray::ImplicitFunc") or actors_of(process, "ray::sweep")
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +82,11 @@ def test_a_sweep_whose_processes_die_ends_with_the_same_trials(undisturbed: Path
     assert any((out / "trials").glob("*/checkpoints/step-*")), "no trial saved a checkpoint"
 
     process = start(out, space)
-    wait_for_progress(out, moments.randint(8, 12), process)
-    workers = workers_of(process)
+    wait_for_progress(out, moments.randint(2, 4), process)
+    workers = actors_of(process, "ray::ImplicitFunc")
     assert workers, "no worker was there to be killed"
     workers[0].kill()
-    wait_for_progress(out, moments.randint(16, 20), process)
+    wait_for_progress(out, moments.randint(6, 10), process)
     children = descendants(process)
     process.send(signal.SIGKILL)
     process.wait()

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from polyray.cluster.session import RaySession, quieten
 from polyray.cluster.sweeping.population import PopulationSearcher
+from polyray.cluster.sweeping.resources import at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
@@ -151,13 +152,14 @@ class _Tuning(threading.Thread):
         quieten()
         sweep = self._run_of.sweep
         options, goal = sweep.options, goals_of(sweep.space, sweep.options)[0]
+        base = sweep.config(self._run_of.job.Config, {})
         storage = sweep.path.absolute() / SCRATCH
         make_folders(storage)
         tuner = tune.Tuner(
-            tune.with_resources(self._trainable(), {"CPU": options.cpus, **_gpus(options.gpus)}),
+            tune.with_resources(self._trainable(), resources_of(base, options)),
             tune_config=tune.TuneConfig(
                 search_alg=self._searcher, scheduler=scheduler_of(options, goal), num_samples=-1, reuse_actors=True,
-                max_concurrent_trials=options.concurrent or None,
+                max_concurrent_trials=at_once(base, options),
             ),
             run_config=tune.RunConfig(
                 name="sweep", storage_path=str(storage), verbose=0,
@@ -179,7 +181,3 @@ class _Tuning(threading.Thread):
 
         run_trial.__name__ = run_trial.__qualname__ = f"sweep {sweep.path.name}"
         return run_trial
-
-
-def _gpus(gpus: float) -> dict[str, float]:
-    return {"GPU": gpus} if gpus else {}

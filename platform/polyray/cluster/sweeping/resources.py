@@ -1,0 +1,51 @@
+"""The share of a cluster that one trial takes, with the processes that it starts beside its own."""
+
+import ray
+from ray.tune import PlacementGroupFactory
+
+from polyray.config import Section
+from polyray.sweeps.options import SweepOptions
+from polyray.sweeps.space import config_value
+
+ALMOST_NONE = 0.01  # cores of a trial that only waits for its own group of workers: Tune refuses none at all
+
+
+def resources_of(base: Section, options: SweepOptions) -> PlacementGroupFactory:
+    """Room for a trial: for its process, and for the actors of an agent; Ray Train claims that of its workers itself.
+
+    Args:
+        base: config of the job.
+    """
+    own = {"CPU": options.cpus, **_gpus(options.gpus)}
+    if _workers(base) is not None:
+        own = {"CPU": ALMOST_NONE}
+    actors = [{"CPU": 1.0}] * int(_number(base, "workers.runners"))
+    learners = [{"CPU": 1.0, **_gpus(_number(base, "workers.gpus"))}] * int(_number(base, "workers.learners"))
+    return PlacementGroupFactory([own, *actors, *learners])
+
+
+def at_once(base: Section, options: SweepOptions) -> int | None:
+    """Trials at a time; None: as many as there is room for. Groups of workers would wait for each other else."""
+    workers = _workers(base)
+    if options.concurrent or workers is None:
+        return options.concurrent or None
+    room = ray.cluster_resources()
+    return max(1, int(min(room.get(name, 0.0) // amount for name, amount in workers.items())))
+
+
+def _workers(base: Section) -> dict[str, float] | None:
+    """The resources of a trial's group of Ray Train workers; None where it trains in its own process."""
+    n, gpus = _number(base, "workers.n"), _number(base, "workers.gpus")
+    if n == 0 or (n == 1 and not gpus):
+        return None
+    return {"CPU": n * _number(base, "workers.cpus"), **_gpus(n * gpus)}
+
+
+def _number(base: Section, name: str) -> float:
+    """The number under a dotted name; 0 where the job has no such field."""
+    value = config_value(base, name)
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _gpus(gpus: float) -> dict[str, float]:
+    return {"GPU": gpus} if gpus else {}
