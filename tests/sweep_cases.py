@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyray.runs.result import write_result
 from polyray.sweeps.fields import LogUniform, OneOf, Value
+from polyray.sweeps.folder import SweepFolder
+from polyray.sweeps.journal import Entry, append_entry
+from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import State, TrialRow
 from polyray.sweeps.space import Goal, Space
@@ -48,6 +52,20 @@ def rated_rows(n: int, *, noise: float = 0.02, repeats: int = 2, sign: float = 1
         mean = sum(goals) / repeats
         rows.append(row(number, mean, fields=fields, seed_goals=goals, seeds=tuple(range(repeats))))
     return rows
+
+
+def sweep_folder(path: Path, goals: Sequence[float], planned: int) -> SweepFolder:
+    """A sweep on disk whose first trials are done, with these goals, and whose others were not drawn yet."""
+    options = SweepOptions(trials=planned, searcher="random")
+    sweep = SweepFolder(path=path, job="polytropon", name="dual_speed", space=RATES, options=options)
+    with sweep.locked():
+        for number, goal in enumerate(goals):
+            append_entry(path, Entry(number=number, fields=RATES.draw(random.Random(number))))
+            (folder,) = sweep.folders(number)
+            folder.mkdir()
+            (folder / "config.yaml").write_text("# job: polytropon\n")
+            write_result(folder, "polytropon", "done", 1.5, {"mean": goal})
+    return sweep
 
 
 CHOICE = OneOf(("<b>polytropon</b>", "shared"))

@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from sweep_cases import BEST_LR, BEST_ROUTING_LR, RATES, ROUTING, rated_rows, record, row
 
+from polyray.analysis import surface
 from polyray.analysis.surface import fit_surface
 from polyray.sweeps.rates import fit_rates, rate_fields
 from polyray.sweeps.space import Goal
+
+
+@pytest.fixture
+def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bootstrap that is quick and rough, for tests that look at estimates."""
+    monkeypatch.setattr(surface, "REPLICATES", 3)
 
 
 def test_intervals_cover_the_optimum_of_a_noisy_parabola_and_shrink_with_trials() -> None:
@@ -23,6 +30,7 @@ def test_intervals_cover_the_optimum_of_a_noisy_parabola_and_shrink_with_trials(
     assert widths[40] < 10 and widths[40] < widths[12]
 
 
+@pytest.mark.usefixtures("few_replicates")
 def test_a_goal_to_be_small_has_the_same_optimum_as_its_negative() -> None:
     most, least = (
         fit_rates(record(rated_rows(16))),
@@ -32,6 +40,7 @@ def test_a_goal_to_be_small_has_the_same_optimum_as_its_negative() -> None:
     assert most.figures() == least.figures()
 
 
+@pytest.mark.usefixtures("few_replicates")
 def test_the_noise_and_the_height_of_the_optimum_are_those_that_were_planted() -> None:
     rates = fit_rates(record(rated_rows(30, noise=0.05, repeats=3)))
     assert rates is not None
@@ -40,6 +49,7 @@ def test_the_noise_and_the_height_of_the_optimum_are_those_that_were_planted() -
     assert low < 20 < high
 
 
+@pytest.mark.usefixtures("few_replicates")
 def test_an_optimum_on_the_edge_is_said_to_be_there() -> None:
     points = np.random.default_rng(0).uniform(0, 1, [20, 2])
     slope = fit_surface(points, [[x - (y - 0.5) ** 2] for x, y in points])
@@ -47,16 +57,18 @@ def test_an_optimum_on_the_edge_is_said_to_be_there() -> None:
     assert slope.optimum[0].estimate == points[:, 0].max()
 
 
+@pytest.mark.usefixtures("few_replicates")
 def test_a_diverged_training_does_not_move_the_optimum() -> None:
     rng = np.random.default_rng(0)
     points = rng.uniform(-1, 1, [40, 2])
     scores = [1 - x * x - y * y for x, y in points]
     worst = int(np.argmin(scores))
     scores[worst] = -1e6
-    surface = fit_surface(points, [[score] for score in scores])
-    assert max(abs(interval.estimate) for interval in surface.optimum) < 0.15 and abs(surface.best - 1) < 0.1
+    fitted = fit_surface(points, [[score] for score in scores])
+    assert max(abs(interval.estimate) for interval in fitted.optimum) < 0.15 and abs(fitted.best - 1) < 0.1
 
 
+@pytest.mark.usefixtures("few_replicates")
 def test_repeated_observations_weigh_as_points_of_their_own() -> None:
     points = np.random.default_rng(0).uniform(-1, 1, [12, 2])
     scores = [[1 - x * x - y * y, 1.1 - x * x - y * y] for x, y in points]

@@ -19,6 +19,7 @@ from polyray.cli.predicting import predict
 from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
 from polyray.cli.tracking import track
+from polyray.cli.watching import report, watch
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -52,6 +53,8 @@ app.add_typer(cli_skills.app, name="skills")
 app.command()(predict)
 app.command()(track)
 app.command()(sweep)
+app.command()(watch)
+app.command()(report)
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
@@ -120,14 +123,6 @@ def run(
         )
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="Run folder, of a run that has ended or not.")],
-) -> None:
-    """Compose a run's report.html anew from the files in its folder."""
-    typer.echo(import_module("polyray.reports.report").write_report(folder))
 
 
 @app.command("list")

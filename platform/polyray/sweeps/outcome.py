@@ -1,6 +1,7 @@
 """The outcome of a sweep on disk: sweep.json with every trial, and best.yaml, a config ready to run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ from pydantic_core import to_json
 from polyray.config import Section, dump_config
 from polyray.files import write_file
 from polyray.runs.result import versions
+from polyray.sweeps.folder import AConfig, SweepFolder
 from polyray.sweeps.rates import Rates, fit_rates
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
+from polyray.sweeps.space import config_value
 from polyray.sweeps.wording import goal_text, spread
 
 SWEEP, BEST = "sweep.json", "best.yaml"
 SCHEMA_VERSION = 1
+FEWER = "evaluation.max_examples"  # of each task are scored; 0: all
 
 
 def write_outcome(record: SweepRecord) -> Path:
@@ -34,7 +38,7 @@ def write_best(record: SweepRecord, config: Section) -> Path:
 
     Args:
         record: of a sweep that has a best trial.
-        config: of the best trial, with the scoring of an ordinary run.
+        config: of the best trial, see `best_config`.
 
     Raises:
         StorageError: the disk refused.
@@ -45,6 +49,18 @@ def write_best(record: SweepRecord, config: Section) -> Path:
     origin = f"# Trial {best.number} of the sweep {name}: {record.goals[0].name} {goal_text(best)}."
     write_file(file, f"{origin} Run it: polyray run {record.job} --config {BEST}\n{dump_config(config)}")
     return file
+
+
+def best_config(sweep: SweepFolder, kind: type[AConfig], best: TrialRow) -> AConfig:
+    """The config of the first repeat of the `best` trial, which scores all examples even if the trials did not.
+
+    Raises:
+        InputError: the job refuses the fields.
+    """
+    config = sweep.config(kind, best.fields)
+    if config_value(config, FEWER) is None:
+        return config
+    return replace(sweep, overrides=(*sweep.overrides, f"{FEWER}=0")).config(kind, best.fields)
 
 
 def outcome(record: SweepRecord) -> dict[str, Any]:

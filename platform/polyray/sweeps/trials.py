@@ -13,6 +13,7 @@ from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import value_along, value_of
 from polyray.sweeps.journal import Entry, read_entries
 from polyray.sweeps.options import goals_of, searcher_of
+from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import State, TrialRow
 from polyray.sweeps.searchers import GridSearcher, Trial
 from polyray.sweeps.space import Goal
@@ -62,6 +63,24 @@ def read_rows(sweep: SweepFolder) -> list[TrialRow]:
         InputError: a file was altered.
     """
     return TrialRows(sweep).read()
+
+
+def record_of(sweep: SweepFolder, rows: TrialRows | None = None, running: bool | None = None) -> SweepRecord:
+    """The sweep as its files are now.
+
+    Args:
+        rows: those of an earlier look, which need not be read again.
+        running: whether a process is at work on it; None: whether one holds the lock.
+
+    Raises:
+        InputError: a file was altered.
+    """
+    rows = rows if rows is not None else TrialRows(sweep)
+    return SweepRecord(
+        path=sweep.path, job=sweep.job, name=sweep.name, space=sweep.space, goals=goals_of(sweep.space, sweep.options),
+        options=sweep.options.model_dump(mode="json"), planned=rows.planned, rows=tuple(rows.read()),
+        running=sweep.is_busy if running is None else running,
+    )  # fmt: skip
 
 
 def trial_of(row: TrialRow) -> Trial:

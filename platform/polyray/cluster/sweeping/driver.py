@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,17 +19,19 @@ from polyray.cluster.sweeping.resources import at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
-from polyray.errors import InputError, Interrupted, RunError
+from polyray.errors import InputError, Interrupted, PolyrayError, RunError
 from polyray.files import make_folders, remove_folder
+from polyray.reports.sweep.display import SweepDisplay, finish
 from polyray.runs.job import Job
 from polyray.runs.run import STOP
 from polyray.runs.stopping import StopRequest, stopping
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import goals_of, searcher_of
+from polyray.sweeps.outcome import best_config
 from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.tracking import TrialTracking
-from polyray.sweeps.trials import TrialRows
+from polyray.sweeps.trials import TrialRows, record_of
 
 SCRATCH = ".tune"  # in the sweep's folder, while it runs: Tune's own files, which nobody reads again
 LOOK = 0.2  # seconds between two looks at the sweep
@@ -72,8 +75,24 @@ class SweepRun:
             replay = sweep.options.scheduler != "none"
             kind = PopulationSearcher if SCHEDULERS[sweep.options.scheduler].population else JournalSearcher
             searcher = kind(sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay, tracking=tracking)
-            if searcher.has_more:
-                self._run(searcher)
+            try:
+                if searcher.has_more:
+                    self._run(searcher)
+            except (Interrupted, RunError):
+                with suppress(PolyrayError):  # the message of the sweep's own end follows
+                    self._finish()
+                raise
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write what came out, and say it.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        record = record_of(self.sweep, running=False)
+        config = best_config(self.sweep, self.job.Config, record.best) if record.best is not None else None
+        finish(record, config, self.console)
 
     def _run(self, searcher: JournalSearcher) -> None:
         sweep, path = self.sweep, self.sweep.path
@@ -94,14 +113,17 @@ class SweepRun:
             self._say(f"The time is over (sweep.seconds={sweep.options.seconds:g}). Go on with: {self.command}")
 
     def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, ends: float) -> None:
-        """Wait for the end, and pass a wish to stop on to the trials."""
+        """Show how it stands until the end, and pass a wish to stop on to the trials."""
+        rows = TrialRows(self.sweep)
         tuning.start()
-        while tuning.is_alive():
-            tuning.join(LOOK)
-            if time.monotonic() > ends:
-                (self.sweep.path / STOP).touch()
-            if (self.sweep.path / STOP).exists():
-                searcher.ask_to_stop()
+        with SweepDisplay(lambda: record_of(self.sweep, rows, running=True), self.console) as display:
+            while tuning.is_alive():
+                tuning.join(LOOK)
+                if time.monotonic() > ends:
+                    (self.sweep.path / STOP).touch()
+                if (self.sweep.path / STOP).exists():
+                    searcher.ask_to_stop()
+                display.tick()
         if tuning.error is not None:
             raise RunError(f"Ray Tune failed: {tuning.error}") from tuning.error
 

@@ -1,5 +1,6 @@
 """A sweep shown while it runs: a live table in the terminal, and sweep.json and report.html in its folder."""
 
+import shlex
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -8,12 +9,16 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 
+from polyray.config import Section
 from polyray.errors import PolyrayError
 from polyray.reports.console import print_note
+from polyray.reports.report import REPORT
 from polyray.reports.sweep.report import write_sweep_report
 from polyray.reports.sweep.terminal import overview, print_ends
-from polyray.sweeps.outcome import write_outcome
+from polyray.sweeps.outcome import write_best, write_outcome
+from polyray.sweeps.rates import fit_rates
 from polyray.sweeps.record import SweepRecord
+from polyray.sweeps.wording import fields_text, goal_text, progress_text
 
 TABLE_SECONDS, FILES_SECONDS = 0.5, 10.0  # between two tables, and between two writings of the files, at least
 SHARE = 0.05  # of the time, at most, that either takes
@@ -69,8 +74,8 @@ class SweepTable:
 class SweepDisplay:
     """The table and the files of a running sweep.
 
-    The driver calls `tick` as often as it likes; leaving the `with` block shows the table a last time. The files are
-    written a last time by `write_files`, once the sweep no longer runs.
+    The driver calls `tick` as often as it likes; leaving the `with` block shows the table a last time. `finish`
+    writes the files once the sweep no longer runs.
 
     Args:
         read: how the sweep stands; called only when something is due.
@@ -125,6 +130,29 @@ def watch(read: Callable[[], SweepRecord], console: Console, *, seconds: float =
             time.sleep(max(seconds, 4 * (time.monotonic() - begun)))
     if not console.is_terminal:
         console.print(overview(record, height=WHOLE))
+
+
+def finish(record: SweepRecord, config: Section | None, console: Console) -> None:
+    """Write all files of a sweep that no longer runs, and say what it has found.
+
+    Args:
+        config: of the best trial; None where there is none.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    best = record.best
+    if best is not None and config is not None:
+        file = write_best(record, config)
+        print_note(
+            console, f"Best: trial {best.number}, {record.goals[0].name} {goal_text(best)}: {fields_text(best.fields)}."
+        )
+        rates = fit_rates(record)
+        if rates is not None:
+            print_note(console, rates.text())
+        print_note(console, f"Run it: {shlex.join(['polyray', 'run', record.job, '--config', str(file)])}")
+    write_files(record)
+    print_note(console, f"{progress_text(record)}. The report is in {record.path / REPORT}.")
 
 
 def write_files(record: SweepRecord) -> None:
