@@ -1,13 +1,15 @@
 """Trials are ranked by state and goal, and what is best is written for people and programs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
-from sweep_cases import rated_rows, record, row
+from sweep_cases import rated_rows, record, row, sweep_folder
 
 from polyray.config import Section, load_config
-from polyray.sweeps.outcome import write_best, write_outcome
+from polyray.sweeps.outcome import best_config, write_best, write_outcome
 from polyray.sweeps.space import Goal
+from polyray.sweeps.trials import record_of
 from polyray.sweeps.wording import fields_text, goal_text, progress_text, short_fields
 
 MIN = Goal("loss", "min")
@@ -96,9 +98,27 @@ def test_an_empty_sweep_has_a_sweep_json(tmp_path: Path) -> None:
 class Rates(Section):
     lr: float = 0.1
     """Rate."""
+    routing_lr: float = 0.1
+    """Rate."""
+    seed: int = 3
+    """Seed."""
+
+
+class Evaluation(Section):
+    max_examples: int = 0
+    """Examples at most; 0: all."""
+    beams: int = 1
+    """Beams."""
 
 
 class Config(Section):
+    training: Rates = Rates()
+    """Training."""
+    evaluation: Evaluation = Evaluation()
+    """Evaluation."""
+
+
+class OnlyRates(Section):
     training: Rates = Rates()
     """Training."""
 
@@ -111,3 +131,17 @@ def test_best_yaml_is_a_config_whose_first_line_says_where_it_comes_from(tmp_pat
         "# Trial 1 of the sweep my space.yaml: mean 0.75 ± 0.071. Run it: polyray run polytropon --config best.yaml"
     )
     assert load_config(Config, file) == Config(training=Rates(lr=0.003))
+
+
+def test_the_best_config_has_the_best_fields_the_first_seed_and_scores_all_examples(tmp_path: Path) -> None:
+    sweep = sweep_folder(tmp_path / "sweep", [0.25, 0.75, 0.5], planned=3)
+    sweep = replace(
+        sweep, seed_field="training.seed", seed=5, overrides=("evaluation.max_examples=2", "evaluation.beams=4")
+    )
+    best = record_of(sweep).best
+    assert best is not None and best.number == 1 and record_of(sweep).state == "done"
+    assert sweep.config(Config, best.fields).evaluation.max_examples == 2
+    config = best_config(sweep, Config, best)
+    assert config.evaluation == Evaluation(beams=4) and config.training.seed == 5
+    assert {"training.lr": config.training.lr, "training.routing_lr": config.training.routing_lr} == best.fields
+    assert best_config(replace(sweep, overrides=()), OnlyRates, best).training == config.training
