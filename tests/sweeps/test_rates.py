@@ -77,6 +77,26 @@ def test_repeated_observations_weigh_as_points_of_their_own() -> None:
     assert np.allclose(together.scores, apart.scores, atol=1e-6)
 
 
+def test_a_point_that_the_bootstrap_draws_twice_weighs_as_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surface, "REPLICATES", 1)
+    rng = np.random.default_rng(0)
+    points, scores = rng.uniform(0, 1, [8, 2]), rng.standard_normal(8)
+    within = np.exp(-((points[:, None] - points[None]) ** 2).sum(-1))
+    (weights,) = surface._bootstrap(within, 0.1, [np.array([score]) for score in scores], np.random.default_rng(1)).T
+    drawn = np.random.default_rng(1).integers(8, size=8)  # the first draw is that of the points
+    assert len(set(drawn.tolist())) < 8
+    alone = np.linalg.solve(within[np.ix_(drawn, drawn)] + 0.1 * np.eye(8), scores[drawn])
+    assert np.allclose(within @ weights, within[:, drawn] @ alone)
+
+
+@pytest.mark.usefixtures("few_replicates")
+def test_of_too_many_points_the_best_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surface, "MOST_POINTS", 4)
+    points = [[0, 0], [9, 9], [1, 0], [8, 8], [0, 1], [1, 1]]
+    fitted = fit_surface(points, [[0.5], [0.1], [0.4], [0.0], [0.6], [0.7]])
+    assert fitted.n_points == 4 and (fitted.first.max(), fitted.second.max()) == (1, 1)
+
+
 def test_a_surface_needs_points_that_span_it() -> None:
     for points, scores in (([[0, 0], [1, 1]], [[0.0], [1.0]]), ([[0, 0], [0, 1], [0, 2]], [[0.0], [1.0], [2.0]])):
         with pytest.raises(ValueError, match="needs at least 3 points"):

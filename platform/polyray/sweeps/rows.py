@@ -43,3 +43,8 @@ class TrialRow:
     seeds: tuple[int, ...] = ()
     starts: int = 0
     donor: int | None = None
+
+    @property
+    def was_begun_again(self) -> bool:
+        """Whether a repeat was lost, or failed, and went on."""
+        return self.starts > max(1, len(self.folders))

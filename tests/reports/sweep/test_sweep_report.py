@@ -102,6 +102,7 @@ def test_a_schedule_is_drawn_as_a_staircase_and_another_file_is_refused(tmp_path
         [0.1, 0.1, 0.08, 0.08],
     )
     assert schedules.staircase(schedules.read_schedule(file).changes, "training.routing_lr", 50) == ([], [])
+    assert schedules.staircase(schedules.read_schedule(file).changes, "training.lr", 20)[0] == [0, 20, 20]
     assert schedules.section(record([row(0, 0.5)])) is None
     for content in ('{"changes": [[0, {"training.lr": "x"}]]}', "[]", '{"steps": []}'):
         file.write_text(content)

@@ -66,6 +66,9 @@ def test_the_map_has_the_best_trial_in_its_cell_and_the_worst_and_failed_ones_in
     assert text is not None
     lines = text.plain.splitlines()
     assert lines[1] == "    1 |3" + " " * 30 + "*" and lines[10] == "0.001 |0" + " " * 30 + "x"
+    near = row(4, 0.2, fields={"training.lr": 1.01e-4, "training.routing_lr": 1.01e-3})  # in the cell of the worst
+    shared = rates_map(record([*rows, near]))
+    assert shared is not None and shared.plain.splitlines()[10].startswith("0.001 |1")
     assert lines[-1].split() == ["0.0001", "0.1"] and "training.routing_lr by training.lr" in lines[0]
     small = rates_map(record([replace(each, state="done") for each in rows], goals=(replace(RATES.goal, mode="min"),)))
     assert small is not None and small.plain.splitlines()[10].endswith("|*" + " " * 31)
@@ -74,7 +77,8 @@ def test_the_map_has_the_best_trial_in_its_cell_and_the_worst_and_failed_ones_in
 
 def test_trials_that_were_begun_again_are_named() -> None:
     twice = row(1, 0.5, starts=2, folders=(Path("a"), Path("b")))
-    assert lost_trials(record([twice])) is None
+    once = row(2, 0.5, starts=1)
+    assert lost_trials(record([once, twice])) is None
     text = lost_trials(record([twice, FAILED]))
     assert text is not None and text.plain == "Begun again after a loss or failure: trial 9 (3 starts, failed)"
 

@@ -75,9 +75,7 @@ def failed(record: SweepRecord) -> Section | None:
 def begun_again(record: SweepRecord) -> Section | None:
     """Trials that were lost or failed and went on; None where there are none."""
     rows: list[list[Cell]] = [
-        [row.number, row.starts, row.step, row.state, row.reason]
-        for row in record.rows
-        if row.starts > max(1, len(row.folders))
+        [row.number, row.starts, row.step, row.state, row.reason] for row in record.rows if row.was_begun_again
     ]
     if not rows:
         return None

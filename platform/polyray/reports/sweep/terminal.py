@@ -66,7 +66,7 @@ def rates_map(record: SweepRecord) -> Text | None:
 
 def lost_trials(record: SweepRecord) -> Text | None:
     """One line on trials that were begun more than once; None where there are none."""
-    again = [row for row in record.rows if row.starts > max(1, len(row.folders))]
+    again = [row for row in record.rows if row.was_begun_again]
     if not again:
         return None
     names = ", ".join(f"{row.number} ({row.starts} starts, {row.state})" for row in again[:10])
