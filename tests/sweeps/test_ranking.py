@@ -102,6 +102,8 @@ class Rates(Section):
     """Rate."""
     seed: int = 3
     """Seed."""
+    schedule: str = ""
+    """File of changes."""
 
 
 class Evaluation(Section):
@@ -144,4 +146,7 @@ def test_the_best_config_has_the_best_fields_the_first_seed_and_scores_all_examp
     config = best_config(sweep, Config, best)
     assert config.evaluation == Evaluation(beams=4) and config.training.seed == 5
     assert {"training.lr": config.training.lr, "training.routing_lr": config.training.routing_lr} == best.fields
+    (best.folders[0] / "schedule.json").write_text("{}")
+    assert best_config(sweep, Config, best).training.schedule == str(best.folders[0] / "schedule.json")
+    (best.folders[0] / "schedule.json").unlink()
     assert best_config(replace(sweep, overrides=()), OnlyRates, best).training == config.training

@@ -16,6 +16,7 @@ from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.space import config_value
 from polyray.sweeps.wording import goal_text, spread
+from polyray.training.schedule import SCHEDULE, SCHEDULE_FIELD
 
 SWEEP, BEST = "sweep.json", "best.yaml"
 SCHEMA_VERSION = 1
@@ -54,13 +55,17 @@ def write_best(record: SweepRecord, config: Section) -> Path:
 def best_config(sweep: SweepFolder, kind: type[AConfig], best: TrialRow) -> AConfig:
     """The config of the first repeat of the `best` trial, which scores all examples even if the trials did not.
 
+    One whose rates changed in a population names their schedule.
+
     Raises:
         InputError: the job refuses the fields.
     """
-    config = sweep.config(kind, best.fields)
+    schedules = [folder / SCHEDULE for folder in best.folders if (folder / SCHEDULE).exists()]
+    fields = {**best.fields, **({SCHEDULE_FIELD: str(schedules[0].absolute())} if schedules else {})}
+    config = sweep.config(kind, fields)
     if config_value(config, FEWER) is None:
         return config
-    return replace(sweep, overrides=(*sweep.overrides, f"{FEWER}=0")).config(kind, best.fields)
+    return replace(sweep, overrides=(*sweep.overrides, f"{FEWER}=0")).config(kind, fields)
 
 
 def outcome(record: SweepRecord) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from polyray.formats import read_json_object
 from polyray.lookup import suggestion
 
 SCHEDULE = "schedule.json"
+SCHEDULE_FIELD = "training.schedule"  # of a config
 LR, ROUTING_LR, BACKBONE_LR = "training.lr", "training.routing_lr", "training.backbone_lr"
 RATES = (LR, ROUTING_LR, BACKBONE_LR)  # fields that may change while a training runs
 

@@ -16,6 +16,7 @@ from polyray.reports.sweep.scales import ticks
 from polyray.sweeps.fields import Grid, IntRange, LogUniform, OneOf
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.space import Goal
+from polyray.training.schedule import read_schedule
 
 RATES_DRAWN = {"training.lr": 1e-3, "training.routing_lr": 1e-1}
 
@@ -97,17 +98,17 @@ def test_trials_are_listed_best_first_with_links_to_their_own_reports(tmp_path: 
 def test_a_schedule_is_drawn_as_a_staircase_and_another_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "schedule.json"
     file.write_text(json.dumps({"changes": [[0, {"training.lr": 0.1}], [20, {"training.lr": 0.08}]]}))
-    assert schedules.staircase(schedules.read_schedule(file).changes, "training.lr", 50) == (
+    assert schedules.staircase(read_schedule(file).changes, "training.lr", 50) == (
         [0, 20, 20, 50],
         [0.1, 0.1, 0.08, 0.08],
     )
-    assert schedules.staircase(schedules.read_schedule(file).changes, "training.routing_lr", 50) == ([], [])
-    assert schedules.staircase(schedules.read_schedule(file).changes, "training.lr", 20)[0] == [0, 20, 20]
+    assert schedules.staircase(read_schedule(file).changes, "training.routing_lr", 50) == ([], [])
+    assert schedules.staircase(read_schedule(file).changes, "training.lr", 20)[0] == [0, 20, 20]
     assert schedules.section(record([row(0, 0.5)])) is None
     for content in ('{"changes": [[0, {"training.lr": "x"}]]}', "[]", '{"steps": []}'):
         file.write_text(content)
         with pytest.raises(InputError, match=r"schedule\.json"):
-            schedules.read_schedule(file)
+            read_schedule(file)
 
 
 def test_ticks_of_an_axis_name_values_of_the_field() -> None:

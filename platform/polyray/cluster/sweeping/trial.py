@@ -28,10 +28,9 @@ from polyray.sweeps.options import goals_of
 from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
 from polyray.tracking.options import untracked
-from polyray.training.schedule import SCHEDULE, Schedule, write_schedule
+from polyray.training.schedule import SCHEDULE, SCHEDULE_FIELD, Schedule, write_schedule
 
 AGAIN, PATIENCE = 2.0, 60.0  # seconds between two tries to enter a folder whose process is not quite gone, and in all
-SCHEDULE_FIELD = "training.schedule"
 LONG = "600"  # seconds that Tune gives a stopped trial to save its checkpoint and end
 
 
