@@ -12,6 +12,8 @@ import pytest
 from job_cases import TINY, outcome
 from ray_cases import Run, actors_of, descendants, finish, gone, head
 
+from polyray.config import load_config
+from polyray.jobs.table import JOBS
 from polyray.sweeps.folder import open_sweep
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.trials import read_rows
@@ -69,7 +71,23 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, space: Path) -> Path:
     assert gone(children), "processes were left running"
     assert "Traceback" not in output
     assert [row.state for row in rows_of(out)] == ["done"] * N_TRIALS
+    assert_results(out, output)
     return out
+
+
+def assert_results(out: Path, output: str) -> None:
+    """A line for each trial, sweep.json with all of them, a best.yaml that is a config, and the page."""
+    content = json.loads((out / "sweep.json").read_bytes())
+    assert content["state"] == "done" and len(content["trials"]) == N_TRIALS
+    best = content["best"]
+    assert best["goal"] == max(trial["goal"] for trial in content["trials"])
+    assert sorted(re.findall(r"^trial (\d+) done: validation.score", output, re.MULTILINE)) == list("012345")
+    assert f"Best: trial {best['number']}, " in output and f"The report is in {out}/report.html" in output
+    config = load_config(JOBS["polytropon"].Config, out / "best.yaml")
+    assert config.model_dump()["training"]["lr"] == best["fields"]["training.lr"]
+    assert config.model_dump()["evaluation"]["max_examples"] == 0
+    page = (out / "report.html").read_text()
+    assert "The sweep is done." in page and 'href="./trials/0000/report.html"' in page and "refresh" not in page
 
 
 def test_a_sweep_whose_processes_die_ends_with_the_same_trials(undisturbed: Path, space: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_few_trials_have_a_map_but_no_optimum() -> None:
     section = rates.section(record([row(0, 0.5, fields=DRAWN), row(1, None, "failed", fields=DRAWN)]))
     assert len(blocks(section, Picture)) == 2 and not blocks(section, Facts)
     (prose,) = blocks(section, Prose)
-    assert prose.text.startswith("Fewer than 8 trials")
+    assert prose.text.startswith("An optimum needs 8 trials") and "; 1 have ended" in prose.text
     assert rates.section(record([row(0, 0.5)], ROUTING)) is None
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyray.cluster.sweeping.trial import SCHEDULE_FIELD
 from polyray.config import Section, field_names, load_config
 from polyray.errors import InputError
 from polyray.formats import read_document
@@ -15,6 +14,7 @@ from polyray.sweeps.options import SweepOptions, goals_of, searcher_of
 from polyray.sweeps.population import check_population
 from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.space import Goal, Space, config_value
+from polyray.training.schedule import SCHEDULE_FIELD
 
 SEEDS = ("training.seed", "adapt.seed")  # fields with the seed of a run, of the jobs that have one
 EVERY = "evaluation.every"

@@ -33,7 +33,8 @@ def section(record: SweepRecord) -> Section | None:
         return None
     rates, goal = fit_rates(record), record.goals[0].name
     if rates is None:
-        text = f"Fewer than {MIN_TRIALS} trials have ended with different rates and goals: too few for an optimum."
+        ended = f"{len(record.scored)} have ended with a goal"
+        text = f"An optimum needs {MIN_TRIALS} trials that have ended, with rates and goals that differ; {ended}."
         blocks: list[Block] = [Prose(text=text)]
     else:
         blocks = [Prose(text=rates.text()), Facts(facts=_facts(rates, record))]
