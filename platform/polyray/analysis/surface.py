@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from polyray.analysis.allocation import Floats
 
 GRID = 61  # values of each coordinate at which the surface is computed
-MOST_POINTS = 300  # the cost of a fit grows with the third power
+MOST_POINTS = 200  # the cost of a fit grows with the third power
 REPLICATES = 200
 LENGTHS = (0.2, 0.3, 0.45, 0.7, 1.0, 1.5, 2.5)  # of the kernel, over the range of the points
 NOISE = (1e-3, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # variance, over that of the surface
@@ -76,7 +76,7 @@ class _Kernel:
 def fit_surface(points: ArrayLike, observations: Sequence[Sequence[float]], *, seed: int = 0) -> Surface:
     """Fit the surface to observations at points, and find its optimum.
 
-    points [n, 2]; of each point, its observations (repeats with other seeds), high is good. Of more than 300 points the
+    points [n, 2]; of each point, its observations (repeats with other seeds), high is good. Of more than 200 points the
     best are used. Scores far below the median (of trainings that diverged) are raised to a bound, which does not move
     the optimum.
 
