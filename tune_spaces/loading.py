@@ -37,6 +37,7 @@ def load_space(
         raise InputError(f"The space {name_or_file} is for the job {space.job}, not for {job}.")
     space = replace(space, job=job)
     check_names(space, kind)
+    space = space.decide(load_config(kind, file, overrides))
     overrides = space.overrides(overrides)
     fixed = [parse_override(kind, override)[0] for override in overrides]
     space = space.settle(load_config(kind, file, overrides), fixed)

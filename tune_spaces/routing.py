@@ -2,7 +2,9 @@
 
 from polyray.sweeps.fields import Grid, LogIntRange, LogUniform, OneOf
 from polyray.sweeps.space import Goal, Space
+from polyray.tune_spaces.planted import PLANTED
 
+RATES = {"training.lr": 2e-2, "training.routing_lr": 0.2}  # of planted tasks
 LEARNED = ("polytropon", "soft", "hard")  # routers of which each row of the allocation is learned
 
 ROUTING = Space(
@@ -10,7 +12,8 @@ ROUTING = Space(
     job="polytropon",
     goal=Goal("validation.score"),
     searcher="tpe",
-    settings={"evaluation.every": 100, "tasks.train_splits": ("train",)},
+    settings={"evaluation.every": 100, "tasks.train_splits": ("train",), **RATES, **PLANTED},
+    settings_only_with={name: {"suite": ("planted",)} for name in (*RATES, *PLANTED)},
     fields={
         "routing.kind": OneOf(
             (*LEARNED, "shared", "private", "expert", "hyperformer", "token_moe"),

@@ -1,7 +1,5 @@
 """Options of a sweep: the space's defaults, the user's overrides, and refusals."""
 
-from dataclasses import replace
-
 import pytest
 
 from polyray.errors import InputError
@@ -21,11 +19,6 @@ def test_searcher_and_scheduler_are_the_space_s_unless_they_are_set() -> None:
     assert (options.searcher, options.scheduler, options.trials, rest) == ("random", "asha", 7, ["training.steps=3"])
     options, _ = read_options(SPACE, ["sweep.searcher=grid", "sweep.scheduler=none"])
     assert (options.searcher, options.scheduler) == ("grid", "none")
-
-
-def test_the_space_s_settings_come_before_the_overrides_of_the_job() -> None:
-    space = replace(SPACE, settings={"evaluation.every": 5, "seed": 1})
-    assert read_options(space, ["a=1", "sweep.trials=3", "seed=2"])[1] == ["evaluation.every=5", "a=1", "seed=2"]
 
 
 def test_the_goal_is_the_space_s_unless_it_is_set() -> None:

@@ -80,6 +80,18 @@ def test_settings_lie_under_what_the_user_typed() -> None:
         check_space(replace(space, settings={"router.top": "x"}), Config)
 
 
+def test_settings_count_where_the_config_meets_their_conditions() -> None:
+    space = Space(
+        about="", job="walk", goal=Goal("mean"), fields={"router.temperature": Uniform(1, 2)},
+        settings={"router.top": 2, "lr": 0.5}, settings_only_with={"lr": {"router.kind": ("hard", "soft")}},
+    )  # fmt: skip
+    for kind, settings in (("hard", ["router.top=2", "lr=0.5"]), ("shared", ["router.top=2"])):
+        decided = space.decide(Config(router=Router(kind=kind)))
+        assert decided.overrides([]) == settings and not decided.settings_only_with
+    with pytest.raises(InputError, match="no field 'routr.kind'. Did you mean 'router.kind'"):
+        check_space(replace(space, settings_only_with={"lr": {"routr.kind": ("hard",)}}), Config)
+
+
 def test_conditions_on_fields_outside_of_the_space_are_decided_by_the_config() -> None:
     space = space_of(
         lr=Uniform(0, 1, only_with={"names": (("a",), ("b",))}),

@@ -24,7 +24,7 @@ searcher: random
 scheduler: asha
 settings:
   training.steps: 50
-  tasks.train_splits: [train]
+  tasks.train_splits: {value: [train], only_with: {suite: planted}}
 fields:
   training.lr: {loguniform: [1e-4, 1e-2]}
   training.warmup: {about: "share: warm", uniform: [0, 0.5], step: 0.1}
@@ -51,6 +51,7 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert space == Space(
         about="speeds and routers", job="polytropon", goal=Goal("tasks.rte.acc", "min"), searcher="random",
         scheduler="asha", settings={"training.steps": 50, "tasks.train_splits": ("train",)},
+        settings_only_with={"tasks.train_splits": {"suite": ("planted",)}},
         fields={
             "training.lr": LogUniform(1e-4, 1e-2),
             "training.warmup": Uniform(0, 0.5, 0.1, about="share: warm"),
@@ -90,6 +91,8 @@ def test_entries_but_the_fields_may_be_left_out() -> None:
             "settings: {a: 1}\nfields:\n  a.b: {choice: [1]}\n  a: {choice: [1]}",
             "s:3: the space varies a.b, and its settings set it: choose one.",
         ),
+        ("settings:\n  a: {valu: 1}\nfields: {lr: {choice: [1]}}", "s:2: no entry of a setting is called 'valu'."),
+        ("settings:\n  a: {only_with: {b: 1}}\nfields: {lr: {choice: [1]}}", "s:2: the setting a needs a `value`."),
         ("settings: 3\nfields: {lr: {choice: [1]}}", "s:1: expected the names of fields and their values."),
         ("fields:\n  lr: 0.1", "s:2: expected a range of lr, such as {choice: [a, b]}"),
         ("fields:\n  lr: {}", f"s:2: lr needs one kind of range ({KINDS}), found none."),
@@ -152,7 +155,10 @@ def spaces(draw: st.DrawFn) -> Space:
         build: Any = kind
         fields[draw(TEXTS) + str(len(fields))] = build(*draw(ends(numbers)), about=draw(texts), only_with=only_with)
     goal, settings = Goal(draw(TEXTS) + "x", "min"), {"setting": draw(VALUES)}
-    return Space(about=draw(TEXTS), job=draw(texts), goal=goal, settings=settings, fields=fields)
+    conditions = {"setting": {"a.b": draw(LISTS)}} if draw(st.booleans()) else {}
+    return Space(
+        about=draw(TEXTS), job=draw(texts), goal=goal, settings=settings, settings_only_with=conditions, fields=fields
+    )
 
 
 @settings(max_examples=25, deadline=None)

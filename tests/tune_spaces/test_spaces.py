@@ -140,6 +140,15 @@ def test_a_space_that_is_not_there_is_refused_with_the_nearest_name(tmp_path: Pa
 
 def test_the_job_accepts_the_settings_that_let_it_validate_on_what_it_does_not_train_on() -> None:
     space = SPACES["dual_speed"]
-    assert SPACES["routing"].settings == space.settings
+    assert SPACES["routing"].settings.items() >= space.settings.items()
     small = ["tasks.planted.train_examples=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_examples=2"]
     polytropon.check(load_config(polytropon.Config, overrides=space.overrides(small)))
+
+
+def test_what_planted_tasks_need_is_set_for_them_alone() -> None:
+    config = JOBS["polytropon"].Config
+    for name in ("dual_speed", "routing"):
+        planted = load_space(name, "polytropon", config).overrides([])
+        others = load_space(name, "polytropon", config, overrides=["suite=jsonl"]).overrides([])
+        assert {"training.backbone_lr=0.003", "training.steps=400"} <= {*planted} - {*others}, name
+        assert {"evaluation.every=100", 'tasks.train_splits=["train"]'} == {*others}, name

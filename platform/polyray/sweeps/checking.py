@@ -45,6 +45,7 @@ def check_names(space: Space, kind: type[Section]) -> None:
     names = field_names(kind)
     used = [(name, name) for name in (*space.fields, *space.settings)]
     used += [(field, other) for field, each in space.fields.items() for other in each.only_with]
+    used += [(field, other) for field, conditions in space.settings_only_with.items() for other in conditions]
     for field, name in used:
         if name not in names:
             near = nearest(name, names)

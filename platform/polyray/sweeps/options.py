@@ -114,7 +114,7 @@ class SweepConfig(Section):
 
 
 def read_options(space: Space, overrides: Sequence[str]) -> tuple[SweepOptions, list[str]]:
-    """The options of a sweep over `space`, and the overrides of the job's config: the space's settings and the user's.
+    """The options of a sweep over `space`, and the overrides of the job's config.
 
     Args:
         overrides: section.key=value; those of the section `sweep` lie over the space's searcher and scheduler.
@@ -125,7 +125,7 @@ def read_options(space: Space, overrides: Sequence[str]) -> tuple[SweepOptions, 
     for_sweep = [text for text in overrides if text.startswith("sweep.")]
     usual = [f"sweep.searcher={space.searcher}", f"sweep.scheduler={space.scheduler}"]
     options = load_config(SweepConfig, overrides=[*usual, *for_sweep]).sweep
-    return options, space.overrides([text for text in overrides if text not in for_sweep])
+    return options, [text for text in overrides if text not in for_sweep]
 
 
 def goals_of(space: Space, options: SweepOptions) -> tuple[Goal, ...]:

@@ -59,7 +59,15 @@ class _Reader:
             goal=Goal(self._text(entries, "goal", "mean"), self._entry(entries, "mode", MODES, "max")),
             searcher=self._entry(entries, "searcher", {name: name for name in SEARCHERS}, "tpe"),
             scheduler=self._entry(entries, "scheduler", {name: name for name in SCHEDULERS}, "none"),
-            settings={name: self._value(content, f"settings.{name}") for name, content in settings.items()},
+            settings={
+                name: self._value(self._setting(name, content)["value"], f"settings.{name}.value", f"settings.{name}")
+                for name, content in settings.items()
+            },
+            settings_only_with={
+                name: self._conditions(content["only_with"], f"settings.{name}.only_with")
+                for name, content in settings.items()
+                if isinstance(content, dict) and "only_with" in content
+            },
             fields={name: self._field(f"fields.{name}", name, content) for name, content in fields.items()},
             origins={
                 name: self._at(f"{section}.{name}")
@@ -67,6 +75,16 @@ class _Reader:
                 for name in names
             },
         )
+
+    def _setting(self, name: str, content: Any) -> Mapping[str, Any]:
+        """The entries of a setting, which may be its value alone."""
+        if not isinstance(content, dict):
+            return {"value": content}
+        path = f"settings.{name}"
+        self._check_entries(content, ("value", "only_with"), f"{path}.", "entry of a setting")
+        if "value" not in content:
+            raise self._refusal(path, f"the setting {name} needs a `value`")
+        return content
 
     def _field(self, path: str, name: str, content: Any) -> Field:
         entries = self._mapping(content, path, f"a range of {name}, such as {{choice: [a, b]}}")

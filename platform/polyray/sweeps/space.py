@@ -40,6 +40,7 @@ class Space:
         job: name of the job; empty: any.
         fields: by dotted name.
         settings: fields that all trials share, unless the user sets them, by dotted name.
+        settings_only_with: conditions on the config under which a setting counts; see `decide`.
         origins: where each field was written (file:line), for messages.
     """
 
@@ -50,6 +51,7 @@ class Space:
     scheduler: str = "none"
     fields: Mapping[str, Field]
     settings: Mapping[str, Value] = field(default_factory=dict)
+    settings_only_with: Mapping[str, Mapping[str, tuple[Value, ...]]] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -105,6 +107,15 @@ class Space:
         names = [text.partition("=")[0] for text in typed]
         return [_override(name, value) for name, value in self.settings.items() if not _is_set(name, names)] + [*typed]
 
+    def decide(self, config: Section) -> "Space":
+        """The space with the settings whose conditions hold in a base config, and without conditions on them."""
+        settings = {
+            name: value
+            for name, value in self.settings.items()
+            if all(config_value(config, other) in values for other, values in self._setting_conditions(name).items())
+        }
+        return replace(self, settings=settings, settings_only_with={})
+
     def settle(self, config: Section, fixed: Collection[str] = ()) -> "Space":
         """The space under a base config: conditions on fields that it does not vary are decided by the config's values.
 
@@ -129,6 +140,9 @@ class Space:
         if not varied:
             raise InputError(f"Nothing is left to vary of {', '.join(self.fields):.400}: each is set, or not read.")
         return replace(self, fields=varied)
+
+    def _setting_conditions(self, name: str) -> Mapping[str, tuple[Value, ...]]:
+        return self.settings_only_with.get(name, {})
 
     def _visit(self, name: str, path: tuple[str, ...], names: dict[str, None]) -> None:
         if name in path:

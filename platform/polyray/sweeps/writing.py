@@ -1,11 +1,12 @@
 """A space as the YAML that `parse_space` reads back to an equal one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
 from polyray.formats import Plain
-from polyray.sweeps.fields import Field
+from polyray.sweeps.fields import Field, Value
 from polyray.sweeps.space import Space
 
 
@@ -18,17 +19,26 @@ def dump_space(space: Space) -> str:
     lines = [f"{name}: {_text(text)}" for name, text in entries.items() if text]
     if space.settings:
         lines.append("settings:")
-        lines += [f"  {_text(name)}: {_flow(value)}" for name, value in space.settings.items()]
+        lines += [f"  {_text(name)}: {_setting(space, name)}" for name in space.settings]
     lines.append("fields:")
     for name, field in space.fields.items():
         lines += [f"  {_text(name)}:", *(f"    {line}" for line in _field_lines(field))]
     return "\n".join(lines) + "\n"
 
 
+def _setting(space: Space, name: str) -> str:
+    value = _flow(space.settings[name])
+    conditions = space.settings_only_with.get(name)
+    return f"{{value: {value}, only_with: {_conditions(conditions)}}}" if conditions else value
+
+
+def _conditions(only_with: Mapping[str, tuple[Value, ...]]) -> str:
+    return f"{{{', '.join(f'{_text(other)}: {_flow(list(values))}' for other, values in only_with.items())}}}"
+
+
 def _field_lines(field: Field) -> list[str]:
     about = {"about": _text(field.about)} if field.about else {}
-    conditions = [f"{_text(other)}: {_flow(list(values))}" for other, values in field.only_with.items()]
-    only_with = {"only_with": f"{{{', '.join(conditions)}}}"} if conditions else {}
+    only_with = {"only_with": _conditions(field.only_with)} if field.only_with else {}
     entries = about | {name: _flow(value) for name, value in field.spelled().items()} | only_with
     return [f"{name}: {text}" for name, text in entries.items()]
 
