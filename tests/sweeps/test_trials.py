@@ -1,7 +1,9 @@
 """Trials of a sweep, run one after the other without Ray: what their rows say, and what a later start does again."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ import toy_sweep as cases
 from toy_sweep import drive, failing_space, toy_sweep
 
 from polyray.cluster import launch
+from polyray.cluster.sweeping import trial
+from polyray.runs.locking import locked
 from polyray.sweeps.trials import read_rows
 
 
@@ -107,3 +111,24 @@ def test_the_searcher_is_told_what_ended_and_how(tmp_path: Path) -> None:
     alone = toy_sweep(tmp_path / "alone", searcher="tpe", trials=6, startup=3)
     drive(alone)
     assert [row.fields for row in read_rows(sweep)] == [row.fields for row in read_rows(alone)]
+
+
+def test_a_trial_waits_for_a_process_that_is_not_quite_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = toy_sweep(tmp_path, trials=2)
+    with ExitStack() as locks:
+        for number in (0, 1):
+            sweep.folders(number)[0].mkdir(parents=True)
+        locks.enter_context(locked(sweep.folders(0)[0] / ".lock"))
+        waits: list[float] = []
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            locks.close()
+
+        monkeypatch.setattr(time, "sleep", wait)
+        assert drive(sweep, 1) == [0] and waits == [2.0]
+    monkeypatch.setattr(trial, "PATIENCE", -1.0)
+    with locked(sweep.folders(1)[0] / ".lock"):
+        drive(sweep)
+    rows = read_rows(sweep)
+    assert [row.state for row in rows] == ["done", "failed"] and "Another process is running" in rows[1].reason

@@ -110,7 +110,9 @@ class SweepRun:
             if stop.number is not None:
                 raise self._interrupted(stop)
         if (path / STOP).exists():
-            self._say(f"The time is over (sweep.seconds={sweep.options.seconds:g}). Go on with: {self.command}")
+            late = time.monotonic() > ends
+            reason = f"The time is over (sweep.seconds={sweep.options.seconds:g})." if late else "Stopped, as asked."
+            self._say(f"{reason} Go on with: {self.command}")
 
     def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, ends: float) -> None:
         """Show how it stands until the end, and pass a wish to stop on to the trials."""
