@@ -95,10 +95,10 @@ def drive(
     """
     numbers: list[int] = []
     with sweep.locked():
-        replay = sweep.options.scheduler != "none"
+        scheduler = SCHEDULERS[sweep.options.scheduler]
         chooses = searcher_of(sweep.space, sweep.options)
-        kind = PopulationSearcher if SCHEDULERS[sweep.options.scheduler].population else JournalSearcher
-        searcher = kind(sweep, TrialRows(sweep), chooses, replay=replay, tracking=tracking)
+        kind = PopulationSearcher if scheduler.population else JournalSearcher
+        searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
             number = suggestion["number"]
 

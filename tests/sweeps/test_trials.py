@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,27 @@ from polyray.runs.locking import locked
 from polyray.sweeps.trials import read_rows
 
 
+class Steps(list[tuple[str, int]]):
+    """Run folders and steps in the order in which they ran.
+
+    stop_at: a step at whose end somebody asks the run to stop, by this file.
+    """
+
+    stop_at: tuple[tuple[str, int], Path] | None = None
+
+    def append(self, step: tuple[str, int]) -> None:
+        super().append(step)
+        if self.stop_at is not None and step == self.stop_at[0]:
+            self.stop_at[1].touch()
+
+
 @pytest.fixture(autouse=True)
-def steps_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, int]]]:
+def steps_run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Steps:
     if "report" not in request.node.name:  # which takes longer than all else here
         monkeypatch.setattr(launch, "write_report", lambda folder: None)
-    cases.ran.clear()
-    yield cases.ran
-    cases.ran.clear()
+    steps = Steps()
+    monkeypatch.setattr(cases, "ran", steps)
+    return steps
 
 
 def test_every_trial_is_a_run_folder_with_a_report_and_a_row(tmp_path: Path) -> None:
@@ -40,19 +54,14 @@ def test_every_trial_is_a_run_folder_with_a_report_and_a_row(tmp_path: Path) -> 
     assert (tmp_path / "trials" / "0001-1" / "report.html").exists()
 
 
-def test_the_same_start_again_goes_on_and_does_nothing_twice(tmp_path: Path, steps_run: list[tuple[str, int]]) -> None:
+def test_the_same_start_again_goes_on_and_does_nothing_twice(tmp_path: Path, steps_run: Steps) -> None:
     whole = toy_sweep(tmp_path / "whole")
     drive(whole)
     steps_run.clear()
     sweep = toy_sweep(tmp_path / "sweep")
     assert drive(sweep, 1) == [0]
-    folder = sweep.folders(1)[0]
-
-    def asks_to_stop(number: int, line: object) -> bool:
-        (folder / "stop").touch()  # as the driver does when it is interrupted
-        return False
-
-    assert drive(sweep, 1, asks_to_stop) == [1]
+    steps_run.stop_at = ("0001", 1), sweep.folders(1)[0] / "stop"  # as the driver does when it is interrupted
+    assert drive(sweep, 1) == [1]
     assert [row.state for row in read_rows(sweep)] == ["done", "running"]
     assert drive(sweep) == [1, 2]
     assert drive(sweep) == []
@@ -76,7 +85,7 @@ def test_a_trial_that_fails_is_a_row_with_its_reason_and_does_not_end_the_sweep(
 
 
 def test_a_trial_that_the_scheduler_stops_keeps_its_checkpoint_and_is_judged_again_by_the_same_validations(
-    tmp_path: Path, steps_run: list[tuple[str, int]]
+    tmp_path: Path, steps_run: Steps
 ) -> None:
     sweep = toy_sweep(tmp_path, scheduler="asha")
     seen: list[tuple[int, int]] = []

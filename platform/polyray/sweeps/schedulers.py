@@ -10,11 +10,13 @@ class Scheduler:
     Attributes:
         about: one line.
         reads: the fields of `SweepOptions` that it reads, of those that not all read.
+        judges: whether it is told the validations of trials and may stop them.
         population: whether trials go on from each other's states with changed fields.
     """
 
     about: str
     reads: tuple[str, ...]
+    judges: bool = False
     population: bool = False
 
 
@@ -23,10 +25,12 @@ SCHEDULERS: dict[str, Scheduler] = {
     "asha": Scheduler(
         about="stops all but the best 1/factor of the trials at each rung (Li et al. 2020, arXiv:1810.05934)",
         reads=("repeats", "grace", "factor"),
+        judges=True,
     ),
     "median": Scheduler(
         about="stops a trial whose best score is below the median of the others' averages (Golovin et al. 2017)",
         reads=("repeats", "grace"),
+        judges=True,
     ),
     "pbt": Scheduler(
         about="trials behind copy one ahead and change its rates at random (Jaderberg et al. 2017, arXiv:1711.09846)",

@@ -39,6 +39,7 @@ QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_WARN_THRESHOLD_S": "600",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial may end before its first validation
     "RAY_AIR_NEW_OUTPUT": "0",  # which prints a table even where it is to be silent
     "RAY_ENABLE_AUTO_CONNECT": "0",  # nothing starts Ray again by itself after the end of its session
 }
@@ -72,9 +73,9 @@ class SweepRun:
             (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
             self._clear()
             rows = TrialRows(sweep)
-            replay = sweep.options.scheduler != "none"
-            kind = PopulationSearcher if SCHEDULERS[sweep.options.scheduler].population else JournalSearcher
-            searcher = kind(sweep, rows, searcher_of(sweep.space, sweep.options), replay=replay, tracking=tracking)
+            scheduler, chooses = SCHEDULERS[sweep.options.scheduler], searcher_of(sweep.space, sweep.options)
+            kind = PopulationSearcher if scheduler.population else JournalSearcher
+            searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking)
             try:
                 if searcher.has_more:
                     self._run(searcher)

@@ -62,16 +62,22 @@ class Trials:
         enter_folder(self.folder)
         if (self.sweep.path / STOP).exists():
             return
-        goal = goals_of(self.sweep.space, self.sweep.options)[0]
-        overseer: Overseer = Pause(goal, until) if until else Judge(goal, report)
+        overseer = self._overseer(report, until)
         with reusing(_shelf()):
             for repeat, folder in enumerate(self.sweep.folders(number)):
-                hooks = [] if repeat else [overseer]  # the scheduler compares first repeats
+                hooks = [] if repeat or overseer is None else [overseer]  # the scheduler compares first repeats
                 if not self._repeat(number, fields, repeat, folder, hooks):
                     break
                 write_events(self.sweep, fields, folder)
-        if overseer.stopped:
+        if overseer is not None and overseer.stopped:
             raise SystemExit(0)  # Tune's sign that the trial saw its end
+
+    def _overseer(self, report: Report, until: int) -> Overseer | None:
+        """Who may let the trial stop before its end; None: nobody."""
+        goal = goals_of(self.sweep.space, self.sweep.options)[0]
+        if until:
+            return Pause(goal, until)
+        return Judge(goal, report) if SCHEDULERS[self.sweep.options.scheduler].judges else None
 
     def _repeat(
         self, number: int, fields: Mapping[str, Any], repeat: int, folder: Path, hooks: Sequence[Overseer]
