@@ -163,6 +163,7 @@ class BiasStack(nn.Module):
     joins: ClassVar[bool] = True
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
+    reads_weights: ClassVar[bool] = False
 
     def __init__(self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator) -> None:
         super().__init__()

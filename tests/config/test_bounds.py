@@ -49,7 +49,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "steps": 1000, "batch": 32, "accumulate": 1, "lr": 1e-3, "routing_lr": 1e-1, "backbone_lr": 0.0,
         "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "task_power": 1.0, "precision": "fp32",
         "checkpointing": False, "strategy": "ddp", "seed": 0, "report_every": 50, "save_every": 500,
-        "keep": "last",
+        "keep": "last", "schedule": "",
     },
     "adapt": {
         "methods": ("skills",), "part": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),

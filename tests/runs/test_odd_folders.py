@@ -16,7 +16,7 @@ from launch_cases import launch, stored
 
 from polyray.errors import InputError, PolyrayError, RunError
 from polyray.files.disk import Disk, Point, using
-from polyray.runs import folder as run_folder
+from polyray.runs import locking
 from polyray.runs.allocation import NAMES, TABLES, load_allocation, save_allocation
 from polyray.runs.checkpoint import clear_checkpoints, latest_checkpoint, write_checkpoint
 from polyray.runs.sealed import read_sealed, write_sealed
@@ -160,7 +160,7 @@ def test_a_folder_that_turned_read_only_gives_one_message_and_stays_as_it_is(
 
     launch(tmp_path)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    monkeypatch.setattr(run_folder, "without_waiting", refuse)
+    monkeypatch.setattr(locking, "without_waiting", refuse)
     refused = message(InputError, lambda: launch(tmp_path))
     assert f"Cannot write in the run folder {tmp_path}: Read-only file system." in refused and "--out" in refused
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
