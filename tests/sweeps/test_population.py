@@ -12,6 +12,7 @@ from toy_sweep import drive
 
 from polyray.cluster import launch
 from polyray.cluster.inside import OwnProcess
+from polyray.cluster.sweeping import population as generations
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.jobs import polytropon
@@ -19,7 +20,7 @@ from polyray.runs.folder import RunFolder
 from polyray.sweeps.fields import LogUniform, OneOf
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.options import SweepOptions
-from polyray.sweeps.population import Member, check_population, moves, read_moves
+from polyray.sweeps.population import Member, Move, check_population, moves, read_moves, take_over
 from polyray.sweeps.space import Goal, Space
 from polyray.sweeps.trials import read_rows
 from polyray.training.schedule import Schedule, check_schedule, read_schedule, write_schedule
@@ -102,8 +103,22 @@ def test_a_population_ends_the_same_when_it_was_interrupted_and_its_schedules_ca
     made = [move for generation, _ in read_moves(whole.path) for move in generation]
     assert made and [row.state for row in read_rows(whole)] == ["done"] * 4
     sweep = population(tmp_path / "sweep")
-    while drive(sweep, 3, job=polytropon.JOB):  # as if the driver died after every third piece of training
-        pass
+    crashes = [None]
+
+    def crashing(folder: Path, donor: Path, move: Move) -> None:
+        if crashes:
+            crashes.pop()
+            raise KeyboardInterrupt
+        take_over(folder, donor, move)
+
+    monkeypatch.setattr(generations, "take_over", crashing)
+    numbers = [0]
+    while numbers:  # as if the driver died after every third piece of training, and once while states are taken over
+        try:
+            numbers = drive(sweep, 3, job=polytropon.JOB)
+        except KeyboardInterrupt:
+            assert not crashes and [done for _, done in read_moves(sweep.path)] == [False]
+    assert not crashes
     for one, other in zip(read_rows(sweep), read_rows(whole), strict=True):
         assert outcome(one.folders[0]) == outcome(other.folders[0])
     moved = whole.folders(made[-1].number)[0]
