@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 from rich.console import Console
 
 from polyray.cluster.session import RaySession, quieten
@@ -43,6 +44,13 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # which prints a table even where it is to be silent
     "RAY_ENABLE_AUTO_CONNECT": "0",  # nothing starts Ray again by itself after the end of its session
 }
+
+
+class _SilentProgress(TrialProgressCallback):
+    """Tune's lines on the ends of trials, which it would print where all else is silent, to nobody."""
+
+    def _print(self, msg: str) -> None:
+        """Print nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +195,7 @@ class _Tuning(threading.Thread):
                 max_concurrent_trials=at_once(base, options),
             ),
             run_config=tune.RunConfig(
-                name="sweep", storage_path=str(storage), verbose=0,
+                name="sweep", storage_path=str(storage), verbose=0, callbacks=[_SilentProgress()],
                 failure_config=tune.FailureConfig(max_failures=options.retries),
             ),
         )  # fmt: skip
