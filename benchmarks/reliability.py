@@ -13,7 +13,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
-TESTS = ("tests/runs/test_crashes.py", "tests/runs/test_simulated_disk.py", "tests/runs/test_damages.py")
+TESTS = tuple(f"tests/runs/test_{name}.py" for name in ("crashes", "agent_crashes", "simulated_disk", "damages"))
 
 
 def figures(choice: str) -> list[tuple[str, str, str]]:

@@ -1,8 +1,8 @@
 """Agents with an inventory of skills on several BabyAI levels at once (Ponti et al. 2023, section 3)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 from pydantic import Field
 from rich.console import Console
@@ -35,6 +35,8 @@ from polyray.runs.run import Run
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.runs.selection import Selection, check_keep
 from polyray.tracking.options import TrackingOptions
+
+T = TypeVar("T")
 
 SKILLS = "skills"
 START, CLONING = "start", "cloning.json"  # in the run folder: the policy after imitation, and imitation's figures
@@ -177,10 +179,12 @@ def _imitated(
     if not config.cloning.episodes:
         return policy, {}
     folder, file = run.out / START, run.out / CLONING
-    if not folder.exists():
-        figures = imitate(policy, levels, config.cloning, config.training, run)
-        write_sealed(file, figures)
-        save_policy(folder, policy, VOCABULARY, config.training.seed)
+    saved = _saved(folder, lambda: (load_policy(folder, VOCABULARY), read_sealed(file)), run)
+    if saved is not None:
+        return saved
+    figures = imitate(policy, levels, config.cloning, config.training, run)
+    write_sealed(file, figures)
+    save_policy(folder, policy, VOCABULARY, config.training.seed)
     return load_policy(folder, VOCABULARY), read_sealed(file)
 
 
@@ -192,11 +196,24 @@ def _ticket(config: Config, agent: Agent, policy: ModularPolicy, run: Run) -> tu
     if not config.needs_ticket:
         return policy, Counts()
     folder = run.out / TICKET
-    if not folder.exists():
+    ticket = _saved(folder, lambda: load_policy(folder, VOCABULARY), run)
+    if ticket is None:
         trained, _ = train(agent, Phase(name="dense", frames=config.ticket.frames, has_goal=False), run)
         density = cast(SparseOptions, config.modules.options).density
         save_policy(folder, rewound(policy, trained, density), VOCABULARY, config.training.seed)
-    return load_policy(folder, VOCABULARY), Counts.of(read_metrics(run.out, "dense")[-1])
+        ticket = load_policy(folder, VOCABULARY)
+    return ticket, Counts.of(read_metrics(run.out, "dense")[-1])
+
+
+def _saved(folder: Path, load: Callable[[], T], run: Run) -> T | None:
+    """Load what an earlier start of this run left in `folder`: None if it left nothing, or it was damaged since."""
+    if not folder.exists():
+        return None
+    try:
+        return load()
+    except InputError as error:
+        run.console.print(f"{error} It is computed again.", markup=False, highlight=False, soft_wrap=True)
+        return None
 
 
 def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: float) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_cases import FailingDisk, everything, small
+from crash_cases import FailingDisk, everything
+from crash_scenarios import small
 from damage_cases import damage
 from policy_cases import WORDS, policy_of
 from training_cases import KNOWN, SUITE, spec, tiny_model

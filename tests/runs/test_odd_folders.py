@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from crash_cases import a_plain_report, everything, small
+from crash_cases import everything
+from crash_scenarios import a_plain_report, small
 from gathering import for_cases
 from launch_cases import launch, stored
 

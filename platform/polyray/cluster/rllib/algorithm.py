@@ -38,4 +38,5 @@ def algorithm(agent: Agent) -> ModularPPO:
         restart_failed_env_runners=True, delay_between_env_runner_restarts_s=1.0, env_runner_health_probe_timeout_s=1.0
     )
     config.torch_skip_nan_gradients = True  # the learner looks at the norm of all gradients instead of each
+    config.debugging(log_sys_usage=False)  # a thread that measures the machine, for results that nobody reads
     return ModularPPO(config)
