@@ -9,6 +9,7 @@ import pytest
 import torch
 from job_cases import TINY, outcome
 from rich.console import Console
+from safetensors.torch import load_file
 
 from polyray.backbones import load_backbone
 from polyray.cluster.inside import OwnProcess
@@ -42,6 +43,10 @@ def test_a_run_after_others_in_one_process_equals_the_run_alone(tmp_path: Path) 
         launch(tmp_path / "second", "training.lr=0.02")
     assert outcome(tmp_path / "second") == outcome(tmp_path / "alone") != outcome(tmp_path / "first")
     assert [line["step"] for line in lines] == [2, 4]
+    adam = load_file(tmp_path / "second" / "checkpoints" / "step-00000004" / "training.safetensors")
+    n_trained = sum(tensor.numel() for name, tensor in adam.items() if name.endswith("exp_avg"))
+    sizes = json.loads((tmp_path / "second" / "result.json").read_text())["metrics"]["parameters"]
+    assert sum(sizes.values()) == n_trained and sizes.keys() == {"skills", "routing", "backbone"}
 
 
 @pytest.mark.ray  # for its length

@@ -12,7 +12,7 @@ from polyray.files.disk import Point, using
 from polyray.runs.locking import FolderInUseError
 from polyray.sweeps.fields import LogUniform
 from polyray.sweeps.folder import is_sweep, open_sweep
-from polyray.sweeps.goals import value_along, value_at
+from polyray.sweeps.goals import value_along, value_at, value_of
 from polyray.sweeps.journal import Entry, append_entry, as_text, from_text, mend_entries, read_entries
 from polyray.sweeps.space import Goal, Space
 
@@ -96,3 +96,6 @@ def test_goals_are_found_by_their_dotted_names_at_the_end_and_on_the_way() -> No
     line = {"loss": 2.0, "validation": {"score": 0.25, "loss": 1.5}}
     assert [value_along(line, goal) for goal in (Goal("mean"), Goal("x", "min"), Goal("loss", "min"))] == [0.25, 1.5, 2]
     assert value_along({"loss": 2.0}, SPACE.goal) is None
+    result = {"seconds": 3.5, "metrics": {"mean": 0.5, "parameters": {"skills": 40, "routing": 2}}}
+    goals = (Goal("seconds", "min"), Goal("parameters", "min"), Goal("mean"), Goal("parameters.skills", "min"))
+    assert [value_of(result, goal) for goal in goals] == [3.5, 42.0, 0.5, 40.0]

@@ -7,6 +7,7 @@ from typing import Any
 from polyray.sweeps.space import Goal
 
 SECONDS = "seconds"  # a goal that stands beside a result's metrics
+PARAMETERS = "parameters"  # a metric of several counts, whose sum is the goal
 
 
 def value_at(values: Mapping[str, Any], name: str) -> float | None:
@@ -25,6 +26,9 @@ def value_at(values: Mapping[str, Any], name: str) -> float | None:
 
 def value_of(result: Mapping[str, Any], goal: Goal) -> float | None:
     """The value of a goal in the result of a finished run (see `polyray.runs.result`); None where it has none."""
+    counts = result["metrics"].get(PARAMETERS)
+    if goal.name == PARAMETERS and isinstance(counts, Mapping):
+        return float(sum(counts.values()))
     source = result if goal.name == SECONDS else result["metrics"]
     return value_at(source, goal.name)
 

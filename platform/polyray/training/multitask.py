@@ -81,7 +81,9 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
         scores = score(suite.tasks, tests.examples, predicted)
         too_long = sum(row.cut for row in (*data.encoded.rows, *tests.rows))
         if run.first:
-            return journal.end(training, scores, {"too_long": too_long}, planted_allocation(suite))
+            sizes = {str(group["name"]): sum(p.numel() for p in group["params"]) for group in adam.param_groups}
+            counts = {"too_long": too_long, "parameters": sizes}
+            return journal.end(training, scores, counts, planted_allocation(suite))
     return {}
 
 

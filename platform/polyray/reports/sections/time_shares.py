@@ -16,7 +16,7 @@ SHARES = ("environment", "inference", "learning", "other")  # parts of an iterat
 def section(run: Path) -> Section | None:
     """Facts, shares of the time, and imitation if there was any; None for runs without agents."""
     metrics = final_metrics(run)
-    if "parameters" not in metrics:
+    if "training" not in metrics:
         return None
     lines = [line for line in read_lines(run / PROGRESS) if line.get("seconds")]
     facts = _facts(metrics, lines)
