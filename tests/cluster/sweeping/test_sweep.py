@@ -21,7 +21,8 @@ from polyray.sweeps.trials import read_rows
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 SPACE = """about: both speeds
 job: polytropon
-goal: validation.score
+goal: validation.loss
+mode: min
 searcher: random
 fields:
   training.lr: {loguniform: [0.001, 0.1]}
@@ -81,7 +82,7 @@ def assert_results(out: Path, output: str) -> None:
     assert content["state"] == "done" and len(content["trials"]) == N_TRIALS
     best = content["best"]
     assert best["goal"] == max(trial["goal"] for trial in content["trials"])
-    assert sorted(re.findall(r"^trial (\d+) done: validation.score", output, re.MULTILINE)) == list("012345")
+    assert sorted(re.findall(r"^trial (\d+) done: validation.loss", output, re.MULTILINE)) == list("012345")
     assert f"Best: trial {best['number']}, " in output and f"The report is in {out}/report.html" in output
     config = load_config(JOBS["polytropon"].Config, out / "best.yaml")
     assert config.model_dump()["training"]["lr"] == best["fields"]["training.lr"]
