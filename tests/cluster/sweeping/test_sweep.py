@@ -81,7 +81,7 @@ def assert_results(out: Path, output: str) -> None:
     content = json.loads((out / "sweep.json").read_bytes())
     assert content["state"] == "done" and len(content["trials"]) == N_TRIALS
     best = content["best"]
-    assert best["goal"] == max(trial["goal"] for trial in content["trials"])
+    assert best["goal"] == min(trial["goal"] for trial in content["trials"])
     assert sorted(re.findall(r"^trial (\d+) done: validation.loss", output, re.MULTILINE)) == list("012345")
     assert f"Best: trial {best['number']}, " in output and f"The report is in {out}/report.html" in output
     config = load_config(JOBS["polytropon"].Config, out / "best.yaml")
