@@ -34,14 +34,22 @@ class Config(AdaptationRecipe):
 
 def run(config: Config, run: Run) -> Result:
     """Adapt to every task and split by every method, each group as a Ray task; see `Config`."""
-    recipe = AdaptationRecipe.model_validate(config.model_dump(include=set(AdaptationRecipe.model_fields)))
-    plan = plan_of(recipe, run.out)
+    plan = check(config, run.out)
     suite = load_suite(config.tasks)
     print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.part)))
     run_groups(plan.groups, run)
     metrics = gather(plan.pieces)
     show(metrics, run.console, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
     return Result(metrics=metrics, skills=("skills",) if (run.out / "skills").is_dir() else ())
+
+
+def check(config: Config, out: Path = Path()) -> Plan:
+    """The plan of a run in the folder `out`, for which all data are read.
+
+    Raises:
+        InputError: the inventory or the data are missing or wrong.
+    """
+    return plan_of(AdaptationRecipe.model_validate(config.model_dump(include=set(AdaptationRecipe.model_fields))), out)
 
 
 def plan_of(config: AdaptationRecipe, out: Path) -> Plan:
@@ -121,5 +129,5 @@ def show(metrics: Mapping[str, Any], console: Console, title: str) -> None:
 
 JOB = Job(
     about="adapt trained skills to unseen tasks from few examples", Config=Config, run=run,
-    goals=("mean", "tasks", "methods", "validation"),
+    goals=("mean", "tasks", "methods", "validation"), check=check,
 )  # fmt: skip

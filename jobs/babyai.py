@@ -227,5 +227,5 @@ def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: floa
 
 JOB = Job(
     about="train agents with skills on several BabyAI levels at once", Config=Config, run=run,
-    goals=("mean", "tasks", "validation", "training", "cloning", "parameters"),
+    goals=("mean", "tasks", "validation", "training", "cloning", "parameters"), check=check,
 )  # fmt: skip

@@ -49,13 +49,22 @@ class Config(ScoringRecipe):
 
 def run(config: Config, run: Run) -> Result:
     """Score with the scorer for the kind of backbone that the skills belong to; see `Config`."""
-    if not config.skills:
-        raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run.")
-    folder = load_inventory(Path(config.skills))
+    folder = check(config)
     scores, counts = lookup(SCORERS, folder.card.backbone.kind, "kind of backbone").score(config, folder, run)
     metrics = {"mean": mean_score(scores), "tasks": scores, **counts}
     print_scores(run.console, metrics)
     return Result(metrics=metrics)
+
+
+def check(config: Config) -> InventoryFolder:
+    """The skills that are scored.
+
+    Raises:
+        InputError: there are none.
+    """
+    if not config.skills:
+        raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run.")
+    return load_inventory(Path(config.skills))
 
 
 def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored:
@@ -144,4 +153,4 @@ AGENTS = Scorer(
 SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(get_args(Kind), LANGUAGE), AGENT: AGENTS}  # by the kind on cards
 
 
-JOB = Job(about="score trained skills on the tasks that they know", Config=Config, run=run)
+JOB = Job(about="score trained skills on the tasks that they know", Config=Config, run=run, check=check)

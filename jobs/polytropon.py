@@ -91,5 +91,5 @@ def start(config: Config, run: Run) -> TrainingRun:
 
 JOB = Job(
     about="train an inventory of skills and its routing on many tasks", Config=Config, run=run,
-    goals=("mean", "tasks", "validation", "recovery", "parameters"),
+    goals=("mean", "tasks", "validation", "recovery", "parameters"), check=check,
 )  # fmt: skip

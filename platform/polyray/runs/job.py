@@ -21,6 +21,10 @@ class Result:
     skills: tuple[str, ...] = ()
 
 
+def _accept(config: Section) -> None:
+    """Find nothing wrong: the check of a job that has none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """Something that a user can run.
@@ -29,6 +33,7 @@ class Job:
         about: one line.
         Config: the options that it reads.
         goals: first parts of the dotted names of its metrics by which a sweep may judge its runs.
+        check: called as check(config) before a sweep begins; refuses data and names as `run` would.
         run: called as run(config, run) with a run folder that exists; it goes on from what an earlier start left there.
     """
 
@@ -36,3 +41,4 @@ class Job:
     Config: type[Section]
     run: Callable[[Any, Run], Result]
     goals: tuple[str, ...] = ("mean", "tasks")
+    check: Callable[[Any], object] = _accept

@@ -27,6 +27,8 @@ REFUSED = {  # arguments behind `polyray sweep` -> what the message says
     ("polytropon", "SPACE", "--config", "nowhere.yaml"): "nowhere.yaml",
     ("polytropon", "TYPO"): "typo.yaml:4: the job polytropon has no field 'training.lrr'. Did you mean 'training.lr'?",
     ("polytropon", "routing", "sweep.scheduler=pbt", *VALIDATED): "cannot change then. Fields that can: training.lr",
+    ("adapt", "few_shot"): "adapt needs skills=FOLDER",
+    ("polytropon", "SPACE", "suite=jsonl"): "tasks.path",
     ("adapt", "few_shot", "sweep.scheduler=pbt"): "no validation while it trains",
     ("evaluate", "EVALUATION", "sweep.repeats=2"): "the job evaluate has no seed that differs between repeats",
     ("evaluate", "EVALUATION", "sweep.scheduler=asha"): "the job evaluate has no validation while it trains",

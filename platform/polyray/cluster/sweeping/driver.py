@@ -74,7 +74,7 @@ class SweepRun:
         Raises:
             InputError: the folder holds something else, or no Ray cluster answers.
             Interrupted: a signal ended the sweep; the message says how to go on.
-            RunError: Ray failed.
+            RunError: Ray failed, or all trials did.
         """
         sweep = self.sweep
         with sweep.locked(), TrialTracking(sweep, self.job.Config, self._say) as tracking:
@@ -98,10 +98,13 @@ class SweepRun:
 
         Raises:
             StorageError: the disk refused.
+            RunError: all trials failed.
         """
         record = record_of(self.sweep, running=False)
         config = best_config(self.sweep, self.job.Config, record.best) if record.best is not None else None
         finish(record, config, self.console)
+        if record.rows and all(row.state == "failed" for row in record.rows):
+            raise RunError(f"All trials of the sweep failed, the first one because: {record.rows[0].reason}")
 
     def _run(self, searcher: JournalSearcher) -> None:
         sweep, path = self.sweep, self.sweep.path

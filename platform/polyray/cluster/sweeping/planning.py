@@ -32,14 +32,15 @@ def plan(
         file, overrides: of the base config.
 
     Raises:
-        InputError: the base config is wrong, or the job cannot be judged, repeated or searched so.
+        InputError: the base config is wrong, the job refuses the first trial's data or names, or it cannot be judged,
+            repeated or searched so.
     """
     base = load_config(entry.Config, file, overrides)
     goals = goals_of(space, options)
     for goal in goals:
         _check_goal(job, entry, goal)
     _check_validation(job, base, goals[0], options)
-    searcher_of(space, options)
+    searcher = searcher_of(space, options)
     if SCHEDULERS[options.scheduler].population:
         _check_population(job, entry, space, options)
     seed_field = next((field for field in SEEDS if field in field_names(entry.Config)), "")
@@ -47,6 +48,7 @@ def plan(
         raise InputError(f"sweep.repeats={options.repeats}: the job {job} has no seed that differs between repeats.")
     seed = config_value(base, seed_field) if seed_field else 0
     assert isinstance(seed, int)
+    entry.check(load_config(entry.Config, file, overrides, trial=searcher.ask(0, [])))
     return SweepFolder(
         path=path, job=job, name=name, space=space, options=options, overrides=tuple(overrides),
         base=read_document(file) if file is not None else "", seed_field=seed_field, seed=seed,
