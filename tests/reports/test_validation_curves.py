@@ -4,6 +4,7 @@ from pathlib import Path
 
 from test_report import comparison_run, language_run, pictures, section
 
+from polyray.reports.sections.curves import validation
 from polyray.runs.result import write_result
 from polyray.runs.run import Run
 
@@ -27,3 +28,8 @@ def test_validation_is_drawn_beside_the_loss_and_for_itself_with_the_state_that_
     Run(one).report(12, {"validation": {"score": 0.5, "loss": 1.0, "tasks": tasks}})
     (scores,) = pictures(section("validation_curves", one))
     assert "task-" not in scores.svg, "too many tasks to draw"
+
+
+def test_a_run_that_was_validated_at_its_end_alone_has_no_curve(tmp_path: Path) -> None:
+    write_result(tmp_path, "adapt", "done", 1.0, {"mean": 0.5, "validation": {"score": 0.5}}, [])
+    assert validation(tmp_path) is None

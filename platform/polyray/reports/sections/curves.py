@@ -50,9 +50,9 @@ def validation(run: Path) -> Section | None:
         tasks = list(lines[-1]["validation"]["tasks"]) if lines and not name else []
         if lines:
             curves[name or "mean"] = _curve(lines, "validation", "score")
+            sentences += _selection_sentences(name, folder)
         for task in tasks if len(tasks) <= TASKS else ():
             curves[task] = _curve(lines, "validation", "tasks", task)
-        sentences += _selection_sentences(name, folder)
     if not curves:
         return None
     picture = Picture(svg=to_svg(learning_curves(curves, y_label="validation score")), caption=" ".join(sentences))
