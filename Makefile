@@ -42,7 +42,7 @@ demo: venv
 
 test: venv
 	.venv/bin/python -m pytest -q -n $(WORKERS)
-	.venv/bin/python -m pytest -q -m ray
+	.venv/bin/python -m pytest -q -m "ray and not slow"
 	.venv/bin/python -m pytest -q -m "(agents or data or processes) and not slow" -n $(WORKERS)
 
 check: lint types

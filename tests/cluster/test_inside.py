@@ -33,7 +33,7 @@ def launch(out: Path, *more: str, lines: list[Mapping[str, Any]] | None = None) 
     run_in(folder, polytropon.JOB, Console(quiet=True), cluster=OwnProcess(), hooks=hooks)
 
 
-@pytest.mark.ray  # for its length
+@pytest.mark.slow
 def test_a_run_after_others_in_one_process_equals_the_run_alone(tmp_path: Path) -> None:
     launch(tmp_path / "alone", "training.lr=0.02")
     with reusing(Shelf()):
@@ -49,7 +49,7 @@ def test_a_run_after_others_in_one_process_equals_the_run_alone(tmp_path: Path) 
     assert sum(sizes.values()) == n_trained and sizes.keys() == {"skills", "routing", "backbone"}
 
 
-@pytest.mark.ray  # for its length
+@pytest.mark.slow
 def test_a_run_in_this_process_stops_with_a_checkpoint_and_goes_on_exactly(tmp_path: Path) -> None:
     launch(tmp_path / "unbroken")
     out = tmp_path / "run"

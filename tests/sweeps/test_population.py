@@ -92,7 +92,7 @@ def test_a_schedule_is_read_as_it_was_written_and_another_file_is_refused(tmp_pa
     check_schedule(str(file), 0.1)
 
 
-@pytest.mark.ray  # for its length
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_population_ends_the_same_when_it_was_interrupted_and_its_schedules_can_be_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

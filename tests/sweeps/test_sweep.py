@@ -128,6 +128,7 @@ def test_a_sweep_whose_processes_die_ends_with_the_same_trials(undisturbed: Path
     assert sum(again.values()) <= 2 * n_running, again  # each repeats what it had reported since its checkpoint
 
 
+@pytest.mark.slow
 def test_two_sweeps_on_one_cluster_one_stops_trials_early_and_one_has_trials_that_fail(
     space: Path, tmp_path: Path
 ) -> None:
