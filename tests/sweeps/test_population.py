@@ -27,6 +27,7 @@ from polyray.training.schedule import Schedule, check_schedule, read_schedule, w
 
 RATES = {"training.lr": LogUniform(1e-3, 1e-1), "training.routing_lr": LogUniform(1e-3, 1e-1)}
 SPACE = Space(about="both speeds", job="polytropon", goal=Goal("validation.score"), searcher="random", fields=RATES)
+LARGE = Goal("mean")
 SHORT = (
     *TINY, "training.steps=12", "training.report_every=4", "training.save_every=12", "evaluation.every=4",
     "evaluation.dev_examples=2", "evaluation.max_examples=1", "tasks.train_splits=[train]", "modules.rank=1",
@@ -47,16 +48,16 @@ def test_the_worst_take_over_the_best_with_rates_that_are_a_factor_away_or_new()
         for number, score in enumerate([0.1, 0.9, 0.5, 0.8, 0.2, 0.6, 0.7, 0.3])
     ]
     options = SweepOptions.model_validate({"scheduler": "pbt", "resample": 0.0, "searcher": "random"})
-    made = moves(members, SPACE, "max", options, generation=0)
+    made = moves(members, SPACE, LARGE, options, generation=0)
     assert [move.number for move in made] == [0, 4] and {move.donor for move in made} <= {1, 3}
     for move in made:
         assert move.rates["training.lr"] / 10.0**move.donor in (pytest.approx(0.8), pytest.approx(1.25))
         assert move.rates["training.routing_lr"] in (0.8, 1.25)
-    assert moves(members, SPACE, "max", options, generation=0) == made != moves(members, SPACE, "max", options, 1)
-    assert {move.number for move in moves(members, SPACE, "min", options, 0)} == {1, 3}
+    assert moves(members, SPACE, LARGE, options, generation=0) == made != moves(members, SPACE, LARGE, options, 1)
+    assert {move.number for move in moves(members, SPACE, Goal("mean", "min"), options, 0)} == {1, 3}
     anew = options.model_copy(update={"resample": 1.0})
-    assert all(1e-3 <= rate <= 1e-1 for move in moves(members, SPACE, "max", anew, 0) for rate in move.rates.values())
-    pair = moves(members[:2], SPACE, "max", options.model_copy(update={"quantile": 0.5}), 0)
+    assert all(1e-3 <= rate <= 1e-1 for move in moves(members, SPACE, LARGE, anew, 0) for rate in move.rates.values())
+    pair = moves(members[:2], SPACE, LARGE, options.model_copy(update={"quantile": 0.5}), 0)
     assert [(move.number, move.donor) for move in pair] == [(0, 1)]
 
 

@@ -109,12 +109,9 @@ def _network(name: str, revision: str, config: "PretrainedConfig", dtype: Backbo
     Raises:
         InputError: the file lacks weights of the network, which transformers would draw at random.
     """
-    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-
-    loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
     kind = kind_of(config)
     options = {"add_pooling_layer": False} if kind == "encoder" and _may_pool(config) else {}
-    model, report = loaders[kind].from_pretrained(
+    model, report = auto_class(kind).from_pretrained(
         name, revision=revision or None, output_loading_info=True, **options, **loading_options(dtype)
     )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(POOLER))
@@ -127,6 +124,13 @@ def _network(name: str, revision: str, config: "PretrainedConfig", dtype: Backbo
     keep_trainable(model)
     network: PreTrainedModel = model.eval()
     return network
+
+
+def auto_class(kind: Kind) -> Any:
+    """transformers' class that loads networks of this kind."""
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+
+    return {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}[kind]
 
 
 def _may_pool(config: "PretrainedConfig") -> bool:

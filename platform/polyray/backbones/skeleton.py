@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from polyray.backbones.backbone import Kind
-from polyray.backbones.huggingface import kind_of
+from polyray.backbones.huggingface import auto_class, kind_of
 from polyray.backbones.tiny import TINY
 from polyray.errors import InputError
 from polyray.lookup import suggestion
@@ -46,14 +46,13 @@ def load_skeleton(name: str, revision: str = "") -> Skeleton:
 
 
 def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel]":
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+    from transformers import AutoConfig
 
-    loaders = {"seq2seq": AutoModelForSeq2SeqLM, "causal": AutoModelForCausalLM, "encoder": AutoModel}
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
         kind = kind_of(config)
         with torch.device("meta"):
-            return kind, loaders[kind].from_config(config)
+            return kind, auto_class(kind).from_config(config)
     except (OSError, ValueError) as error:
         source = "folder" if Path(name).exists() else "name"
         message = (str(error) or type(error).__name__).splitlines()[0]

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from polyray import __version__
 from polyray.cli import skills as cli_skills
+from polyray.cli.arguments import JobName, typed
 from polyray.cli.predicting import predict
 from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
@@ -56,7 +56,6 @@ app.command()(sweep)
 app.command()(watch)
 app.command()(report)
 
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 
 
@@ -119,7 +118,7 @@ def run(
             folder,
             address,
             Console(stderr=as_json),
-            _command(job, overrides, config, out, address),
+            typed(["run", job, *(overrides or ())], {"--config": config, "--out": out, "--address": address}),
         )
     if as_json:
         typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
@@ -162,15 +161,6 @@ def describe_space(
         entry = lookup(_table("jobs"), described.job, "job")
         import_module("polyray.sweeps.checking").check_names(described, entry.Config)
     typer.echo(import_module("polyray.sweeps.writing").dump_space(described), nl=False)
-
-
-def _command(
-    job: str, overrides: Sequence[str] | None, config: Path | None, out: Path | None, address: str | None
-) -> str:
-    """The command `polyray run` with these arguments, as one types it."""
-    options = {"--config": config, "--out": out, "--address": address}
-    named = [text for name, value in options.items() if value is not None for text in (name, str(value))]
-    return shlex.join(["polyray", "run", job, *(overrides or ()), *named])
 
 
 def _table(name: str) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """The command `polyray sweep`."""
 
-import shlex
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -8,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from polyray.cli.arguments import JobName, typed
 from polyray.lookup import lookup
 
 
 def sweep(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")],
+    job: JobName,
     space: Annotated[
         str, typer.Argument(metavar="SPACE", help="Name of a space (`polyray list spaces`), or your own YAML file.")
     ],
@@ -41,14 +41,12 @@ def sweep(
     entry = lookup(import_module("polyray.jobs.table").JOBS, job, "job")
     loading = import_module("polyray.tune_spaces.loading")
     named = {"sweep.trials": trials, "sweep.seconds": seconds}
-    typed = [*(overrides or ()), *(f"{name}={value}" for name, value in named.items() if value is not None)]
-    options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), typed)
+    settings = [*(overrides or ()), *(f"{name}={value}" for name, value in named.items() if value is not None)]
+    options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), settings)
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
     path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")
     plan = import_module("polyray.cluster.sweeping.planning").plan
     planned = plan(path, job, entry, space, chosen, options, file=config, overrides=chosen.overrides(for_job))
-    flags = {"--config": config, "--out": path, "--address": address}
-    rest = [text for flag, value in flags.items() if value is not None for text in (flag, str(value))]
-    command = shlex.join(["polyray", "sweep", job, space, *typed, *rest])
+    command = typed(["sweep", job, space, *settings], {"--config": config, "--out": path, "--address": address})
     run = import_module("polyray.cluster.sweeping.driver").SweepRun
     run(sweep=planned, job=entry, console=Console(), address=address, command=command).run()

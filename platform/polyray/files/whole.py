@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -171,3 +171,16 @@ def _sync_tree(path: Path) -> None:
 def _is_unfinished(folder: Path) -> bool:
     """Whether `folder` is, or is in, a folder that is being written."""
     return any(name.startswith(UNFINISHED) for name in folder.parts)
+
+
+def absent_folders(path: Path) -> list[Path]:
+    """The folders that making `path` would make: itself and those above it that are not there, innermost first."""
+    return [folder for folder in (path, *path.parents) if not folder.exists()]
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, innermost first, up to the first one that holds anything."""
+    for folder in folders:
+        if any(folder.iterdir()):
+            return
+        folder.rmdir()

@@ -156,10 +156,14 @@ class Inventory(nn.Module):
 
     def install(self, backbone: nn.Module) -> None:
         """Let the sites of `backbone` use this inventory in place of the one that they had, if any."""
+        self.put_sites(backbone, self.slot, self.stacks)
+
+    def put_sites(self, backbone: nn.Module, slot: Slot, stacks: nn.ModuleList) -> None:
+        """Put a site on each layer of this inventory, whose modules are in `stacks`, in the order of its own."""
         for name, layer in self.layers.items():
             stack, index = self.positions[name]
             parent, last = parent_of(backbone, name)
-            parent.register_module(last, Site(layer, name, self.slot, (cast(Stack, self.stacks[stack]), index)))
+            parent.register_module(last, Site(layer, name, slot, (cast(Stack, stacks[stack]), index)))
 
 
 def needs_whole_weights(kind: str) -> InputError:

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.attach import Inventory, parent_of
+from polyray.modules.attach import Inventory
 from polyray.modules.mix import Mix, TokenMix
-from polyray.modules.site import Site, Slot
+from polyray.modules.site import Slot
 from polyray.modules.stack import Mixed, Stack
 
 
@@ -87,11 +87,7 @@ class BlockInventory(nn.Module):
 
     def install(self, backbone: nn.Module) -> None:
         """Let the sites of `backbone` use these inventories in place of the one that they had."""
-        form = self._form[0]
-        for name, layer in form.layers.items():
-            stack, index = form.positions[name]
-            parent, last = parent_of(backbone, name)
-            parent.register_module(last, Site(layer, name, self.slot, (cast(Stack, self.stacks[stack]), index)))
+        self._form[0].put_sites(backbone, self.slot, self.stacks)
 
 
 def joined(blocks: Sequence[Mixed]) -> Mixed:

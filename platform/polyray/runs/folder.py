@@ -10,7 +10,7 @@ from typing import Any
 
 from polyray.config import Section, dump_config, load_config
 from polyray.errors import InputError, StorageError
-from polyray.files import clear, is_remains, make_folders, write_file
+from polyray.files import absent_folders, clear, is_remains, make_folders, remove_empty, write_file
 from polyray.files.disk import Point, disk
 from polyray.formats import check_path, read_document, read_yaml
 from polyray.runs.changes import Changes, changes
@@ -55,7 +55,7 @@ class RunFolder:
                 or another process is running in it. Nothing was written.
         """
         self._check()
-        new_folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        new_folders = absent_folders(self.path)
         try:
             make_folders(self.path)
         except StorageError as error:
@@ -176,10 +176,7 @@ class RunFolder:
             return
         for name in OWN_FILES:
             (self.path / name).unlink(missing_ok=True)
-        for folder in folders:
-            if any(folder.iterdir()):
-                return
-            folder.rmdir()
+        remove_empty(folders)
 
 
 def _now() -> str:

@@ -55,6 +55,19 @@ def append_line(file: Path, values: Mapping[str, Any]) -> None:
     disk().append(Point.LINE_APPENDED, file, line)
 
 
+def append_synced(file: Path, values: Mapping[str, Any]) -> None:
+    """Add one JSON line; once this returns it is on the disk, and so is the name of a new file.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    is_new = not disk().exists(file)
+    append_line(file, values)
+    disk().sync(Point.FILE_SYNCED, file)
+    if is_new:
+        disk().sync(Point.NAME_SYNCED, file.parent)
+
+
 def mend(file: Path) -> None:
     """Remove lines that are no JSON objects, such as a last one cut short, so that others can follow."""
     rewrite(file, [line for line in whole_lines(file) if parsed(line) is not None])

@@ -17,8 +17,9 @@ import yaml
 
 from polyray.config import Section, load_config
 from polyray.errors import InputError, StorageError
-from polyray.files import clear, is_remains, make_folders, write_file
+from polyray.files import absent_folders, clear, is_remains, make_folders, remove_empty, write_file
 from polyray.formats import read_document, read_yaml
+from polyray.runs.changes import flat
 from polyray.runs.locking import is_locked, locked
 from polyray.sweeps.fields import Value
 from polyray.sweeps.journal import TRIALS, mend_entries
@@ -68,7 +69,7 @@ class SweepFolder:
                 it. Nothing was written.
         """
         self._check()
-        new_folders = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        new_folders = absent_folders(self.path)
         try:
             make_folders(self.path)
         except StorageError as error:
@@ -131,10 +132,7 @@ class SweepFolder:
         shutil.rmtree(self.path / "logs", ignore_errors=True)
         for name in (CONFIG, SPACE, BASE, LOCK):
             (self.path / name).unlink(missing_ok=True)
-        for folder in (self.path / RUNS, *folders):
-            if any(folder.iterdir()):
-                return
-            folder.rmdir()
+        remove_empty((self.path / RUNS, *folders))
 
     def _values(self) -> dict[str, Any]:
         return {
@@ -161,7 +159,7 @@ class SweepFolder:
         """A line for each setting in which the sweep in the folder differs from this one."""
         free = {name: vars(stored.options)[name] for name in SweepOptions.elastic}
         mine = replace(self._unwatched(), options=self.options.model_copy(update=free))
-        pairs = [(_flat(one._values()), _flat(other._values())) for one, other in [(stored._unwatched(), mine)]]
+        pairs = [(flat(one._values()), flat(other._values())) for one, other in [(stored._unwatched(), mine)]]
         pairs += [(_lines(stored.base, BASE), _lines(mine.base, BASE))]
         pairs += [(_lines(dump_space(stored.space), SPACE), _lines(dump_space(mine.space), SPACE))]
         return [
@@ -208,13 +206,6 @@ def is_sweep(path: Path) -> bool:
         return (path / CONFIG).is_file() and read_document(path / CONFIG).startswith(f"{FIRST_LINE}\n")
     except InputError:  # no text
         return False
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def _lines(text: str, name: str) -> dict[str, str]:

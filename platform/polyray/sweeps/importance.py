@@ -38,8 +38,8 @@ def _variance_shares(record: SweepRecord, rows: Sequence[TrialRow], names: Seque
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it prints a line for every study
     study, domains = optuna.create_study(), {name: _domain(record.space.fields[name].axis) for name in names}
     for row in rows:
-        places = {name: _place(record.space.fields[name], row.fields[name]) for name in names}
-        study.add_trial(optuna.create_trial(params=places, distributions=domains, value=row.goal))
+        coordinates = {name: _coordinate(record.space.fields[name], row.fields[name]) for name in names}
+        study.add_trial(optuna.create_trial(params=coordinates, distributions=domains, value=row.goal))
     shares = FanovaImportanceEvaluator(seed=0).evaluate(study, params=list(names))
     return {name: float(share) for name, share in shares.items()}
 
@@ -51,5 +51,5 @@ def _domain(axis: Axis) -> BaseDistribution:
     return FloatDistribution(0.0, 1.0)
 
 
-def _place(field: Field, value: Value) -> float:
+def _coordinate(field: Field, value: Value) -> float:
     return field.coordinate(value) if field.axis.kind == "category" else position(field, value)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyray.errors import InputError
-from polyray.files.disk import Point, disk
-from polyray.runs.metrics import append_line, mend, read_lines
+from polyray.runs.metrics import append_synced, mend, read_lines
 from polyray.sweeps.fields import Value, as_value
 
 TRIALS = "trials.jsonl"
@@ -57,12 +56,7 @@ def append_entry(sweep: Path, entry: Entry) -> None:
     Raises:
         StorageError: the disk refused.
     """
-    file = sweep / TRIALS
-    is_new = not disk().exists(file)
-    append_line(file, {"number": entry.number, "fields": entry.fields, "from": entry.donor})
-    disk().sync(Point.FILE_SYNCED, file)
-    if is_new:
-        disk().sync(Point.NAME_SYNCED, sweep)
+    append_synced(sweep / TRIALS, {"number": entry.number, "fields": entry.fields, "from": entry.donor})
 
 
 def as_text(fields: Mapping[str, Value]) -> str:

@@ -11,7 +11,7 @@ from polyray.config import Section, dump_config
 from polyray.files import write_file
 from polyray.runs.result import versions
 from polyray.sweeps.folder import AConfig, SweepFolder
-from polyray.sweeps.rates import Rates, fit_rates
+from polyray.sweeps.rates import Rates
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.space import config_value
@@ -70,7 +70,7 @@ def best_config(sweep: SweepFolder, kind: type[AConfig], best: TrialRow) -> ACon
 
 def outcome(record: SweepRecord) -> dict[str, Any]:
     """The content of sweep.json."""
-    rates, best = fit_rates(record), record.best
+    rates, best = record.rates, record.best
     return {
         "schema_version": SCHEMA_VERSION,
         "job": record.job,

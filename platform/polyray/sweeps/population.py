@@ -15,11 +15,11 @@ from polyray.errors import InputError
 from polyray.files import remove_folder, writing
 from polyray.files.disk import Point, disk
 from polyray.runs.checkpoint import checkpoints, latest_checkpoint, step_of
-from polyray.runs.metrics import METRICS, append_line, mend, read_lines
+from polyray.runs.metrics import METRICS, append_synced, mend, read_lines
 from polyray.runs.run import CHECKPOINTS
 from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.searchers.searcher import seed_of
-from polyray.sweeps.space import Mode, Space
+from polyray.sweeps.space import Goal, Space
 from polyray.training.schedule import RATES, SCHEDULE, Schedule, read_schedule, write_schedule
 
 MOVES = "population.jsonl"  # in the sweep's folder: what every generation changed, written before it is done
@@ -60,14 +60,13 @@ def check_population(space: Space, options: SweepOptions) -> None:
         raise InputError(f"A population has at least 2 trials, found sweep.trials={options.trials}.")
 
 
-def moves(members: Sequence[Member], space: Space, mode: Mode, options: SweepOptions, generation: int) -> list[Move]:
+def moves(members: Sequence[Member], space: Space, goal: Goal, options: SweepOptions, generation: int) -> list[Move]:
     """The moves at the end of a generation: each of the worst takes over one of the best, drawn by the sweep's seed.
 
     The rates are the donor's, each times 0.8 or 1.25, or drawn anew from the space with probability
     `options.resample`.
     """
-    sign = 1.0 if mode == "max" else -1.0
-    ranked = sorted(members, key=lambda member: (-sign * member.score, member.number))
+    ranked = sorted(members, key=lambda member: (-goal.sign * member.score, member.number))
     n_moved = min(max(1, int(len(ranked) * options.quantile)), len(ranked) // 2)
     best, worst = ranked[:n_moved], ranked[len(ranked) - n_moved :]
     return [_move(member, best, space, options, generation) for member in sorted(worst, key=lambda one: one.number)]
@@ -124,13 +123,8 @@ def record_done(sweep: Path, generation: int) -> None:
 
 
 def _append(sweep: Path, line: Mapping[str, object]) -> None:
-    file = sweep / MOVES
-    is_new = not disk().exists(file)
-    mend(file)
-    append_line(file, line)
-    disk().sync(Point.FILE_SYNCED, file)
-    if is_new:
-        disk().sync(Point.NAME_SYNCED, sweep)
+    mend(sweep / MOVES)
+    append_synced(sweep / MOVES, line)
 
 
 def take_over(folder: Path, donor: Path, move: Move) -> None:

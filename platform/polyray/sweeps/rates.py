@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from math import isfinite, log10
+from typing import TYPE_CHECKING
 
 from polyray.analysis.surface import Interval, Surface, fit_surface
-from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.space import Space
+
+if TYPE_CHECKING:  # which keeps the fit
+    from polyray.sweeps.record import SweepRecord
 
 MIN_TRIALS = 8  # for a surface
 
@@ -65,12 +68,12 @@ def rate_fields(space: Space) -> tuple[str, str] | None:
     return None
 
 
-def fit_rates(record: SweepRecord) -> Rates | None:
+def fit_rates(record: "SweepRecord") -> Rates | None:
     """Fit the surface to the trials that have ended; None for fewer than 8, or where it would be flat."""
     names = rate_fields(record.space)
     if names is None:
         return None
-    sign = 1.0 if record.goals[0].mode == "max" else -1.0
+    sign = record.goals[0].sign
     points, observations = [], []
     for row in record.scored:
         rates = rates_of(row, names)

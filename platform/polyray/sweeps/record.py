@@ -7,11 +7,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
 
+from polyray.sweeps.rates import Rates, fit_rates
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.space import Goal, Space
 
 ORDER = ("done", "running", "stopped", "waiting", "failed")  # of the ranking: goals on the way are no final ones
-ENDED = ("done", "stopped", "failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class SweepRecord:
     @property
     def n_ended(self) -> int:
         """Number of trials that will not go on."""
-        return sum(row.state in ENDED for row in self.rows)
+        return sum(row.has_ended for row in self.rows)
 
     @cached_property
     def ranked(self) -> tuple[TrialRow, ...]:
@@ -60,13 +60,17 @@ class SweepRecord:
     @property
     def best(self) -> TrialRow | None:
         """The finished trial with the best first goal; where none has finished, the best that was stopped."""
-        candidates = [row for row in self.ranked if row.state in ("done", "stopped") and row.goal is not None]
-        return candidates[0] if candidates else None
+        return next((row for row in self.ranked if row.is_scored), None)
 
     @property
     def scored(self) -> tuple[TrialRow, ...]:
         """Trials that have ended with a goal, in order of their numbers."""
-        return tuple(row for row in self.rows if row.state in ("done", "stopped") and row.goal is not None)
+        return tuple(row for row in self.rows if row.is_scored)
+
+    @cached_property
+    def rates(self) -> Rates | None:
+        """The goal over the learning rates of skills and routing; None where there is no surface: see `fit_rates`."""
+        return fit_rates(self)
 
     @property
     def varied(self) -> tuple[str, ...]:
@@ -78,7 +82,7 @@ class SweepRecord:
     @cached_property
     def front(self) -> tuple[TrialRow, ...]:
         """Finished trials that no other one equals or beats in every goal and beats in one; best first goal first."""
-        signs = [1.0 if goal.mode == "max" else -1.0 for goal in self.goals]
+        signs = [goal.sign for goal in self.goals]
         merits = {
             row.number: tuple(sign * value for sign, value in zip(signs, row.goals, strict=True))
             for row in self.rows
@@ -94,10 +98,9 @@ class SweepRecord:
 
 def rank(rows: Sequence[TrialRow], goal: Goal) -> list[TrialRow]:
     """The rows by state, then by goal, best first; ties by number, and those without a goal last."""
-    sign = -1.0 if goal.mode == "max" else 1.0
 
     def key(row: TrialRow) -> tuple[int, float, int]:
-        return ORDER.index(row.state), sign * row.goal if row.goal is not None else float("inf"), row.number
+        return ORDER.index(row.state), -goal.sign * row.goal if row.goal is not None else float("inf"), row.number
 
     return sorted(rows, key=key)
 

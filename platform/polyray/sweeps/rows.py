@@ -8,6 +8,7 @@ from typing import Literal
 from polyray.sweeps.fields import Value
 
 State = Literal["waiting", "running", "done", "stopped", "failed"]
+ENDED = ("done", "stopped", "failed")  # states of trials that will not go on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,16 @@ class TrialRow:
     seeds: tuple[int, ...] = ()
     starts: int = 0
     donor: int | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not go on."""
+        return self.state in ENDED
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it has ended with a goal that counts."""
+        return self.state in ("done", "stopped") and self.goal is not None
 
     @property
     def was_begun_again(self) -> bool:

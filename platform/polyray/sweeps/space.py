@@ -27,6 +27,11 @@ class Goal:
     name: str
     mode: Mode = "max"
 
+    @property
+    def sign(self) -> float:
+        """1 where it is to be large, -1 where it is to be small."""
+        return 1.0 if self.mode == "max" else -1.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Space:

@@ -50,7 +50,7 @@ class TrialRows:
         """
         if entry.number not in self._ended:
             row = _row(self._sweep, entry, self._goals)
-            if row.state not in ("done", "stopped", "failed"):
+            if not row.has_ended:
                 return row
             self._ended[entry.number] = row
         return self._ended[entry.number]

@@ -142,7 +142,7 @@ def _looks(
     batches = TaskBatches(copy, data.train, options.batch, options.seed)
     training = Training(model=copy, forward=copy, adam=adam, batches=batches, noise=generator)
     try:
-        for report in fit(training, options, options.steps, every=max(1, options.steps // options.looks)):
+        for report in fit(training, options, options.steps, every=options.look_every):
             yield data.score(predictions(copy, data.dev, decoding, data.longest_answer)), report.step
     except FloatingPointError:  # at this rate; others may do
         return

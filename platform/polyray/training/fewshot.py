@@ -1,6 +1,7 @@
 """The work of a process that adapts skills: groups of few-shot adaptations, one after the other or together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -57,13 +58,22 @@ def _one_by_one(units: Sequence[Sequence[FewShots]], trained: Trained) -> list[d
 
 
 def _alone(few: FewShots, options: AdaptationOptions, trained: Trained) -> dict[str, Any]:
-    piece, recipe, network = few.piece, few.piece.recipe, trained.model.network
+    piece, recipe = few.piece, few.piece.recipe
+    with _backbone_restored(trained, piece):
+        adapted = adapt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
+        predicted = predictions(adapted.model, few.tests, recipe.evaluation, recipe.text.max_output)
+        return write_adapted(few, trained.folder, adapted, predicted)
+
+
+@contextmanager
+def _backbone_restored(trained: Trained, piece: Piece) -> Iterator[None]:
+    """After the block the backbone has its weights from before, also where the method trains it."""
+    network = trained.model.network
     pretrained = {name: p.clone() for name, p in network.named_parameters()} if piece.method == "full" else {}
-    adapted = adapt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
-    predicted = predictions(adapted.model, few.tests, recipe.evaluation, recipe.text.max_output)
-    outcome = write_adapted(few, trained.folder, adapted, predicted)
-    network.load_state_dict(pretrained, strict=False)  # where the backbone itself was trained
-    return outcome
+    try:
+        yield
+    finally:
+        network.load_state_dict(pretrained, strict=False)
 
 
 def _options_of(unit: Sequence[FewShots], trained: Trained) -> AdaptationOptions:
@@ -73,15 +83,13 @@ def _options_of(unit: Sequence[FewShots], trained: Trained) -> AdaptationOptions
     tried = candidates(recipe.adapt, piece.method, type(trained.model.router))
     if len(unit) == 1 or len(tried) == 1:
         return recipe.adapt
-    full = piece.method == "full"
-    pretrained = {name: p.clone() for name, p in trained.model.network.named_parameters()} if full else {}
     devs: list[list[float | None]] = []
     for few in unit:
         devs.append([])
         for options in tried:
-            adapted = attempt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
+            with _backbone_restored(trained, piece):
+                adapted = attempt(trained.model, piece.method, few.data, options, recipe.evaluation, few.relatives)
             devs[-1].append(None if adapted is None else adapted.dev)
-            trained.model.network.load_state_dict(pretrained, strict=False)
     return tried[_best(devs, [few.piece for few in unit])]
 
 

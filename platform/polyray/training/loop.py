@@ -92,7 +92,7 @@ def fit(
     tokens = 0
     while training.step < steps:
         tokens += _step(training, options, steps, accumulate, precision)
-        due, validate = (_is_due(training.step, steps, often) for often in (every, validate_every))
+        due, validate = (is_due(training.step, steps, often) for often in (every, validate_every))
         stopped = stop()
         if due or validate or stopped:
             mean = training.average(training.lost / training.n_lost)
@@ -108,7 +108,7 @@ def fit(
             tokens = 0
 
 
-def _is_due(step: int, steps: int, every: int) -> bool:
+def is_due(step: int, steps: int, every: int) -> bool:
     """Whether something that happens every `every` steps (0: never) and after the last one happens after this one."""
     return every > 0 and (step % every == 0 or step == steps)
 

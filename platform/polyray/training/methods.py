@@ -53,6 +53,11 @@ class AdaptationOptions(OptimizerOptions):
     gpus: float = Field(0, ge=0)
     """GPUs of one process; a fraction shares one."""
 
+    @property
+    def look_every(self) -> int:
+        """Updates between two looks at the development set; one more look comes at the end."""
+        return max(1, self.steps // self.looks)
+
     @field_validator("methods")
     @classmethod
     def _methods_there_are(cls, methods: tuple[Method, ...]) -> tuple[Method, ...]:

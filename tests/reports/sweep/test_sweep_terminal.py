@@ -12,11 +12,12 @@ from sweep_cases import RATES, ROUTING, quadratic, rated_rows, record, row
 
 from polyray.config import Section
 from polyray.errors import StorageError
-from polyray.reports.sweep import display
+from polyray.reports.sweep import display, terminal
 from polyray.reports.sweep.display import Rhythm, SweepDisplay, finish, watch
-from polyray.reports.sweep.terminal import lost_trials, overview, rates_map, trials_table
+from polyray.reports.sweep.terminal import lost_trials, overview, print_ends, rates_map, trials_table
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
+from polyray.sweeps.wording import progress_text
 
 FAILED = row(
     9, None, "failed", fields={"training.lr": 1e-1, "training.routing_lr": 1e-3}, reason="[red]out of memory", starts=3
@@ -169,3 +170,16 @@ def test_the_end_of_a_sweep_says_what_is_best_and_where_the_report_is(
     assert written == [sweep.rows] and (tmp_path / "best.yaml").exists()
     finish(record([], path=tmp_path), None, console)
     assert text_of(console).splitlines()[4].startswith("0 of 0 trials ended.")
+
+
+def test_lines_for_trials_that_end_at_once_count_all_trials_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+
+    def counting(sweep: SweepRecord) -> str:
+        counted.append(len(sweep.rows))
+        return progress_text(sweep)
+
+    monkeypatch.setattr(terminal, "progress_text", counting)
+    console = plain()
+    print_ends(console, None, record(rated_rows(36), planned=36))
+    assert text_of(console).count("; 36 of 36 trials ended\n") == 36 and counted == [36]

@@ -86,27 +86,27 @@ class SweepRun:
             searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking)
             try:
                 if searcher.has_more:
-                    self._run(searcher)
+                    self._run(searcher, rows)
             except (Interrupted, RunError):
                 with suppress(PolyrayError):  # the message of the sweep's own end follows
-                    self._finish()
+                    self._finish(rows)
                 raise
-            self._finish()
+            self._finish(rows)
 
-    def _finish(self) -> None:
+    def _finish(self, rows: TrialRows) -> None:
         """Write what came out, and say it.
 
         Raises:
             StorageError: the disk refused.
             RunError: all trials failed.
         """
-        record = record_of(self.sweep, running=False)
+        record = record_of(self.sweep, rows, running=False)
         config = best_config(self.sweep, self.job.Config, record.best) if record.best is not None else None
         finish(record, config, self.console)
         if record.rows and all(row.state == "failed" for row in record.rows):
             raise RunError(f"All trials of the sweep failed, the first one because: {record.rows[0].reason}")
 
-    def _run(self, searcher: JournalSearcher) -> None:
+    def _run(self, searcher: JournalSearcher, rows: TrialRows) -> None:
         sweep, path = self.sweep, self.sweep.path
         ends = time.monotonic() + (sweep.options.seconds or float("inf"))
         with stopping(path / STOP, self._say) as stop:
@@ -114,7 +114,7 @@ class SweepRun:
                 with RaySession(self.address, path / "logs" / "ray", path / STOP) as session:
                     session.start()
                     self._check_room()
-                    self._follow(_Tuning(self, searcher), searcher, ends)
+                    self._follow(_Tuning(self, searcher), searcher, rows, ends)
             except (KeyboardInterrupt, Interrupted):
                 raise self._interrupted(stop) from None
             finally:
@@ -126,9 +126,8 @@ class SweepRun:
             reason = f"The time is over (sweep.seconds={sweep.options.seconds:g})." if late else "Stopped, as asked."
             self._say(f"{reason} Go on with: {self.command}")
 
-    def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, ends: float) -> None:
+    def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, rows: TrialRows, ends: float) -> None:
         """Show how it stands until the end, and pass a wish to stop on to the trials."""
-        rows = TrialRows(self.sweep)
         tuning.start()
         with SweepDisplay(lambda: record_of(self.sweep, rows, running=True), self.console) as display:
             while tuning.is_alive():

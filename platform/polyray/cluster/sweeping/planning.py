@@ -6,7 +6,7 @@ from pathlib import Path
 from polyray.config import Section, field_names, load_config
 from polyray.errors import InputError
 from polyray.formats import read_document
-from polyray.lookup import nearest
+from polyray.lookup import suggestion
 from polyray.runs.job import Job
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import SECONDS
@@ -75,9 +75,7 @@ def _check_goal(job: str, entry: Job, goal: Goal) -> None:
     names = (*entry.goals, SECONDS)
     first = goal.name.partition(".")[0]
     if first not in names:
-        near = nearest(first, names)
-        hint = f"Did you mean {near!r}? " if near else ""
-        raise InputError(f"The job {job} has no metric {goal.name!r:.80} to judge by. {hint}Known: {', '.join(names)}.")
+        raise InputError(f"The job {job} has no metric {goal.name!r:.80} to judge by. {suggestion(first, names)}")
 
 
 def _check_validation(job: str, base: Section, goal: Goal, options: SweepOptions) -> None:

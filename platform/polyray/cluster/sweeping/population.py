@@ -7,7 +7,7 @@ decided once all trials have ended theirs, by the sweep's seed, so that a sweep 
 from pathlib import Path
 from typing import Any
 
-from polyray.cluster.sweeping.searcher import ENDED, JournalSearcher
+from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.runs.checkpoint import latest_checkpoint, step_of
 from polyray.runs.metrics import METRICS, read_lines
 from polyray.runs.run import CHECKPOINTS
@@ -26,6 +26,7 @@ from polyray.sweeps.population import (
     record_moves,
     take_over,
 )
+from polyray.sweeps.rows import ENDED
 from polyray.sweeps.searchers import Searcher
 from polyray.sweeps.trials import TrialRows
 from polyray.training.schedule import SCHEDULE, read_schedule
@@ -87,7 +88,7 @@ class PopulationSearcher(JournalSearcher):
             return False
         members = [self._member(entry) for entry in entries]
         options = self._sweep.options
-        made = moves(members, self._sweep.space, self._goal.mode, options, self._generation) if len(members) > 1 else []
+        made = moves(members, self._sweep.space, self._goal, options, self._generation) if len(members) > 1 else []
         record_moves(self._sweep.path, self._generation, made)
         self._move(made, self._generation)
         self._generation += 1

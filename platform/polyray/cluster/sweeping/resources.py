@@ -16,12 +16,10 @@ def resources_of(base: Section, options: SweepOptions) -> PlacementGroupFactory:
     Args:
         base: config of the job.
     """
-    own = {"CPU": options.cpus, **_gpus(options.gpus)}
-    if _workers(base) is not None:
-        own = {"CPU": ALMOST_NONE}
+    process = {"CPU": options.cpus, **_gpus(options.gpus)} if _workers(base) is None else {"CPU": ALMOST_NONE}
     actors = [{"CPU": 1.0}] * int(_number(base, "workers.runners"))
     learners = [{"CPU": 1.0, **_gpus(_number(base, "workers.gpus"))}] * int(_number(base, "workers.learners"))
-    return PlacementGroupFactory([own, *actors, *learners])
+    return PlacementGroupFactory([process, *actors, *learners])
 
 
 def at_once(base: Section, options: SweepOptions) -> int | None:

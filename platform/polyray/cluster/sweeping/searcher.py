@@ -10,12 +10,11 @@ from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import Entry, append_entry, as_text, read_entries
+from polyray.sweeps.rows import ENDED
 from polyray.sweeps.searchers import Searcher, Trial
 from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows, trial_of
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
-
-ENDED = ("done", "stopped", "failed")
 
 
 class JournalSearcher(TuneSearcher):
@@ -42,7 +41,7 @@ class JournalSearcher(TuneSearcher):
         for entry in read_entries(sweep.path):
             row = rows.row(entry)
             self._trials.append(trial_of(row))
-            if row.state not in ENDED or replay:
+            if replay or not row.has_ended:
                 self._again.append(entry)
         self._live: dict[str, Entry] = {}
         self._lock = threading.Lock()  # Tune asks in a thread of its own

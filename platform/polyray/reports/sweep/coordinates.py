@@ -85,5 +85,4 @@ def _height(record: SweepRecord, row: TrialRow, name: str) -> float:
 
 
 def _shown(record: SweepRecord) -> list[TrialRow]:
-    scored = {row.number for row in record.scored}
-    return [row for row in record.ranked if row.number in scored][:MOST_LINES]
+    return [row for row in record.ranked if row.is_scored][:MOST_LINES]

@@ -16,7 +16,6 @@ from polyray.reports.report import REPORT
 from polyray.reports.sweep.report import write_sweep_report
 from polyray.reports.sweep.terminal import overview, print_ends
 from polyray.sweeps.outcome import write_best, write_outcome
-from polyray.sweeps.rates import fit_rates
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.wording import fields_text, goal_text, progress_text
 
@@ -147,9 +146,8 @@ def finish(record: SweepRecord, config: Section | None, console: Console) -> Non
         print_note(
             console, f"Best: trial {best.number}, {record.goals[0].name} {goal_text(best)}: {fields_text(best.fields)}."
         )
-        rates = fit_rates(record)
-        if rates is not None:
-            print_note(console, rates.text())
+        if record.rates is not None:
+            print_note(console, record.rates.text())
         print_note(console, f"Run it: {shlex.join(['polyray', 'run', record.job, '--config', str(file)])}")
     write_files(record)
     print_note(console, f"{progress_text(record)}. The report is in {record.path / REPORT}.")

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from polyray.reports.figure import COLOURS, plain_frame, to_svg
 from polyray.reports.page import Block, Facts, Picture, Prose, Section
 from polyray.reports.sweep.coordinates import MIDDLE
-from polyray.sweeps.rates import MIN_TRIALS, Rates, fit_rates, rate_fields, rates_of
-from polyray.sweeps.record import ENDED, SweepRecord
+from polyray.sweeps.rates import MIN_TRIALS, Rates, rate_fields, rates_of
+from polyray.sweeps.record import SweepRecord
 
 Point = tuple[float, float, float]  # lr, routing lr, goal; the goal of a failed trial is NaN
 
@@ -31,14 +31,14 @@ def section(record: SweepRecord) -> Section | None:
     points = _points(record, names) if names is not None else []
     if names is None or not points:
         return None
-    rates, goal = fit_rates(record), record.goals[0].name
+    rates, goal = record.rates, record.goals[0].name
     if rates is None:
         ended = f"{len(record.scored)} have ended with a goal"
         text = f"An optimum needs {MIN_TRIALS} trials that have ended, with rates and goals that differ; {ended}."
         blocks: list[Block] = [Prose(text=text)]
     else:
         blocks = [Prose(text=rates.text()), Facts(facts=_facts(rates, record))]
-    rate_plot = to_svg(rate_map(points, names, goal, rates, good=_good(record)))
+    rate_plot = to_svg(rate_map(points, names, goal, rates, good=record.goals[0].sign))
     by_ratio = f"{goal} by the ratio {names[1]} / {names[0]}, the other fields as they came."
     return Section(
         heading="The two rates",
@@ -138,13 +138,9 @@ def _range(finished: Sequence[Point], rates: Rates | None, good: float) -> tuple
 
 def _facts(rates: Rates, record: SweepRecord) -> dict[str, float]:
     return {
-        f"expected {record.goals[0].name} there": _good(record) * rates.surface.best,
+        f"expected {record.goals[0].name} there": record.goals[0].sign * rates.surface.best,
         "scatter of one training (standard deviation)": rates.surface.noise,
     }
-
-
-def _good(record: SweepRecord) -> float:
-    return 1.0 if record.goals[0].mode == "max" else -1.0
 
 
 def _points(record: SweepRecord, names: tuple[str, str]) -> list[Point]:
@@ -152,6 +148,6 @@ def _points(record: SweepRecord, names: tuple[str, str]) -> list[Point]:
     points = []
     for row in record.rows:
         rates = rates_of(row, names)
-        if row.state in ENDED and rates is not None:
+        if row.has_ended and rates is not None:
             points.append((*rates, row.goal if row.goal is not None and row.state != "failed" else nan))
     return points

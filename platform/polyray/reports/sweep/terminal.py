@@ -8,7 +8,7 @@ from rich.text import Text
 
 from polyray.sweeps.positions import position
 from polyray.sweeps.rates import rate_fields
-from polyray.sweeps.record import ENDED, SweepRecord
+from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.wording import goal_text, progress_text, short_fields, value_text
 
@@ -76,14 +76,15 @@ def lost_trials(record: SweepRecord) -> Text | None:
 
 def print_ends(console: Console, before: SweepRecord | None, record: SweepRecord) -> None:
     """A plain line for each trial that has ended since `before`."""
-    ended = {row.number for row in before.rows if row.state in ENDED} if before is not None else set()
+    ended = {row.number for row in before.rows if row.has_ended} if before is not None else set()
     best = record.best
     leader = f"; best {goal_text(best)} (trial {best.number})" if best is not None else ""
+    progress = progress_text(record)  # counts all rows
     for row in record.rows:
-        if row.state in ENDED and row.number not in ended:
+        if row.has_ended and row.number not in ended:
             goal = f"{record.goals[0].name} {goal_text(row)}" if row.goal is not None else "no goal"
             details = ", ".join(filter(None, (goal, row.reason)))
-            text = f"trial {row.number} {row.state}: {details}{leader}; {progress_text(record)}"
+            text = f"trial {row.number} {row.state}: {details}{leader}; {progress}"
             console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 

@@ -12,6 +12,7 @@ from polyray.objectives import Batch, EvaluationOptions
 from polyray.training.adaptation import Adapted, FewShotData
 from polyray.training.blocks.model import BlockModel, block_predictions, named
 from polyray.training.blocks.optimizer import BlockAdam
+from polyray.training.loop import is_due
 from polyray.training.methods import AdaptationOptions, Method
 from polyray.training.model import Modular
 from polyray.training.sampler import Sampler
@@ -99,7 +100,7 @@ def _fit(
 ) -> Iterator[tuple[int, Tensor]]:
     """Train, and give the number of steps and the blocks' mean losses [blocks] since the last time at each look."""
     options = [each.options for each in adaptations]
-    steps, every = options[0].steps, max(1, options[0].steps // options[0].looks)
+    steps, every = options[0].steps, options[0].look_every
     adam, batches = BlockAdam(model, options), BlockBatches(model, adaptations)
     lost, n_lost = torch.zeros(len(options)), 0
     for step in range(1, steps + 1):
@@ -110,7 +111,7 @@ def _fit(
             model.total(losses).backward()
         adam.step(step - 1, steps)
         lost, n_lost = lost + losses.detach().cpu(), n_lost + 1
-        if step % every == 0 or step == steps:
+        if is_due(step, steps, every):
             yield step, lost / n_lost
             lost, n_lost = torch.zeros(len(options)), 0
 
