@@ -61,13 +61,13 @@ def told(sweep: Path, name: str) -> list[object]:
 
 def test_every_trial_is_a_tracker_run_in_the_group_of_its_sweep_over_all_starts(tmp_path: Path) -> None:
     path = tmp_path / "rates"
-    assert start(toy_sweep(path, "tracking.kind=diary"), 2, stopped=1) == [0, 1]
-    assert start(toy_sweep(path, "tracking.kind=diary", "tracking.tags={owner: me}")) == [2]
+    assert start(toy_sweep(path, "tracking.kind=diary", scheduler="asha"), 2, stopped=1) == [0, 1]
+    assert start(toy_sweep(path, "tracking.kind=diary", "tracking.tags={owner: me}", scheduler="asha")) == [0, 1, 2]
     assert told(path, "rates-0000") == ["start", 1, 2, 3, 4, "done"]
     assert told(path, "rates-0001") == ["start", 1, 2, "interrupted"]
     assert told(path, "rates-0002") == ["start", 1, 2, 3, 4, "done"]
     starts = [call for call in calls(path / "tracking") if call["call"] == "start"]
-    rows = read_rows(toy_sweep(path))
+    rows = read_rows(toy_sweep(path, scheduler="asha"))
     assert [call["fields"]["lr"] for call in starts] == [row.fields["lr"] for row in rows]
     assert {call["group"] for call in starts} == {"rates"} and starts[2]["tags"]["owner"] == "me"
     assert read_config(path / "trials" / "0000")["tracking"]["kind"] == "none"  # trials tell nobody themselves
@@ -89,7 +89,7 @@ def test_lists_are_texts_on_the_page(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_is_done_is_on_the_page_with_its_goal(tmp_path: Path) -> None:
-    sweep = toy_sweep(tmp_path, repeats=2, trials=2)
+    sweep = toy_sweep(tmp_path, repeats=2, trials=2, scheduler="asha")
     drive(sweep, stops=lambda number, line: number == 1 and line["step"] == 2)
     pages = {
         str(file.relative_to(tmp_path)): EventAccumulator(str(file)).Reload()

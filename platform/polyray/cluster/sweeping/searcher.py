@@ -60,8 +60,8 @@ class JournalSearcher(TuneSearcher):
             if entry is None:
                 return None if self._must_wait else TuneSearcher.FINISHED
             self._live[trial_id] = entry
-        if self._tracking is not None:
-            self._tracking.begin(entry)
+        if self._tracking is not None and self._trials[entry.number].state not in ENDED:
+            self._tracking.begin(entry)  # one that has ended is given for its validations alone
         return {"number": entry.number, "fields": as_text(entry.fields), "until": self._until}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
