@@ -79,7 +79,7 @@ format: .venv/.checkers
 
 # Those that take minutes. benchmarks.crossfit and benchmarks.babyai_episodes train for an hour or more: run them by name.
 bench: .venv/.benchmarks
-	@set -e; for name in imports routing layers babyai_env babyai_train; do .venv/bin/python -m benchmarks.$$name; done
+	@set -e; for name in imports routing layers babyai_env babyai_train sweeps; do .venv/bin/python -m benchmarks.$$name; done
 
 # No Ray, no installation: with .venv where there is one, else with a Python that has torch, transformers, numba and
 # gymnasium. make gpu ARGUMENTS="--part routing" runs a part.
