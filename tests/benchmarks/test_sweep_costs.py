@@ -47,6 +47,7 @@ def test_the_bound_grows_a_little_faster_than_the_trials() -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_tiny_sweep_ends_with_the_results_of_its_trainings_alone(tmp_path: Path) -> None:
     times = efficiency.sweep(tmp_path / "sweep", 3, TINY)
@@ -58,6 +59,7 @@ def test_a_tiny_sweep_ends_with_the_results_of_its_trainings_alone(tmp_path: Pat
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_both_drivers_of_a_few_trials_are_measured_and_drawn(tmp_path: Path) -> None:
     results = control.measure([8], "random")
