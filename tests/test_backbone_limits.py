@@ -6,13 +6,24 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_cases import POSITIONS, SEQ2SEQ, save_folder, tiny_backbone, tiny_model
+from backbone_cases import DEEP, POSITIONS, SEQ2SEQ, SPECIAL, save_folder, tiny_backbone, tiny_model
 from gathering import for_each
 from training_cases import answer_task
-from transformers import BertModel, PreTrainedModel, T5EncoderModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    BertModel,
+    PreTrainedModel,
+    ProphetNetConfig,
+    T5EncoderModel,
+    XmodConfig,
+)
 
 from polyray.backbones import load_backbone
 from polyray.backbones.limits import limits
+from polyray.backbones.skeleton import load_skeleton
 from polyray.errors import InputError
 from polyray.modules.options import SkillOptions
 from polyray.objectives import EvaluationOptions, TextOptions
@@ -25,6 +36,15 @@ from polyray.training.model import build
 
 TABLES = ("bert", "roberta", "xlm-roberta", "mpnet", "albert", "electra", "opt", "gpt2", "gptj", "bart", "pegasus")
 """Families that look positions up in a table, some of them behind an offset."""
+PADDING = 3  # the first position is number 4
+ROWS: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "bert": (AutoModel, {}, 0),
+    "roberta": (AutoModel, {}, PADDING + 1),
+    "xmod": (AutoModel, {"default_language": "en_XX"}, PADDING + 1),
+    "ibert": (AutoModel, {}, PADDING + 1),
+    "openai-gpt": (AutoModelForCausalLM, {"n_positions": POSITIONS, "n_embd": 8, "n_layer": 1, "n_head": 2}, 0),
+}
+"""Family -> how its model is made with POSITIONS rows for positions, and how many of them stand before the first."""
 TASK = answer_task("colour")
 
 
@@ -47,6 +67,39 @@ def test_a_network_reads_and_writes_as_many_tokens_as_its_limits_say_and_no_more
     assert _reads(model, POSITIONS, POSITIONS * crossing)
     assert not _reads(model, POSITIONS + 1, crossing)
     assert not crossing or not _reads(model, 1, POSITIONS + 1)
+
+
+@for_each(family=ROWS)
+def test_rows_before_the_first_position_are_no_positions(family: str) -> None:
+    build, fields, first = ROWS[family]
+    config = AutoConfig.for_model(family, **{**DEEP, "pad_token_id": PADDING, **fields})
+    model = build.from_config(config).eval()
+    assert limits(model) == (POSITIONS - first, 0)
+    assert _reads(model, POSITIONS - first, 0)
+    assert not _reads(model, POSITIONS - first + 1, 0)
+
+
+def test_a_decoder_that_predicts_two_tokens_ahead_writes_one_fewer_than_it_has_positions() -> None:
+    config = ProphetNetConfig(
+        hidden_size=8, num_encoder_layers=1, num_decoder_layers=1, num_encoder_attention_heads=2,
+        num_decoder_attention_heads=2, encoder_ffn_dim=12, decoder_ffn_dim=12, max_position_embeddings=POSITIONS,
+        **{**SPECIAL, "pad_token_id": PADDING},
+    )  # fmt: skip
+    model = AutoModelForSeq2SeqLM.from_config(config).eval()
+    read, written = POSITIONS - PADDING - 1, POSITIONS - PADDING - 2  # further inputs would share the last position
+    assert limits(model) == (read, written)
+    assert _reads(model, read, written)
+    assert not _reads(model, 1, written + 1)
+
+
+def test_a_model_with_layers_for_languages_needs_one_of_them(tmp_path: Path) -> None:
+    for language, reason in ((None, "names none"), ("fr_XX", "names 'fr_XX', which is not among them")):
+        XmodConfig(**DEEP, languages=["en_XX", "de_DE"], default_language=language).save_pretrained(tmp_path)
+        for load in (load_skeleton, load_backbone):  # before anything starts, and in a worker
+            with pytest.raises(
+                InputError, match=rf"2 languages, .* {reason}\..*config\.json.*Languages: en_XX, de_DE\."
+            ):
+                load(str(tmp_path))
 
 
 @for_each(family=["t5", "bloom"])

@@ -89,8 +89,7 @@ def _pretrained(name: str, revision: str, dtype: DtypeChoice) -> Backbone:
     from transformers import AutoConfig, AutoTokenizer
 
     config = AutoConfig.from_pretrained(name, revision=revision or None)
-    if "quantization_config" in config.to_dict():
-        raise InputError(f"{name!r} holds quantised weights. Give the model that they were made from, and its format.")
+    check_config(name, config)
     kind = kind_of(config)
     chosen = dtype_of_file(name, config) if dtype == "auto" else dtype
     text = PretrainedText(AutoTokenizer.from_pretrained(name, revision=revision or None), kind)
@@ -124,6 +123,26 @@ def _network(name: str, revision: str, config: "PretrainedConfig", dtype: Backbo
     keep_trainable(model)
     network: PreTrainedModel = model.eval()
     return network
+
+
+def check_config(name: str, config: "PretrainedConfig") -> None:
+    """Refuse a model that could be loaded but not used as a backbone.
+
+    Raises:
+        InputError: its weights are quantised, or it has layers for each language and its config names none of them.
+    """
+    fields = config.to_dict()
+    if "quantization_config" in fields:
+        raise InputError(f"{name!r} holds quantised weights. Give the model that they were made from, and its format.")
+    languages = [str(language) for language in fields.get("languages") or ()]
+    language = fields.get("default_language")
+    if "default_language" in fields and language not in languages:
+        reason = "names none" if language is None else f"names {language!r}, which is not among them"
+        raise InputError(
+            f"{name!r} has layers of its own for each of {len(languages)} languages, and its config {reason}. Save it "
+            f'to a folder and write the language of your tasks into its config.json: "default_language": '
+            f'"{languages[0] if languages else "en_XX"}". Languages: {", ".join(languages)}.'
+        )
 
 
 def auto_class(kind: Kind) -> Any:

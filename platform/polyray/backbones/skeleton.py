@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from polyray.backbones.backbone import Kind
-from polyray.backbones.huggingface import auto_class, kind_of
+from polyray.backbones.huggingface import auto_class, check_config, kind_of
 from polyray.backbones.tiny import TINY
 from polyray.errors import InputError
 from polyray.lookup import suggestion
@@ -50,6 +50,7 @@ def _pretrained(name: str, revision: str | None) -> "tuple[Kind, PreTrainedModel
 
     try:
         config = AutoConfig.from_pretrained(name, revision=revision)
+        check_config(name, config)
         kind = kind_of(config)
         with torch.device("meta"):
             return kind, auto_class(kind).from_config(config)
