@@ -69,7 +69,7 @@ def test_a_network_reads_and_writes_as_many_tokens_as_its_limits_say_and_no_more
     assert not crossing or not _reads(model, 1, POSITIONS + 1)
 
 
-@for_each(family=ROWS)
+@for_each(family=[*ROWS])
 def test_rows_before_the_first_position_are_no_positions(family: str) -> None:
     build, fields, first = ROWS[family]
     config = AutoConfig.for_model(family, **{**DEEP, "pad_token_id": PADDING, **fields})

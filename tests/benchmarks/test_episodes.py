@@ -37,13 +37,13 @@ def write_run(out: Path, reached: list[tuple[int, float]], done: bool) -> None:
         write_result(out, "babyai", "done", 1.0, {"mean": 0.98})
 
 
-def cell(folder: Path, way: str, seeds: list[list[tuple[int, float]]]) -> Cell:
+def cell(folder: Path, way: str, seeds: list[list[tuple[int, float]]], density: str = "dense") -> Cell:
     trainings = {}
     for seed, reached in enumerate(seeds):
-        out = folder / f"{way}-dense-{seed}"
+        out = folder / f"{way}-{density}-{seed}"
         write_run(out, reached, done=reached[-1][1] >= 0.99)
         trainings[seed] = Training("babyai", (), out, 10, hours=1.2)
-    return Cell(way=way, density="dense", trainings=trainings)
+    return Cell(way=way, density=density, trainings=trainings)
 
 
 def test_the_table_has_geometric_means_ratios_of_equal_seeds_and_says_who_did_not_reach_a_mark(tmp_path: Path) -> None:
@@ -59,6 +59,18 @@ def test_the_table_has_geometric_means_ratios_of_equal_seeds_and_says_who_did_no
     assert unfinished.result is None and hours_of(unfinished.out) == 1.0 and not unfinished.is_over
     unfinished._hours_before = 1.2
     assert unfinished.is_over, "its hours are over"
+
+
+def test_each_way_is_compared_with_shared_skills_of_its_own_density(tmp_path: Path) -> None:
+    episodes = {  # one skill for all needs fewer episodes if it is dense, and so does a learned allocation
+        ("shared", "sparse"): 11_445, ("shared", "dense"): 6_720, ("skilled", "sparse"): 12_643,
+        ("skilled", "dense"): 5_855,
+    }  # fmt: skip
+    cells = [cell(tmp_path, way, [[(1000, 0.5), (n, 0.99)]], density) for (way, density), n in episodes.items()]
+    ratios = {(row["way"], row["density"]): row["over shared"] for row in rows(cells)}
+    assert ratios == {**dict.fromkeys(episodes, "1.00"), ("skilled", "sparse"): "1.10", ("skilled", "dense"): "0.87"}
+    everything = babyai_episodes.parser().parse_args([])
+    assert episodes.keys() <= {(way, density) for way in everything.ways for density in everything.densities}
 
 
 @pytest.mark.agents
