@@ -7,7 +7,7 @@ import pytest
 
 from polyray.errors import InputError
 from polyray.sweeps.fields import Field, IntRange, LogUniform, OneOf, Uniform, Value
-from polyray.sweeps.searchers import SEARCHERS, GridSearcher, RandomSearcher, Search
+from polyray.sweeps.searchers import SEARCHERS, GridSearcher, RandomSearcher, Search, Trial
 from polyray.sweeps.space import Goal, Space
 
 
@@ -55,3 +55,18 @@ def test_random_configurations_depend_on_seed_and_number_alone() -> None:
 
 def test_every_searcher_says_what_it_reads() -> None:
     assert all(searcher.about and isinstance(searcher.reads, tuple) for searcher in SEARCHERS.values())
+
+
+def test_a_searcher_learns_if_its_proposals_follow_from_earlier_outcomes() -> None:
+    space = space_of(rate=IntRange(1, 1000))
+    wrong = []
+    for name, kind in SEARCHERS.items():
+        asks = set()
+        for sign in (1, -1):
+            trials = [
+                Trial(number=n, fields={"rate": 33 * n + 1}, goals=(float(sign * n),), state="done") for n in range(30)
+            ]
+            asks.add(str(kind(Search(space=space)).ask(30, trials)))
+        if (len(asks) > 1) != kind.learns:
+            wrong.append(name)
+    assert not wrong, wrong

@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from polyray.cluster.sweeping.resources import at_once, resources_of
+from polyray.cluster.sweeping.resources import AHEAD, ahead, at_once, resources_of
 from polyray.config import Section, load_config
 from polyray.jobs import adapt, babyai, polytropon
 from polyray.sweeps.options import SweepOptions
@@ -36,3 +36,9 @@ def test_a_trial_has_room_for_all_that_it_starts(monkeypatch: pytest.MonkeyPatch
         if measured != (bundles, room, 5):
             wrong.append(f"{overrides}: {measured}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_trials_wait_ahead_of_the_room_unless_their_number_or_their_outcomes_matter() -> None:
+    free, limited = (SweepOptions(searcher="random", concurrent=n) for n in (0, 3))
+    answers = [ahead(options, learns) for options in (free, limited) for learns in (False, True)]
+    assert answers == [AHEAD, None, None, None]

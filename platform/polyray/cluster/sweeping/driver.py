@@ -16,7 +16,7 @@ from rich.console import Console
 
 from polyray.cluster.session import RaySession, quieten
 from polyray.cluster.sweeping.population import PopulationSearcher
-from polyray.cluster.sweeping.resources import at_once, resources_of
+from polyray.cluster.sweeping.resources import ahead, at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
@@ -31,6 +31,7 @@ from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import goals_of, searcher_of
 from polyray.sweeps.outcome import best_config
 from polyray.sweeps.schedulers import SCHEDULERS
+from polyray.sweeps.searchers import SEARCHERS
 from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows, record_of
 
@@ -146,7 +147,7 @@ class SweepRun:
         Raises:
             InputError: it is too small.
         """
-        if self.address or os.environ.get("RAY_ADDRESS"):
+        if self.joins:
             return
         room, options = ray.cluster_resources(), self.sweep.options
         for name, field, asked in (("CPU", "cpus", options.cpus), ("GPU", "gpus", options.gpus)):
@@ -154,6 +155,11 @@ class SweepRun:
                 raise InputError(
                     f"sweep.{field}={asked:g}: this machine has {room.get(name, 0):g} {name}s, so no trial would begin."
                 )
+
+    @property
+    def joins(self) -> bool:
+        """Whether the sweep joins a cluster, which may grow, and starts none of its own."""
+        return bool(self.address or os.environ.get("RAY_ADDRESS"))
 
     def _interrupted(self, stop: StopRequest) -> Exception:
         return stop.interrupted(f"Interrupted. Resume with: {self.command}")
@@ -187,6 +193,9 @@ class _Tuning(threading.Thread):
         quieten()
         sweep = self._run_of.sweep
         options, goal = sweep.options, goals_of(sweep.space, sweep.options)[0]
+        n_ahead = ahead(options, SEARCHERS[options.searcher].learns) if self._run_of.joins else None
+        if n_ahead is not None:
+            os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(n_ahead)
         base = sweep.config(self._run_of.job.Config, {})
         storage = sweep.path.absolute() / SCRATCH
         make_folders(storage)

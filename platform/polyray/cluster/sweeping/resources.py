@@ -7,6 +7,7 @@ from polyray.config import Section
 from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.space import config_value
 
+AHEAD = 20  # trials that wait at a time where the cluster may grow, so that nodes for all of them start at once
 ALMOST_NONE = 0.01  # cores of a trial that only waits for its own group of workers: Tune refuses none at all
 
 
@@ -29,6 +30,15 @@ def at_once(base: Section, options: SweepOptions) -> int | None:
         return options.concurrent or None
     room = ray.cluster_resources()
     return max(1, int(min(room.get(name, 0.0) // amount for name, amount in workers.items())))
+
+
+def ahead(options: SweepOptions, learns: bool) -> int | None:
+    """Trials that are drawn before there is room for them; None: Ray Tune's choice, which is one without a limit.
+
+    Args:
+        learns: whether the searcher does: then what is drawn ahead of the outcomes is drawn worse.
+    """
+    return None if options.concurrent or learns else AHEAD
 
 
 def _workers(base: Section) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ class GridSearcher:
 
     about: ClassVar[str] = "tries all configurations in order"
     reads: ClassVar[tuple[str, ...]] = ()
+    learns: ClassVar[bool] = False
 
     def __init__(self, search: Search) -> None:
         """List the grid.

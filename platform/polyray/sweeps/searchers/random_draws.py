@@ -13,6 +13,7 @@ class RandomSearcher:
 
     about: ClassVar[str] = "draws every configuration independently"
     reads: ClassVar[tuple[str, ...]] = ("trials", "seed")
+    learns: ClassVar[bool] = False
 
     def __init__(self, search: Search) -> None:
         self._search = search

@@ -44,11 +44,13 @@ class Search:
 class Searcher(Protocol):
     """Proposes configurations: deterministic in its `Search`, the number and the trials, and without a state.
 
-    Class attributes: `about`, one line; `reads`, the fields of `SweepOptions` that this one reads and others may not.
+    Class attributes: `about`, one line; `reads`, the fields of `SweepOptions` that this one reads and others may not;
+    `learns`, whether what it proposes depends on the outcomes of earlier trials.
     """
 
     about: ClassVar[str]
     reads: ClassVar[tuple[str, ...]]
+    learns: ClassVar[bool]
 
     def __init__(self, search: Search) -> None:
         """A searcher; InputError where it cannot search that space."""

@@ -21,6 +21,7 @@ class TpeSearcher:
 
     about: ClassVar[str] = "models which configurations score well (Optuna's tree-structured Parzen estimator)"
     reads: ClassVar[tuple[str, ...]] = ("trials", "seed", "startup", "second_goal")
+    learns: ClassVar[bool] = True
 
     def __init__(self, search: Search) -> None:
         self._search = search
