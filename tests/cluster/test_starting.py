@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import Any
 import pytest
 import ray
 from fake_ray import LATE, FakeRay, fake_ray
+from fork_cases import in_child
 
 from polyray.cluster import home, starting
 from polyray.cluster.detached import children_detached
-from polyray.cluster.home import SOCKET, copy_logs, temporary_folder
+from polyray.cluster.home import SOCKET, copy_logs, private_home, temporary_folder
 from polyray.cluster.session import RaySession
 from polyray.errors import InputError, RunError
 
@@ -37,6 +39,30 @@ def test_a_cluster_of_its_own_leaves_its_logs_and_nothing_else(fake_ray: FakeRay
         assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700  # Ray makes its own folder 0777
     assert not folder.parent.exists()
     assert [file.name for file in (tmp_path / "logs").iterdir()] == ["try-1.log"]
+
+
+def test_folders_that_killed_processes_have_left_are_removed_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(home, "temporary_folder", lambda: tmp_path)
+
+    def be_killed() -> None:
+        with private_home() as folder:
+            (folder / "session_1").mkdir()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert os.waitpid(in_child(be_killed), 0)[1] == signal.SIGKILL
+    (remains,) = tmp_path.iterdir()
+    (tmp_path / "polyray-test-1").mkdir()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / home.LOCK).touch()
+    (tmp_path / "polyray-link").symlink_to(tmp_path / "linked")
+    others = {"polyray-test-1", "linked", "polyray-link"}  # made by something else, or led to by a link
+    with private_home() as first:
+        assert not remains.exists()
+        with private_home() as second:  # the first is in use
+            assert {path.name for path in tmp_path.iterdir()} == {first.parent.name, second.parent.name, *others}
+    assert {path.name for path in tmp_path.iterdir()} == others and (tmp_path / "linked" / home.LOCK).exists()
 
 
 def test_a_cluster_that_is_late_is_started_again_elsewhere(fake_ray: FakeRay, tmp_path: Path, idle: None) -> None:

@@ -1,14 +1,17 @@
 """The folder of a Ray cluster on this machine: private, and short enough for the sockets in it."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from polyray.errors import InputError
+from polyray.runs.locking import is_locked
 
+PREFIX, LOCK = "polyray-", ".lock"
 SOCKET = 107  # bytes of a Unix socket's path (sockaddr_un has 108, with the final zero)
 BELOW = len("/polyray-12345678/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 SPARE = ("/tmp", "/var/tmp", "/dev/shm")
@@ -18,18 +21,33 @@ SPARE = ("/tmp", "/var/tmp", "/dev/shm")
 def private_home() -> Iterator[Path]:
     """A new folder for Ray within one that only this user may enter; both are gone after the block.
 
-    Ray gives everybody the right to write into its folder, so that several users can share a cluster.
+    Ray gives everybody the right to write into its folder, so that several users can share a cluster. Where a process
+    and its reaper were killed together, the folder stays until a later one of this user comes here.
 
     Raises:
         InputError: no folder for temporary files has a path short enough, or none can be written to.
     """
-    parent = Path(tempfile.mkdtemp(prefix="polyray-", dir=temporary_folder()))
+    temporary = temporary_folder()
+    remove_leftovers(temporary)
+    parent = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temporary))
     try:
-        home = parent / "r"
-        home.mkdir()
-        yield home
+        with (parent / "new").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (parent / "new").rename(parent / LOCK)  # nobody sees it before it is locked
+            home = parent / "r"
+            home.mkdir()
+            yield home
     finally:
         shutil.rmtree(parent, ignore_errors=True)
+
+
+def remove_leftovers(temporary: Path) -> None:
+    """Remove what `private_home` made below `temporary` for processes of this user that are no more."""
+    for parent in temporary.glob(f"{PREFIX}*"):
+        with suppress(FileNotFoundError, PermissionError):  # another process removes it, too; another user's
+            is_own_folder = not parent.is_symlink() and parent.stat().st_uid == os.getuid()
+            if is_own_folder and (parent / LOCK).exists() and not is_locked(parent / LOCK):
+                shutil.rmtree(parent, ignore_errors=True)
 
 
 def temporary_folder(environment: Mapping[str, str] = os.environ) -> Path:

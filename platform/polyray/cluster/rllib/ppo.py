@@ -1,7 +1,7 @@
 """PPO on RLlib in which whole arrays flow: runners, generalised advantages, learners, figures."""
 
 import json
-import tempfile
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -67,17 +67,11 @@ class ModularPPO(PPO):
         self._send_weights()
 
     def _setup_logdir(self) -> None:
-        """Tune's folder where Tune runs this; else one of our own in place of RLlib's in the user's home."""
-        self._scratch = tempfile.TemporaryDirectory(prefix="polyray-rllib-")
+        """Tune's folder where Tune runs this; else none: RLlib would leave an empty one in the user's home."""
         if self._storage:
             super()._setup_logdir()
         else:
-            self._logdir = self._scratch.name  # type: ignore[assignment]  # Tune begins it as None
-
-    def cleanup(self) -> None:
-        """Stop runners and learners, and leave no folder behind."""
-        super().cleanup()
-        self._scratch.cleanup()
+            self._logdir = os.devnull  # type: ignore[assignment]  # Tune begins it as None
 
     def training_step(self) -> None:
         """One iteration: play, learn, send the weights round."""
