@@ -20,7 +20,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
         {"pydantic", "yaml", "rich"},
     ),
     ({"analysis", "sparsity", "fisher"}, {"torch", "numpy", "scipy", "sklearn"}),
-    ({"runs"}, {"safetensors", "tensorboard", "pydantic_core"}),
+    ({"runs"}, {"fsspec", "safetensors", "tensorboard", "pydantic_core"}),
     ({"tracking"}, {"mlflow", "wandb", "aim", "trackio"}),
     ({"modules"}, {"transformers"}),
     ({"routing"}, set()),
@@ -45,8 +45,8 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need,
 # and Polyray's own modules over minigrid and Optuna.
 LATE = {
-    "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "ray", "matplotlib",
-    "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.envs.minigrid",
+    "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "ray",
+    "matplotlib", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.envs.minigrid",
     "polyray.envs.starts.reference", "polyray.sweeps.searchers.study",
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from rich.console import Console
 from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.arguments import JobName, typed
+from polyray.cli.placing import placed
 from polyray.cli.predicting import predict
 from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
@@ -98,8 +99,11 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="YAML with the job's config; `polyray describe JOB` prints one.")
     ] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Run folder (default: runs/JOB-TIME); one with an unfinished run is resumed."),
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Run folder (default: runs/JOB-TIME), or a URL such as s3://BUCKET/RUN; an unfinished run is resumed.",
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (default: a local one for this run alone).")
@@ -109,19 +113,22 @@ def run(
     """Run a job and write its folder."""
     entry = lookup(_table("jobs"), job, "job")
     settings = load_config(entry.Config, config, overrides or ())
-    folder = out if out is not None else import_module("polyray.runs.folder").new_run_folder(job)
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
-        import_module("polyray.cluster.launch").run_job(
-            job,
-            entry,
-            settings,
-            folder,
-            address,
-            Console(stderr=as_json),
-            typed(["run", job, *(overrides or ())], {"--config": config, "--out": out, "--address": address}),
-        )
-    if as_json:
-        typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
+    console = Console(stderr=as_json)
+    with ExitStack() as stack:
+        with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
+            folder, store = stack.enter_context(placed(out, job, console))
+            import_module("polyray.cluster.launch").run_job(
+                job,
+                entry,
+                settings,
+                folder,
+                address,
+                console,
+                typed(["run", job, *(overrides or ())], {"--config": config, "--out": out, "--address": address}),
+                store,
+            )
+        if as_json:
+            typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)
 
 
 @app.command("list")

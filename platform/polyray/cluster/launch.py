@@ -21,24 +21,27 @@ from polyray.runs.job import Job, Result
 from polyray.runs.result import RESULT, Status, read_result
 from polyray.runs.run import STOP, Cluster, Hook, Run
 from polyray.runs.stopping import StopRequest, stopping
+from polyray.runs.store.working import WorkingCopy
 from polyray.tracking.following import tracked
 
 
 def run_job(
-    name: str, job: Job, config: Section, out: Path, address: str | None, console: Console, command: str = ""
-) -> Result:
+    name: str, job: Job, config: Section, out: Path, address: str | None, console: Console, command: str = "",
+    store: WorkingCopy | None = None,
+) -> Result:  # fmt: skip
     """Run `job` in the folder `out`, write its result and report; a run that is done already gives its stored result.
 
     A folder with an unfinished run of the same job and config is handed to the job again, which goes on from what it
     finds there. Ray starts when the job first needs it, see `RaySession`, and is left when the job has ended.
-    `command`, as the user typed it, is kept for the report.
+    `command`, as the user typed it, is kept for the report. `store`: the working copy that `out` is, if it is one.
 
     Raises:
         InputError: `out` holds something else, is in use, or the job refused its input; a new folder is gone again.
         RunError: the job failed; the traceback is in the log that the message names.
         Interrupted: a signal or the stop file ended the run; the message says how to resume it.
     """
-    return run_in(RunFolder(path=out, job=name, config=config, address=address), job, console, command)
+    folder = RunFolder(path=out, job=name, config=config, address=address, store=store, command=command)
+    return run_in(folder, job, console, command)
 
 
 def run_in(
@@ -62,10 +65,12 @@ def run_in(
             folder.write_log(text)
         damage = folder.damage() if folder.is_done else None
         if damage is not None:
-            _say(console, f"The run in {out} had ended, but {damage}; it goes on from its newest checkpoint.")
+            _say(
+                console, f"The run in {folder.shown()} had ended, but {damage}; it goes on from its newest checkpoint."
+            )
         elif folder.is_done:
             result = read_result(out) or {}
-            _say(console, f"The run in {out} is done already; its result is in {out / RESULT}.")
+            _say(console, f"The run in {folder.shown()} is done already; its result is in {folder.shown(RESULT)}.")
             if not (out / REPORT).exists():  # the process ended between the two files
                 _report(folder)
             return Result(metrics=result["metrics"], skills=tuple(result["skills"]))
@@ -82,19 +87,22 @@ def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None,
         try:
             with ExitStack() as stack:
                 if cluster is None:
-                    cluster = stack.enter_context(RaySession(folder.address, out / "logs" / "ray", out / STOP))
-                result = job.run(folder.config, Run(out, hooks=hooks, console=console, cluster=cluster))
+                    url = folder.store.url if folder.store is not None else ""
+                    cluster = stack.enter_context(RaySession(folder.address, out / "logs" / "ray", out / STOP, url))
+                run = Run(out, hooks=hooks, console=console, cluster=cluster, store=folder.store)
+                result = job.run(folder.config, run)
             folder.write_result("done", time.monotonic() - started, result)
+            run.publish()
         except InputError:
             raise
         except (KeyboardInterrupt, Interrupted) as error:
-            _record(folder, "interrupted", time.monotonic() - started)
+            _record(folder, "interrupted", time.monotonic() - started, publish=isinstance(error, Interrupted))
             reason, number = (f" {error}", error.number) if isinstance(error, Interrupted) else ("", SIGINT)
             raise stop.interrupted(f"Interrupted.{reason} Resume with: {folder.resume_command}", number) from None
         except Exception as error:  # whatever went wrong becomes a log, a status and one message
             raise _failure(error, folder, stop, time.monotonic() - started) from error
     _report(folder)
-    _say(console, f"Done. The result is in {folder.path / RESULT}.")
+    _say(console, f"Done. The result is in {folder.shown(RESULT)}.")
     return result
 
 
@@ -113,10 +121,17 @@ def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: fl
     )
 
 
-def _record(folder: RunFolder, status: Status, seconds: float, reason: str = "") -> None:
-    """Write how the run ended; a disk that refused the run may refuse this, too."""
+def _record(folder: RunFolder, status: Status, seconds: float, reason: str = "", *, publish: bool = True) -> None:
+    """Write how the run ended; a disk that refused the run may refuse this, too.
+
+    Args:
+        publish: whether there is time for it, where the run is behind a URL.
+    """
     with suppress(StorageError):  # the message of the run's own end follows
         folder.write_result(status, seconds, reason=reason)
+        if publish and folder.store is not None:
+            with suppress(KeyboardInterrupt):  # Ctrl-C for the second time
+                folder.store.publish()
 
 
 def _logged(folder: RunFolder, text: str) -> str:
@@ -125,17 +140,19 @@ def _logged(folder: RunFolder, text: str) -> str:
         folder.write_log(text)
     except StorageError as error:
         return f"Nor could the log be written: {error}"
-    return f"The full traceback is in {folder.log}."
+    return f"The full traceback is in {folder.shown(folder.log.name)}."
 
 
 def _report(folder: RunFolder) -> None:
     try:
         write_report(folder.path)
+        if folder.store is not None:
+            folder.store.publish()
     except Exception as error:  # as above, but the run itself is done
         see = _logged(folder, traceback.format_exc())
+        again = shlex.join(["polyray", "report", str(folder.path)]) if folder.store is None else folder.command
         raise RunError(
-            f"The job {folder.job} is done, but not its report: {_text(error)}\n{see} "
-            f"Compose it again with: {shlex.join(['polyray', 'report', str(folder.path)])}"
+            f"The job {folder.job} is done, but not its report: {_text(error)}\n{see} Compose it again with: {again}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from typing import Self
 import ray
 
 from polyray.cluster.starting import start_cluster
+from polyray.cluster.storage_check import check_storage
 from polyray.errors import InputError, Interrupted
 from polyray.memory import KEEP_FREED
 
@@ -44,19 +45,21 @@ class RaySession:
         address: the cluster to join; None: look in the environment.
         logs: folder that the logs of a cluster of this run's own are copied to at the end.
         stop_file: see `Run.stop_file`; None: nobody asks to stop.
+        url: storage that every node has to read and write; empty: there is none.
     """
 
     inside = False
 
-    def __init__(self, address: str | None, logs: Path, stop_file: Path | None = None) -> None:
-        self._address, self._logs, self._stop_file = address, logs, stop_file
+    def __init__(self, address: str | None, logs: Path, stop_file: Path | None = None, url: str = "") -> None:
+        self._address, self._logs, self._stop_file, self._url = address, logs, stop_file, url
         self._open: ExitStack | None = None
 
     def start(self) -> None:
         """Let Ray be there, unless a call before this one did.
 
         Raises:
-            InputError: no cluster answers at the address, or this machine does not let one start.
+            InputError: no cluster answers at the address, this machine does not let one start, or a node does not reach
+                the storage.
             Interrupted: the run was asked to stop meanwhile.
         """
         if self._open is not None:
@@ -65,6 +68,8 @@ class RaySession:
         with _sigterm_as_before():
             self._open = self._connected()
         quieten()  # ray.init has set levels of its own
+        if self._url:
+            check_storage(self._url)
         self._check_stop()
 
     def _connected(self) -> ExitStack:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,14 +21,14 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from polyray.cluster.group_storage import Mailbox, SharedFolder, StoredGroup, stored_run
 from polyray.cluster.inside import OwnTraining, Work
 from polyray.cluster.tasks import enter_folder
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
-from polyray.files import write_file
 from polyray.runs.run import Run
 
-PROBLEM, OUTCOME = "problem.json", "outcome.json"  # from the workers to the process that waits for them
+PROBLEM, OUTCOME = "problem", "outcome"  # from the workers to the process that waits for them
 PROBLEMS: Mapping[str, type[PolyrayError]] = {kind.__name__: kind for kind in (InputError, Interrupted, RunError)}
 
 
@@ -118,7 +119,7 @@ def start_training(work: Work, recipe: Mapping[str, Any], group: WorkerOptions, 
             not import it.
         recipe: plain data for `work`.
         group: the workers.
-        run: the run that they train for; its folder is on storage that the workers share.
+        run: the run that they train for; its folder is on a disk that the workers share, or behind a URL.
     """
     if run.cluster.inside and group.n == 1 and not group.gpus:
         return OwnTraining(work, recipe, run)
@@ -130,10 +131,10 @@ class RayTraining:
 
     def __init__(self, work: Work, recipe: Mapping[str, Any], group: WorkerOptions, run: Run) -> None:
         folder = run.out.absolute() / "logs" / "train"
-        self._problem, self._outcome = folder / PROBLEM, folder / OUTCOME
         folder.mkdir(parents=True, exist_ok=True)
-        for file in (self._problem, self._outcome):  # of an earlier start
-            file.unlink(missing_ok=True)
+        self._stored = StoredGroup(run, run.store) if run.store is not None else None
+        self._mailbox: Mailbox = self._stored.mailbox if self._stored is not None else SharedFolder(folder)
+        self._mailbox.clear_messages()  # of an earlier start
         loop = {
             "work": f"{work.__module__}:{work.__qualname__}",
             "recipe": dict(recipe),
@@ -141,14 +142,17 @@ class RayTraining:
             "stop": str(run.stop_file.absolute()),
             "logs": str(folder),
             "folder": os.getcwd(),
+            "store": self._stored.address() if self._stored is not None else None,
         }
         # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
-        self._end = fit.remote(loop, group, str(folder / "ray"))
+        self._end = fit.remote(loop, group, None if self._stored is not None else str(folder / "ray"))
 
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""
+        if self._stored is not None:
+            self._stored.tick()
         return not ray.wait([self._end], timeout=0)[0]
 
     def result(self) -> dict[str, Any]:
@@ -162,30 +166,39 @@ class RayTraining:
             ray.get(self._end)
         except RayError as error:
             failure = error
-        if self._problem.exists():
-            problem = json.loads(self._problem.read_text(encoding="utf-8"))
-            raise PROBLEMS.get(problem["error"], RunError)(problem["message"])
-        if failure is not None:
-            raise RunError(f"Training failed: {failure}") from failure
-        metrics: dict[str, Any] = json.loads(self._outcome.read_text(encoding="utf-8"))
+        if self._stored is not None:
+            self._stored.bring()
+        problem = self._mailbox.message(PROBLEM)
+        if problem is not None:
+            fields = json.loads(problem)
+            raise PROBLEMS.get(fields["error"], RunError)(fields["message"])
+        outcome = self._mailbox.message(OUTCOME)
+        if failure is not None or outcome is None:
+            raise RunError(f"Training failed: {failure or 'no worker left its outcome'}") from failure
+        metrics: dict[str, Any] = json.loads(outcome)
         return metrics
 
 
-def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str) -> None:
-    """The whole run, from start to end."""
-    TorchTrainer(
-        _enter,
-        train_loop_config=loop,
-        scaling_config=ScalingConfig(
-            num_workers=group.n,
-            use_gpu=group.gpus > 0,
-            resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
-        ),
-        run_config=RunConfig(
-            name="train", storage_path=storage, failure_config=FailureConfig(max_failures=group.restarts)
-        ),
-        torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
-    ).fit()
+def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str | None) -> None:
+    """The whole run, from start to end.
+
+    Args:
+        storage: folder for Ray Train's own files, from which nothing is read again; None: one of this process's own.
+    """
+    with tempfile.TemporaryDirectory() as own:
+        TorchTrainer(
+            _enter,
+            train_loop_config=loop,
+            scaling_config=ScalingConfig(
+                num_workers=group.n,
+                use_gpu=group.gpus > 0,
+                resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
+            ),
+            run_config=RunConfig(
+                name="train", storage_path=storage or own, failure_config=FailureConfig(max_failures=group.restarts)
+            ),
+            torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
+        ).fit()
 
 
 def _enter(loop: dict[str, Any]) -> None:
@@ -193,18 +206,27 @@ def _enter(loop: dict[str, Any]) -> None:
     torch.set_num_threads(1)  # Ray gives a worker one core unless told otherwise
     logging.getLogger("polyray").setLevel(logging.INFO)
     enter_folder(loop["folder"])
-    context, logs = ray.train.get_context(), Path(loop["logs"])
+    context = ray.train.get_context()
     worker = RayWorker(rank=context.get_world_rank(), world=context.get_world_size(), device=get_device())
+    if loop["store"] is not None:
+        with stored_run(loop["store"], worker, _report) as (run, mailbox):
+            _work(loop, run, worker, mailbox)
+        return
     run = Run(Path(loop["out"]), rank=worker.rank, hooks=[_report], stop_file=Path(loop["stop"]))
+    _work(loop, run, worker, SharedFolder(Path(loop["logs"])))
+
+
+def _work(loop: Mapping[str, Any], run: Run, worker: RayWorker, mailbox: Mailbox) -> None:
     module, _, function = loop["work"].partition(":")
     try:
         metrics = vars(import_module(module))[function](loop["recipe"], run, worker)
+        if run.first:
+            run.publish()
     except (PolyrayError, FloatingPointError) as error:
-        problem = {"error": type(error).__name__, "message": str(error)}
-        write_file(logs / PROBLEM, json.dumps(problem))
+        mailbox.post(PROBLEM, json.dumps({"error": type(error).__name__, "message": str(error)}))
         return
     if run.first:
-        write_file(logs / OUTCOME, json.dumps(metrics))
+        mailbox.post(OUTCOME, json.dumps(metrics))
 
 
 def _report(line: Mapping[str, Any]) -> None:

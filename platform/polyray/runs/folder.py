@@ -19,6 +19,7 @@ from polyray.runs.job import Result
 from polyray.runs.locking import locked
 from polyray.runs.metrics import append_line, mend
 from polyray.runs.result import RESULT, Status, read_result, write_result
+from polyray.runs.store.working import WorkingCopy
 
 CONFIG, LOG, LOCK = "config.yaml", "log.txt", ".lock"
 STARTS = "starts.jsonl"  # time and command of every start
@@ -35,12 +36,19 @@ def new_run_folder(job: str, root: Path = Path("runs")) -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
-    """One run of `job` with `config` in `path`; `path` is as the user wrote it."""
+    """One run of `job` with `config` in `path`; `path` is as the user wrote it.
+
+    Attributes:
+        store: the working copy that `path` is, where the user wrote a URL; else None.
+        command: with which a run behind a URL goes on, as the user typed it.
+    """
 
     path: Path
     job: str
     config: Section
     address: str | None
+    store: WorkingCopy | None = None
+    command: str = ""
 
     @contextmanager
     def locked(self) -> Iterator[list[str]]:
@@ -92,10 +100,16 @@ class RunFolder:
     @property
     def resume_command(self) -> str:
         """Command that goes on with this run."""
+        if self.store is not None:  # whose config is no file for a shell
+            return self.command
         address = ["--address", self.address] if self.address is not None else []
         return shlex.join(
             ["polyray", "run", self.job, "--config", str(self._config_file), "--out", str(self.path), *address]
         )
+
+    def shown(self, *names: str) -> str:
+        """The path of the folder, or of what it holds, as the user knows it."""
+        return "/".join((self.store.url, *names)) if self.store is not None else str(self.path.joinpath(*names))
 
     @property
     def is_done(self) -> bool:
@@ -107,7 +121,7 @@ class RunFolder:
         result = read_result(self.path)
         if result is not None and result["job"] != self.job:
             raise InputError(
-                f"{self.path / RESULT} is of the job {result['job']!r}, not {self.job!r}. Delete it to go on "
+                f"{self.shown(RESULT)} is of the job {result['job']!r}, not {self.job!r}. Delete it to go on "
                 "with the run."
             )
         return result is not None and result["status"] == "done"
@@ -153,16 +167,16 @@ class RunFolder:
         if self._config_file.exists():
             self._check_same_run()
         elif any(entry.name != LOCK and not is_remains(entry.name) for entry in self.path.iterdir()):
-            raise InputError(f"{self.path} holds files but no run (no config.yaml). Choose another --out.")
+            raise InputError(f"{self.shown()} holds files but no run (no config.yaml). Choose another --out.")
 
     def _check_same_run(self) -> None:
         job = job_of(self.path)
         if job != self.job:
-            raise InputError(f"{self.path} holds a run of the job {job!r}, not {self.job!r}. Choose another --out.")
+            raise InputError(f"{self.shown()} holds a run of the job {job!r}, not {self.job!r}. Choose another --out.")
         lines = self._changes().refused
         if lines:
             raise InputError(
-                f"{self.path} holds a run with another config:\n  " + "\n  ".join(lines) + "\n"
+                f"{self.shown()} holds a run with another config:\n  " + "\n  ".join(lines) + "\n"
                 f"Choose another --out, or go on with that run: {self.resume_command}"
             )
 

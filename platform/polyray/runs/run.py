@@ -14,6 +14,7 @@ from polyray.progress import PROGRESS
 from polyray.runs.checkpoint import clear_checkpoints, latest_checkpoint, write_checkpoint
 from polyray.runs.metrics import METRICS, append_line, mend
 from polyray.runs.restoring import restore_metrics
+from polyray.runs.store.working import WorkingCopy
 
 if TYPE_CHECKING:  # loaded with the first figure that is written
     from torch.utils.tensorboard import SummaryWriter
@@ -66,6 +67,7 @@ class Run:
         stop_file: the run is asked to save a checkpoint and end once this file is there.
         console: where progress and tables go.
         cluster: other processes that can work for the run; none until a job starts it.
+        store: the working copy that `out` is, or is in, where the run's folder is behind a URL; else None.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Run:
         cluster: Cluster | None = None,
         phase: str | None = None,
         stop_file: Path | None = None,
+        store: WorkingCopy | None = None,
     ) -> None:
         """A run in the existing folder `out`.
 
@@ -97,6 +100,7 @@ class Run:
         self.console = console if console is not None else Console(quiet=True)
         self.cluster: Cluster = cluster if cluster is not None else NoCluster()
         self.stop_file = stop_file if stop_file is not None else out / STOP
+        self.store = store
         self._rank, self._hooks, self._phase = rank, tuple(hooks), phase
         self._events: SummaryWriter | None = None
         self._headlines: dict[str, Any] = {}
@@ -105,7 +109,7 @@ class Run:
         """A stretch of this run with checkpoints of its own, whose lines of metrics carry its name."""
         return type(self)(
             self.out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster, phase=name,
-            stop_file=self.stop_file,
+            stop_file=self.stop_file, store=self.store,
         )  # fmt: skip
 
     def within(self, name: str) -> Self:
@@ -114,7 +118,7 @@ class Run:
         make_folders(out)
         return type(self)(
             out, rank=self._rank, hooks=self._hooks, console=self.console, cluster=self.cluster,
-            stop_file=self.stop_file,
+            stop_file=self.stop_file, store=self.store,
         )  # fmt: skip
 
     def report(self, step: int, metrics: Mapping[str, Any], **speed: Any) -> None:
@@ -137,11 +141,13 @@ class Run:
     def checkpoint(self, step: int, write: Callable[[Path], object]) -> None:
         """Save the state after `step` steps, whole or not at all; the newest two checkpoints stay.
 
+        A run behind a URL is published with it.
+
         Args:
             write: fills the folder that it is called with; called in the first process only.
 
         Raises:
-            StorageError: the disk refused.
+            StorageError: the disk or the storage refused.
         """
 
         def write_with_metrics(folder: Path) -> None:
@@ -151,6 +157,16 @@ class Run:
 
         if self.first:
             write_checkpoint(self._checkpoints, step, write_with_metrics)
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish what stands in the folder, where the run is behind a URL; a checkpoint does it by itself.
+
+        Raises:
+            StorageError: the storage refused.
+        """
+        if self.store is not None:
+            self.store.publish()
 
     def restored(self) -> Path | None:
         """The newest whole checkpoint to go on from, None at the beginning; metrics.jsonl is what it was then.
