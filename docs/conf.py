@@ -39,6 +39,7 @@ CONTENTS = """
 :glob:
 
 docs/*
+docs/clusters/*
 docs/jobs/*
 CONTRIBUTING
 CHANGELOG

@@ -79,6 +79,7 @@ def test_the_wheel_holds_every_module_and_runs(root: Path, tmp_path: Path) -> No
         for file in folder.glob("*.py")
     }
     assert modules <= packed
+    assert {f"polyray/jobs/cluster/{file.name}" for file in (root / "jobs" / "cluster").iterdir()} <= packed
     assert {name.partition("/")[0] for name in packed} == {"polyray", f"polyray-{polyray.__version__}.dist-info"}
     done = subprocess.run(
         [sys.executable, "-m", "polyray", "--version"],

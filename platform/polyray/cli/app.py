@@ -15,6 +15,7 @@ from rich.console import Console
 from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.arguments import JobName, typed
+from polyray.cli.clusters import cluster_files
 from polyray.cli.placing import placed
 from polyray.cli.predicting import predict
 from polyray.cli.sweeping import sweep
@@ -56,6 +57,7 @@ app.command()(track)
 app.command()(sweep)
 app.command()(watch)
 app.command()(report)
+app.command()(cluster_files)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 
