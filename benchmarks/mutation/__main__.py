@@ -27,7 +27,7 @@ from benchmarks.table import show
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / "build" / "mutation"
-TARGETS = ("training", "skills", "runs", "objectives", "routing", "sparsity", "sparsity.py")
+TARGETS = ("training", "skills", "runs", "objectives", "routing", "sparsity")
 STARTING, SLOWER, LONGEST = 60.0, 5.0, 30.0  # seconds to start; times the usual time; seconds of one test at least
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -27,6 +27,7 @@ def slowly(change: Tensor, k: int) -> list[bool]:
     return [position in order[:k] for position in range(len(values))]
 
 
+@settings(max_examples=40)
 @given(changes(), st.data())
 def test_the_mask_is_the_slow_one(change: Tensor, data: st.DataObject) -> None:
     k = data.draw(st.integers(0, change.numel()))
@@ -36,6 +37,7 @@ def test_the_mask_is_the_slow_one(change: Tensor, data: st.DataObject) -> None:
     assert mask.flatten().tolist() == slowly(change, k)
 
 
+@settings(max_examples=20)
 @given(changes(), st.data())
 def test_a_smaller_selection_lies_inside_a_larger_one_and_signs_do_not_matter(
     change: Tensor, data: st.DataObject

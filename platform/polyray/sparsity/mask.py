@@ -1,7 +1,10 @@
-"""Selection of the entries of a tensor that a sparse change keeps."""
+"""The mask of a tensor's largest entries."""
 
 import torch
 from torch import Tensor
+
+from polyray.sparsity.distances import Distances
+from polyray.sparsity.largest import largest
 
 
 def keep_largest(change: Tensor, k: int) -> Tensor:
@@ -13,11 +16,6 @@ def keep_largest(change: Tensor, k: int) -> Tensor:
     Raises:
         ValueError: k is negative or more than there are entries, or an entry is not a number.
     """
-    if not 0 <= k <= change.numel():
-        raise ValueError(f"keep_largest: k must lie between 0 and the {change.numel()} entries, found {k}.")
-    if bool(change.isnan().any()):
-        raise ValueError("keep_largest: an entry is NaN, which is neither near to zero nor far from it.")
-    largest = change.flatten().abs().sort(descending=True, stable=True).indices[:k]
     mask = torch.zeros(change.numel(), dtype=torch.bool, device=change.device)
-    mask[largest] = True
+    mask[largest(Distances({"change": change}), k)["change"]] = True
     return mask.view(change.shape)
