@@ -26,6 +26,7 @@ from polyray.rl.settings import ActorOptions, Agent, AgentTrainingOptions, check
 from polyray.rl.start import continued_policy, fresh_policy, parameter_counts
 from polyray.rl.ticket import rewound
 from polyray.rl.validation import AgentValidationOptions, AgentValidator
+from polyray.rl.workload import amounts, left_out, shortened
 from polyray.routing import RoutingOptions
 from polyray.routing.options import LearnedOptions
 from polyray.runs.allocation import save_allocation
@@ -34,6 +35,7 @@ from polyray.runs.metrics import read_metrics
 from polyray.runs.run import Run
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.runs.selection import Selection, check_keep
+from polyray.runs.workload import Workload
 from polyray.tracking.options import TrackingOptions
 
 T = TypeVar("T")
@@ -228,4 +230,5 @@ def _show(console: Console, tasks: Mapping[str, Mapping[str, float]], mean: floa
 JOB = Job(
     about="train agents with skills on several BabyAI levels at once", Config=Config, run=run,
     goals=("mean", "tasks", "validation", "training", "cloning", "parameters"), check=check,
+    workload=Workload(amounts=amounts, shorten=shortened, left_out=left_out),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ class FakeRay:
         self.errors: list[Exception] = []
         self.running = False
 
-    def init(self, address: str | None = None, **options: Any) -> None:
+    def init(self, address: str | None = None, **options: Any) -> SimpleNamespace:
         self.starts.append({"address": address, **options})
         if address is None:
             log = self.homes[-1] / "session_latest" / "logs" / f"try-{len(self.starts)}.log"
@@ -31,6 +32,8 @@ class FakeRay:
         if self.errors:
             raise self.errors.pop(0)
         self.running = True
+        has_dashboard = address is not None or options["include_dashboard"]
+        return SimpleNamespace(dashboard_url="127.0.0.1:8265" if has_dashboard else None)
 
     def shutdown(self) -> None:
         self.running = False

@@ -202,11 +202,12 @@ def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
 ) -> None:
     calls: list[str] = []
 
-    def start(logs: Path, variables: Mapping[str, str]) -> ExitStack:
+    def start(logs: Path, variables: Mapping[str, str], *, dashboard: bool) -> tuple[ExitStack, str]:
+        assert not dashboard
         calls.append(f"start {logs}")
         cluster = ExitStack()
         cluster.callback(calls.append, "end")
-        return cluster
+        return cluster, ""
 
     monkeypatch.setattr(session, "start_cluster", start)
     launch(tmp_path / "without")

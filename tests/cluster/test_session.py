@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,9 +97,9 @@ def test_a_stop_that_was_asked_for_before_or_while_ray_starts_needs_no_training(
 ) -> None:
     stop_file, start = tmp_path / "stop", fake_ray.init
 
-    def start_and_stop(*arguments: Any, **options: Any) -> None:
-        start(*arguments, **options)
+    def start_and_stop(*arguments: Any, **options: Any) -> SimpleNamespace:
         stop_file.touch()
+        return start(*arguments, **options)
 
     monkeypatch.setattr(ray, "init", start_and_stop)
     for n_starts in (1, 1):
@@ -116,11 +117,12 @@ def test_sigterm_does_what_it_did_and_ends_a_start_as_an_interruption(
     start, before = fake_ray.init, signal.getsignal(signal.SIGTERM)
     kills = [False, True]
 
-    def start_and_take_the_signal(*arguments: Any, **options: Any) -> None:
+    def start_and_take_the_signal(*arguments: Any, **options: Any) -> SimpleNamespace:
         signal.signal(signal.SIGTERM, rays_handler)
-        start(*arguments, **options)
+        context = start(*arguments, **options)
         if kills.pop(0):
             os.kill(os.getpid(), signal.SIGTERM)
+        return context
 
     monkeypatch.setattr(ray, "init", start_and_take_the_signal)
     with RaySession(None, tmp_path) as opened:
@@ -130,3 +132,28 @@ def test_sigterm_does_what_it_did_and_ends_a_start_as_an_interruption(
         opened.start()
     assert caught.value.exit_code == 143 and signal.getsignal(signal.SIGTERM) is before
     assert not fake_ray.running and not fake_ray.homes[-1].exists()
+
+
+def test_the_dashboards_address_is_announced_and_a_local_one_starts_on_loopback_when_asked_for(
+    fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[str] = []
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    for address, asked in ((None, False), (None, True), ("one:1", False)):
+        with RaySession(address, tmp_path, dashboard=asked, announce=announced.append) as opened:
+            opened.start()
+    note = "Ray's dashboard: http://127.0.0.1:8265; it asks for the token that `ray get-auth-token` prints."
+    assert announced == [note, note]
+    local = [options for options in fake_ray.starts if options["address"] is None]
+    assert [options["include_dashboard"] for options in local] == [False, True]
+    assert {options["dashboard_host"] for options in local} == {"127.0.0.1"}
+
+
+def test_a_dashboard_whose_packages_are_absent_is_refused_before_ray_starts(
+    fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "ray.dashboard.optional_deps", raising=False)
+    monkeypatch.setitem(sys.modules, "aiohttp_cors", None)
+    with pytest.raises(InputError, match=r"aiohttp_cors.*'ray\[default\]'") as caught:
+        RaySession(None, tmp_path, dashboard=True).start()
+    assert "--dashboard" in str(caught.value) and fake_ray.starts == []

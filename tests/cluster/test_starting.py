@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -167,8 +168,9 @@ def test_links_among_logs_are_copied_as_links(tmp_path: Path) -> None:
 def test_rays_processes_lead_groups_of_their_own_and_ignore_a_closed_terminal(
     fake_ray: FakeRay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def start(*arguments: Any, **options: Any) -> None:
+    def start(*arguments: Any, **options: Any) -> SimpleNamespace:
         outputs.append(child())
+        return SimpleNamespace(dashboard_url=None)
 
     def child() -> str:
         return subprocess.run(

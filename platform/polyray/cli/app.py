@@ -14,14 +14,15 @@ from rich.console import Console
 
 from polyray import __version__
 from polyray.cli import skills as cli_skills
-from polyray.cli.arguments import JobName, typed
+from polyray.cli.arguments import AsJson, Dashboard, JobName, Planned, typed
 from polyray.cli.clusters import cluster_files
 from polyray.cli.placing import placed
+from polyray.cli.planning import show_plan
 from polyray.cli.predicting import predict
 from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
 from polyray.cli.tracking import track
-from polyray.cli.watching import report, watch
+from polyray.cli.watching import grafana, report, watch
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -58,8 +59,7 @@ app.command()(sweep)
 app.command()(watch)
 app.command()(report)
 app.command()(cluster_files)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+app.command()(grafana)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,11 +110,18 @@ def run(
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (default: a local one for this run alone).")
     ] = None,
+    dashboard: Dashboard = False,
+    plan: Planned = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a job and write its folder."""
     entry = lookup(_table("jobs"), job, "job")
     settings = load_config(entry.Config, config, overrides or ())
+    if plan:
+        show_plan(
+            lambda: import_module("polyray.cluster.preflight.planning").plan_run(job, entry, settings, out, address),
+            as_json=as_json,
+        )
     console = Console(stderr=as_json)
     with ExitStack() as stack:
         with redirect_stdout(sys.stderr if as_json else sys.stdout):  # so that no library's chatter gets into the JSON
@@ -128,6 +135,7 @@ def run(
                 console,
                 typed(["run", job, *(overrides or ())], {"--config": config, "--out": out, "--address": address}),
                 store,
+                dashboard=dashboard,
             )
         if as_json:
             typer.echo((folder / "result.json").read_text(encoding="utf-8"), nl=False)

@@ -7,6 +7,16 @@ from typing import Annotated
 import typer
 
 JobName = Annotated[str, typer.Argument(metavar="JOB", help="Name of a job; `polyray list jobs` shows them.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Planned = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="Only look: resources, storage, versions; measure a few steps and say what it will cost."
+    ),
+]
+Dashboard = Annotated[
+    bool, typer.Option("--dashboard", help="Start Ray's dashboard with a local cluster, and print its address.")
+]
 
 
 def typed(words: Iterable[str], options: Mapping[str, object]) -> str:

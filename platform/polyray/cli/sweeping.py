@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyray.cli.arguments import JobName, typed
+from polyray.cli.arguments import Dashboard, JobName, Planned, typed
+from polyray.cli.planning import show_plan
+from polyray.errors import InputError
 from polyray.lookup import lookup
 
 
@@ -36,8 +38,13 @@ def sweep(
     seconds: Annotated[
         float | None, typer.Option(metavar="S", help="Time after which the sweep ends: sweep.seconds.")
     ] = None,
+    dashboard: Dashboard = False,
+    only_plan: Planned = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --plan: print it as one JSON document.")] = False,
 ) -> None:
     """Try many configurations of a job, and find the best."""
+    if as_json and not only_plan:
+        raise InputError("--json goes with --plan here; a sweep writes sweep.json into its folder.")
     entry = lookup(import_module("polyray.jobs.table").JOBS, job, "job")
     loading = import_module("polyray.tune_spaces.loading")
     named = {"sweep.trials": trials, "sweep.seconds": seconds}
@@ -47,6 +54,9 @@ def sweep(
     path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")
     plan = import_module("polyray.cluster.sweeping.planning").plan
     planned = plan(path, job, entry, space, chosen, options, file=config, overrides=chosen.overrides(for_job))
+    if only_plan:
+        planning = import_module("polyray.cluster.preflight.planning")
+        show_plan(lambda: planning.plan_sweep(planned, entry, address), as_json=as_json)
     command = typed(["sweep", job, space, *settings], {"--config": config, "--out": path, "--address": address})
     run = import_module("polyray.cluster.sweeping.driver").SweepRun
-    run(sweep=planned, job=entry, console=Console(), address=address, command=command).run()
+    run(sweep=planned, job=entry, console=Console(), address=address, command=command, dashboard=dashboard).run()

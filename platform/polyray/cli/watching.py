@@ -1,6 +1,6 @@
-"""The commands `polyray watch` and `polyray report`: a run or a sweep shown from its files."""
+"""The commands `polyray watch`, `polyray report` and `polyray grafana`: runs and sweeps shown to people."""
 
-from importlib import import_module
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Annotated
 
@@ -37,3 +37,15 @@ def report(
         typer.echo(import_module("polyray.reports.sweep.report").write_sweep_report(record))
     else:
         typer.echo(import_module("polyray.reports.report").write_report(folder))
+
+
+def grafana(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder for two JSON files; made if it is not there.")],
+) -> None:
+    """Write Grafana's dashboards of runs and of sweeps, ready to import."""
+    files = import_module("polyray.files")
+    files.make_folders(folder)
+    for source in sorted(resources.files("polyray.cluster.monitoring").joinpath("grafana").iterdir(), key=str):
+        target = folder / f"polyray-{source.name}"
+        files.write_file(target, source.read_text(encoding="utf-8"))
+        typer.echo(target)

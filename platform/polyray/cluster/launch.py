@@ -11,6 +11,7 @@ from signal import SIGINT
 
 from rich.console import Console
 
+from polyray.cluster.monitoring.runs import monitored
 from polyray.cluster.session import RaySession
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError, StorageError
@@ -27,13 +28,14 @@ from polyray.tracking.following import tracked
 
 def run_job(
     name: str, job: Job, config: Section, out: Path, address: str | None, console: Console, command: str = "",
-    store: WorkingCopy | None = None,
+    store: WorkingCopy | None = None, *, dashboard: bool = False,
 ) -> Result:  # fmt: skip
     """Run `job` in the folder `out`, write its result and report; a run that is done already gives its stored result.
 
     A folder with an unfinished run of the same job and config is handed to the job again, which goes on from what it
     finds there. Ray starts when the job first needs it, see `RaySession`, and is left when the job has ended.
     `command`, as the user typed it, is kept for the report. `store`: the working copy that `out` is, if it is one.
+    `dashboard`: see `RaySession`.
 
     Raises:
         InputError: `out` holds something else, is in use, or the job refused its input; a new folder is gone again.
@@ -41,17 +43,17 @@ def run_job(
         Interrupted: a signal or the stop file ended the run; the message says how to resume it.
     """
     folder = RunFolder(path=out, job=name, config=config, address=address, store=store, command=command)
-    return run_in(folder, job, console, command)
+    return run_in(folder, job, console, command, dashboard=dashboard)
 
 
 def run_in(
     folder: RunFolder, job: Job, console: Console, command: str = "", cluster: Cluster | None = None,
-    hooks: Sequence[Hook] = (),
+    hooks: Sequence[Hook] = (), *, dashboard: bool = False,
 ) -> Result:  # fmt: skip
     """Run `job` in `folder`, as `run_job` does.
 
     Args:
-        cluster: processes that may work for the run; None: a Ray session of its own.
+        cluster: processes that may work for the run; None: a Ray session of its own, whose figures Prometheus gets.
         hooks: see `Run`.
 
     Raises:
@@ -76,10 +78,12 @@ def run_in(
             return Result(metrics=result["metrics"], skills=tuple(result["skills"]))
         with tracked(out, folder.job, folder.config, partial(_say, console)):
             folder.write_start(command)
-            return _run(job, folder, console, cluster, hooks)
+            return _run(job, folder, console, cluster, hooks, dashboard)
 
 
-def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None, hooks: Sequence[Hook]) -> Result:
+def _run(
+    job: Job, folder: RunFolder, console: Console, cluster: Cluster | None, hooks: Sequence[Hook], dashboard: bool
+) -> Result:
     started, out = time.monotonic(), folder.path.absolute()
     if disk().exists(out / STOP):  # it stopped an earlier start
         disk().remove(Point.FILE_REMOVED, out / STOP)
@@ -87,8 +91,8 @@ def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None,
         try:
             with ExitStack() as stack:
                 if cluster is None:
-                    url = folder.store.url if folder.store is not None else ""
-                    cluster = stack.enter_context(RaySession(folder.address, out / "logs" / "ray", out / STOP, url))
+                    cluster = stack.enter_context(_session(folder, console, dashboard))
+                    stack.enter_context(monitored(out, folder.job, partial(_say, console)))
                 run = Run(out, hooks=hooks, console=console, cluster=cluster, store=folder.store)
                 result = job.run(folder.config, run)
             folder.write_result("done", time.monotonic() - started, result)
@@ -104,6 +108,14 @@ def _run(job: Job, folder: RunFolder, console: Console, cluster: Cluster | None,
     _report(folder)
     _say(console, f"Done. The result is in {folder.shown(RESULT)}.")
     return result
+
+
+def _session(folder: RunFolder, console: Console, dashboard: bool) -> RaySession:
+    """A Ray session for one run."""
+    out, url = folder.path.absolute(), folder.store.url if folder.store is not None else ""
+    return RaySession(
+        folder.address, out / "logs" / "ray", out / STOP, url, dashboard=dashboard, announce=partial(_say, console)
+    )
 
 
 def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: float) -> PolyrayError:

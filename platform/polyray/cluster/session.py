@@ -5,13 +5,14 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 import ray
 
+from polyray.cluster.dashboard import check_dashboard, dashboard_note
 from polyray.cluster.starting import start_cluster
 from polyray.cluster.storage_check import check_storage
 from polyray.errors import InputError, Interrupted
@@ -46,20 +47,26 @@ class RaySession:
         logs: folder that the logs of a cluster of this run's own are copied to at the end.
         stop_file: see `Run.stop_file`; None: nobody asks to stop.
         url: storage that every node has to read and write; empty: there is none.
+        dashboard: whether a cluster of this run's own has Ray's dashboard.
+        announce: shows a line with the dashboard's address, where there is one.
     """
 
     inside = False
 
-    def __init__(self, address: str | None, logs: Path, stop_file: Path | None = None, url: str = "") -> None:
+    def __init__(
+        self, address: str | None, logs: Path, stop_file: Path | None = None, url: str = "", *,
+        dashboard: bool = False, announce: Callable[[str], object] = str,
+    ) -> None:  # fmt: skip
         self._address, self._logs, self._stop_file, self._url = address, logs, stop_file, url
+        self._dashboard, self._announce = dashboard, announce
         self._open: ExitStack | None = None
 
     def start(self) -> None:
         """Let Ray be there, unless a call before this one did.
 
         Raises:
-            InputError: no cluster answers at the address, this machine does not let one start, or a node does not reach
-                the storage.
+            InputError: no cluster answers at the address, this machine does not let one start, a node does not reach
+                the storage, or the dashboard's packages are not installed.
             Interrupted: the run was asked to stop meanwhile.
         """
         if self._open is not None:
@@ -79,10 +86,19 @@ class RaySession:
         if ray.is_initialized():
             return ExitStack()
         if address:
-            return _joined(address)
+            session, url = _joined(address)
+            return self._announced(session, url)
+        if self._dashboard:
+            check_dashboard()
         os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = "0"  # nobody takes this machine away
         os.environ["RAY_worker_maximum_startup_concurrency"] = str(PROCESSES)  # noqa: SIM112 (Ray's own spelling)
-        return start_cluster(self._logs, WORKERS)
+        session, url = start_cluster(self._logs, WORKERS, dashboard=self._dashboard)
+        return self._announced(session, url)
+
+    def _announced(self, session: ExitStack, url: str) -> ExitStack:
+        if url:
+            self._announce(dashboard_note(url))
+        return session
 
     def _check_stop(self) -> None:
         if self._stop_file is not None and self._stop_file.exists():
@@ -101,15 +117,17 @@ class RaySession:
         self.close()
 
 
-def _joined(address: str) -> ExitStack:
-    """The cluster at `address`, until the stack is left.
+def _joined(address: str) -> tuple[ExitStack, str]:
+    """The cluster at `address`, until the stack is left, and the address of its dashboard, empty where it has none.
 
     Raises:
         InputError: none answers there.
     """
     variables = {name: value for name, value in WORKERS.items() if name not in _submitted_variables()}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables})
+        context = ray.init(
+            address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables}
+        )
     except (ConnectionError, ValueError, RuntimeError) as error:
         message = f"No Ray cluster answers at {address!r}: {str(error).splitlines()[0]}"
         if "RAY_AUTH_MODE" not in os.environ:  # Ray shows its token to a named address only when asked to
@@ -117,7 +135,7 @@ def _joined(address: str) -> ExitStack:
         raise InputError(f"{message}.") from None
     session = ExitStack()
     session.callback(ray.shutdown)
-    return session
+    return session, context.dashboard_url or ""
 
 
 def _submitted_variables() -> Mapping[str, str]:

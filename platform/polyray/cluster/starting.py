@@ -18,17 +18,21 @@ from polyray.errors import InputError, RunError
 
 OPEN_FILES = 256  # of one process: Ray's raylet has 60 with one worker, and a few more with each
 LATE = ("timed out during startup", "connect to GCS", "not have started successfully")
+LOOPBACK = "127.0.0.1"
 STARTS, MOST_STARTS = 3, 20  # tries on an idle machine, and on one that is busy with something else
 
 
-def start_cluster(logs: Path, variables: Mapping[str, str]) -> ExitStack:
-    """A cluster of this process's own, until the stack is left; its logs are in the folder `logs` afterwards.
+def start_cluster(logs: Path, variables: Mapping[str, str], *, dashboard: bool = False) -> tuple[ExitStack, str]:
+    """A cluster of this process's own, until the stack is left, and its dashboard's address, empty where it has none.
+
+    Its logs are in the folder `logs` afterwards.
 
     Ray waits 30 s for its own processes, too little on a machine that is busy otherwise. A cluster that was late is
     started again, up to `STARTS` times, and for as long as more processes want a core than there are cores.
 
     Args:
         variables: environment of the workers.
+        dashboard: whether it has a dashboard, which listens on loopback alone.
 
     Raises:
         InputError: this machine's limits do not let a cluster start; nothing was started.
@@ -39,8 +43,7 @@ def start_cluster(logs: Path, variables: Mapping[str, str]) -> ExitStack:
     for n_tries in range(1, MOST_STARTS + 1):
         cluster = ExitStack()
         try:
-            cluster.enter_context(_cluster(logs, variables))
-            return cluster
+            return cluster, cluster.enter_context(_cluster(logs, variables, dashboard))
         except Exception as error:  # Ray has no other class for it
             if not any(text in str(error) for text in LATE):
                 raise
@@ -71,16 +74,19 @@ def check_open_files() -> None:
 
 
 @contextmanager
-def _cluster(logs: Path, variables: Mapping[str, str]) -> Iterator[None]:
-    """A cluster in a folder of its own; within the block it is there, afterwards its logs are in `logs`."""
+def _cluster(logs: Path, variables: Mapping[str, str], dashboard: bool) -> Iterator[str]:
+    """A cluster in a folder of its own; within the block it is there, afterwards its logs are in `logs`.
+
+    Yields the address of its dashboard, empty where it has none.
+    """
     with private_home() as home, _reaped(home):
         try:
             with children_detached():
-                ray.init(
-                    num_cpus=os.cpu_count(), include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR,
-                    runtime_env={"env_vars": dict(variables)}, _temp_dir=str(home),
+                context = ray.init(
+                    num_cpus=os.cpu_count(), include_dashboard=dashboard, dashboard_host=LOOPBACK, log_to_driver=False,
+                    logging_level=logging.ERROR, runtime_env={"env_vars": dict(variables)}, _temp_dir=str(home),
                 )  # fmt: skip
-            yield
+            yield context.dashboard_url or ""
         finally:
             ray.shutdown()
             session = home / "session_latest" / "logs"

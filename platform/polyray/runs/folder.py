@@ -50,6 +50,14 @@ class RunFolder:
     store: WorkingCopy | None = None
     command: str = ""
 
+    def check(self) -> None:
+        """Look whether this run could begin or go on in its folder; nothing is written.
+
+        Raises:
+            InputError: it could not; see `locked`.
+        """
+        self._check()
+
     @contextmanager
     def locked(self) -> Iterator[list[str]]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.

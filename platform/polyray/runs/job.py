@@ -6,6 +6,7 @@ from typing import Any
 
 from polyray.config import Section
 from polyray.runs.run import Run
+from polyray.runs.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Job:
         about: one line.
         Config: the options that it reads.
         goals: first parts of the dotted names of its metrics by which a sweep may judge its runs.
+        workload: how much work a run is, for a forecast before it begins; None: nobody can tell.
         check: called as check(config) before a sweep begins; refuses data and names as `run` would.
         run: called as run(config, run) with a run folder that exists; it goes on from what an earlier start left there.
     """
@@ -42,3 +44,4 @@ class Job:
     run: Callable[[Any, Run], Result]
     goals: tuple[str, ...] = ("mean", "tasks")
     check: Callable[[Any], object] = _accept
+    workload: Workload | None = None

@@ -57,6 +57,14 @@ class SweepFolder:
     seed_field: str = ""
     seed: int = 0
 
+    def check(self) -> None:
+        """Look whether this sweep could begin or go on in its folder; nothing is written.
+
+        Raises:
+            InputError: it could not; see `locked`.
+        """
+        self._check()
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.

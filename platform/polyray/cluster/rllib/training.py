@@ -138,7 +138,9 @@ def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: R
     at_end = phase.is_over(trained.agent, trained.frames, metrics)
     if phase.validator is not None and phase.validator.is_due(trained.iteration, at_end=at_end):
         metrics["validation"] = phase.validator(step, policy_of(trained))
-    run.report(step, metrics, frames_now=result["frames_now"], seconds=result["seconds"])
+    run.report(
+        step, metrics, frames_now=result["frames_now"], seconds=result["seconds"], frames_per_second=_speed(result)
+    )
     return {"step": step, **metrics}
 
 
@@ -161,7 +163,13 @@ def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run
 def _note(result: Mapping[str, Any], phase: Phase) -> str:
     if "seconds" not in result:
         return "waiting for runners"
-    success, speed = result["success"], result["frames_now"] / result["seconds"]["iteration"]
+    success = result["success"]
     validation = phase.validator.latest if phase.validator is not None else None
     shown = "" if validation is None else f"  validation {validation:.2f}"
-    return f"success {'-' if success is None else f'{success:.2f}'}{shown}  {speed:,.0f} frames/s"
+    return f"success {'-' if success is None else f'{success:.2f}'}{shown}  {_speed(result):,.0f} frames/s"
+
+
+def _speed(result: Mapping[str, Any]) -> float:
+    """Frames per second of an iteration, sampling and learning together."""
+    speed: float = result["frames_now"] / result["seconds"]["iteration"]
+    return speed

@@ -14,6 +14,7 @@ from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 from rich.console import Console
 
+from polyray.cluster.monitoring.sweeps import SweepWatch
 from polyray.cluster.session import RaySession, quieten
 from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.resources import ahead, at_once, resources_of
@@ -59,7 +60,7 @@ class SweepRun:
     """One start of a sweep.
 
     Attributes:
-        address: see `RaySession`.
+        address, dashboard: see `RaySession`.
         command: with which the same sweep goes on.
     """
 
@@ -68,6 +69,7 @@ class SweepRun:
     console: Console
     address: str | None
     command: str
+    dashboard: bool = False
 
     def run(self) -> None:
         """Run all trials that have not ended.
@@ -112,7 +114,7 @@ class SweepRun:
         ends = time.monotonic() + (sweep.options.seconds or float("inf"))
         with stopping(path / STOP, self._say) as stop:
             try:
-                with RaySession(self.address, path / "logs" / "ray", path / STOP) as session:
+                with self._session() as session:
                     session.start()
                     self._check_room()
                     self._follow(_Tuning(self, searcher), searcher, rows, ends)
@@ -130,6 +132,7 @@ class SweepRun:
     def _follow(self, tuning: "_Tuning", searcher: JournalSearcher, rows: TrialRows, ends: float) -> None:
         """Show how it stands until the end, and pass a wish to stop on to the trials."""
         tuning.start()
+        watch = SweepWatch(lambda: record_of(self.sweep, rows, running=True), self._say)
         with SweepDisplay(lambda: record_of(self.sweep, rows, running=True), self.console) as display:
             while tuning.is_alive():
                 tuning.join(LOOK)
@@ -138,8 +141,15 @@ class SweepRun:
                 if (self.sweep.path / STOP).exists():
                     searcher.ask_to_stop()
                 display.tick()
+                watch.tick()
         if tuning.error is not None:
             raise RunError(f"Ray Tune failed: {tuning.error}") from tuning.error
+
+    def _session(self) -> RaySession:
+        path = self.sweep.path
+        return RaySession(
+            self.address, path / "logs" / "ray", path / STOP, dashboard=self.dashboard, announce=self._say
+        )
 
     def _check_room(self) -> None:
         """Refuse trials for which a cluster of this sweep's own is too small; one that is joined may grow.

@@ -23,6 +23,21 @@ def resources_of(base: Section, options: SweepOptions) -> PlacementGroupFactory:
     return PlacementGroupFactory([process, *actors, *learners])
 
 
+def bundles_of(base: Section, options: SweepOptions) -> list[dict[str, float]]:
+    """The resources of each process of a trial, its group of Ray Train workers among them."""
+    n = int(_number(base, "workers.n")) if _workers(base) is not None else 0
+    worker = {"CPU": _number(base, "workers.cpus"), **_gpus(_number(base, "workers.gpus"))}
+    bundles = [dict(bundle) for bundle in resources_of(base, options).bundles]
+    return [*(bundle for bundle in bundles if bundle != {"CPU": ALMOST_NONE}), *([worker] * n)]
+
+
+def process_of(base: Section, options: SweepOptions) -> tuple[float, float]:
+    """CPUs and GPUs of the process that trains, or of one of them."""
+    if _workers(base) is None:
+        return options.cpus, options.gpus
+    return _number(base, "workers.cpus"), _number(base, "workers.gpus")
+
+
 def at_once(base: Section, options: SweepOptions) -> int | None:
     """Trials at a time; None: as many as there is room for. Groups of workers would wait for each other else."""
     workers = _workers(base)

@@ -1,0 +1,1 @@
+"""What a run or a sweep will find and cost, seen before it begins."""

@@ -1,0 +1,97 @@
+"""The nodes of a cluster, each asked by a task that runs on it."""
+
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from polyray import __version__
+from polyray.files import absent_folders
+
+WAIT = 60.0  # seconds for the answers of all nodes
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeFacts:
+    """One node.
+
+    Attributes:
+        name: of the host.
+        versions: of python, ray, polyray and torch.
+        problem: why nothing can be written to the folder of the results; empty: something can.
+        free: bytes free there. memory: bytes of the node.
+        unknown: why the node gave no answer; empty: it gave one.
+    """
+
+    name: str
+    versions: Mapping[str, str]
+    problem: str = ""
+    free: int = 0
+    memory: int = 0
+    unknown: str = ""
+
+
+def look_at(out: str) -> dict[str, Any]:
+    """Facts about this node, as plain data.
+
+    Args:
+        out: absolute path of the folder for results, which need not be there.
+    """
+    folder = _existing(Path(out))
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"polyray")
+            probe.flush()
+        problem = ""
+    except OSError as error:
+        problem = f"{folder}: {error.strerror or error}"
+    versions = {
+        "python": platform.python_version(), "ray": ray.__version__, "polyray": __version__, "torch": torch.__version__
+    }  # fmt: skip
+    return {
+        "name": socket.gethostname(), "versions": versions, "problem": problem, "free": shutil.disk_usage(folder).free,
+        "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+    }  # fmt: skip
+
+
+def facts_of_nodes(out: Path) -> list[NodeFacts]:
+    """Facts about this machine, the first, and about every node of the cluster but it."""
+    here = NodeFacts(**look_at(str(out)))
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    others = nodes if len(nodes) > 1 else [node for node in nodes if node["NodeManagerHostname"] != here.name]
+    return [here, *_asked(others, str(out))]
+
+
+def _asked(nodes: Sequence[Mapping[str, Any]], out: str) -> list[NodeFacts]:
+    """The answer of each node."""
+    remote: Any = ray.remote(num_cpus=0, max_retries=0)(look_at)
+    answers = []
+    for node in nodes:
+        place = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+        answers.append(remote.options(scheduling_strategy=place).remote(out))
+    ray.wait(answers, num_returns=len(answers), timeout=WAIT)
+    return [_answer(str(node["NodeManagerHostname"]), answer) for node, answer in zip(nodes, answers, strict=True)]
+
+
+def _answer(name: str, answer: Any) -> NodeFacts:
+    try:
+        return NodeFacts(**ray.get(answer, timeout=0.1))
+    except RayError as error:
+        (reason, *_) = [line for line in reversed(str(error).splitlines()) if line.strip()] or [type(error).__name__]
+        return NodeFacts(name=name, versions={}, unknown=" ".join(reason.split())[:300])
+
+
+def _existing(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    absent = absent_folders(path)
+    return Path(os.path.dirname(absent[-1])) if absent else path

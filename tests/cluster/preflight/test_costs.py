@@ -1,0 +1,141 @@
+"""Costs of long runs out of the moments of short ones, and forecasts out of costs, by figures worked out by hand."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, seconds_of
+from polyray.cluster.preflight.forecast import GAP, Start, forecast
+from polyray.cluster.preflight.measuring import cost_of, measure
+from polyray.cluster.preflight.stopwatch import Stopwatch
+from polyray.config import Section, load_config
+from polyray.errors import Interrupted
+from polyray.jobs.table import JOBS
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
+from polyray.runs.workload import Amounts, Workload
+
+
+def watched(looks: list[float], report: tuple[float, float], checkpoint: tuple[float, float]) -> Stopwatch:
+    """A stopwatch of a run that began at 0."""
+    watch = Stopwatch(deadline=1e9, clock=lambda: 0.0)
+    watch.looks, watch.reports, watch.checkpoints = looks, [report], [checkpoint]
+    return watch
+
+
+def test_stretches_of_a_language_models_run_lie_between_its_looks_reports_and_checkpoint() -> None:
+    # set-up 5, steps of 2; after the third a validation of 1.5, a report of 0.25 and a checkpoint of 0.75; then 4
+    watch = watched([7.0, 9.0, 11.0], (12.5, 12.75), (12.75, 13.5))
+    expected = Seconds(setup=5.0, step=2.0, report=0.25, validation=1.5, checkpoint=0.75, end=4.0)
+    assert seconds_of(watch, 17.5, validates=True) == expected
+    one = watched([9.0], (10.5, 10.75), (10.75, 11.5))
+    assert seconds_of(one, 11.5, validates=True, usual=expected).setup == 7.0
+
+
+def test_stretches_of_an_agents_run_whose_validation_lies_before_the_look_after_it() -> None:
+    # set-up 5, iterations of 2; in the third a validation of 1.5 and a report of 0.25 come before the look
+    watch = watched([7.0, 9.0, 12.75], (12.5, 12.75), (12.75, 13.5))
+    expected = Seconds(setup=5.0, step=2.0, report=0.25, validation=1.5, checkpoint=0.75, end=4.0)
+    assert seconds_of(watch, 17.5, validates=True) == expected
+    one = watched([10.75], (10.5, 10.75), (10.75, 11.5))
+    assert seconds_of(one, 11.5, validates=True, usual=expected).setup == 7.0
+
+
+def test_a_run_that_was_stopped_on_its_way_gives_its_steps() -> None:
+    first = Seconds(setup=9.0, step=0.0, end=4.0)
+    stopped = watched([7.0, 9.0, 11.0], (0.0, 0.0), (0.0, 0.0))
+    assert interrupted_seconds(first, stopped) == Seconds(setup=7.0, step=2.0, end=4.0)
+
+
+AMOUNTS = Amounts(steps=100, reports=10, validations=5, checkpoints=4, scored=60)
+COST = Cost(
+    first=Seconds(setup=20.0, step=0.0, end=2.0), scored_first=10, scored=30, stride=2, memory=1e9, amounts=AMOUNTS,
+    later=Seconds(setup=1.0, step=0.5, report=0.1, validation=2.0, checkpoint=0.5, end=4.0),
+    files=Files(fixed=1000.0, report=10.0, line=4.0, checkpoint=500.0),
+)  # fmt: skip
+
+
+def test_a_whole_run_is_the_sum_of_its_stretches() -> None:
+    # 1 set-up + 50 looks * 0.5 + 10 * 0.1 + 5 * 2 + 4 * 0.5 + 4 at the end + 30 more examples at (4 - 2) / (30 - 10)
+    assert COST.seconds() == pytest.approx(1 + 25 + 1 + 10 + 2 + 4 + 3)
+    assert COST.seconds(first=True) == pytest.approx(COST.seconds() + 19)
+    assert COST.disk == 1000 + 10 * 10 + 2 * (500 + 10 * 4)
+
+
+def test_a_sweep_is_its_start_and_its_trials_shared_among_workers() -> None:
+    expected = forecast([COST, COST], Start(ray=6.0, worker=4.0), runs=200, at_once=3, n_nodes=2)
+    assert expected.trial == pytest.approx(46) and expected.step == 0.25 and expected.disk == 200 * 2180
+    assert expected.seconds == pytest.approx(6 + 4 + 19 + 200 / 3 * 46 + 66 * GAP + 23)
+    assert expected.at_once_on_a_node == 2 and expected.node_hours == pytest.approx(2 * expected.seconds / 3600)
+    alone = forecast([COST], Start(ray=6.0, worker=4.0), runs=1, at_once=3, n_nodes=2)
+    assert alone.seconds == pytest.approx(6 + 4 + 19 + 46) and alone.n_nodes == alone.at_once == 1
+
+
+def test_work_is_counted_as_it_is_done() -> None:
+    polytropon, babyai = JOBS["polytropon"], JOBS["babyai"]
+    assert polytropon.workload is not None and babyai.workload is not None
+    lengths = ["training.steps=25", "training.report_every=10", "training.save_every=20", "tasks.train_splits=[train]"]
+    config = load_config(polytropon.Config, overrides=[*lengths, "evaluation.every=10", "evaluation.max_examples=2"])
+    amounts = polytropon.workload.amounts(config, 1)
+    # reports after 10, 20, 25; checkpoints after 20 and 25
+    assert (amounts.steps, amounts.reports, amounts.validations, amounts.checkpoints) == (25, 3, 3, 2)
+    short = polytropon.workload.shorten(config, 3, 1)
+    assert (short.training.steps, short.training.report_every, short.evaluation.every) == (3, 3, 3)
+    assert polytropon.workload.amounts(short, 1).scored == amounts.scored / 2
+    assert short.modules == config.modules and short.training.lr == config.training.lr
+    workers = load_config(polytropon.Config, overrides=[*lengths, "workers.n=4", "training.batch=32"])
+    assert polytropon.workload.shorten(workers, 3, 1).training.batch == 8
+    assert "workers.n=4" in polytropon.workload.left_out(workers)[0] and not polytropon.workload.left_out(config)
+    levels = ["levels=[GoToObj,GoToRedBallGrey]", "training.frames=1001", "training.save_every=2"]
+    agent = load_config(babyai.Config, overrides=[*levels, "evaluation.episodes=8", "training.goal=0.9"])
+    expected = Amounts(steps=1100, reports=11, validations=0, checkpoints=6, scored=16)
+    assert babyai.workload.amounts(agent, 100) == expected
+    short = babyai.workload.shorten(agent, 300, 1)
+    assert (short.training.frames, short.ticket.frames, short.evaluation.episodes) == (300, 0, 1)
+    assert babyai.workload.left_out(agent) == ("an earlier end at training.goal=0.9",)
+
+
+class Config(Section):
+    steps: int = 1000
+    """Steps."""
+    slow: bool = False
+    """Whether the time is over after the second step."""
+
+
+def run(config: Config, run: Run) -> Result:
+    for step in range(1, config.steps + 1):
+        if run.stop_requested or (config.slow and step > 1):
+            raise Interrupted("The time is over.")
+    run.report(config.steps, {"loss": 1.0})
+    run.checkpoint(config.steps, lambda folder: (folder / "weights").write_bytes(bytes(9000)))
+    return Result(metrics={})
+
+
+WORK = Workload(
+    amounts=lambda config, stride: Amounts(steps=config.steps, reports=2, validations=0, checkpoints=3, scored=1),
+    shorten=lambda config, steps, scored: config.model_copy(update={"steps": steps}),
+)
+TIMED = Job(about="A test's job.", Config=Config, run=run, workload=WORK)
+
+
+def test_a_measured_run_leaves_nothing_and_its_cost_travels_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    values: dict[str, Any] = json.loads(json.dumps(measure(TIMED, "fake", Config(), validates=False)))
+    cost = cost_of(values)
+    assert list(tmp_path.iterdir()) == []
+    assert cost.files.checkpoint >= 12288 and cost.files.line > 10 and cost.stride == 1  # 9,000 bytes take 3 blocks
+    assert 0 < cost.later.step < 1 and cost.memory > 1e7 and cost.amounts.checkpoints == 3
+    slow = cost_of(measure(TIMED, "fake", Config(slow=True), validates=False))
+    assert slow.later.end == slow.first.end and slow.files.checkpoint >= 12288
+
+
+def test_a_job_that_fails_at_once_gives_its_reason() -> None:
+    def fail(config: Config, run: Run) -> Result:
+        raise FloatingPointError("The loss is nan.")
+
+    answer = measure(Job(about="", Config=Config, run=fail, workload=WORK), "fake", Config(), validates=False)
+    assert answer == {"problem": "The loss is nan."}
