@@ -81,10 +81,10 @@ def test_work_is_counted_as_it_is_done() -> None:
     amounts = polytropon.workload.amounts(config, 1)
     # reports after 10, 20, 25; checkpoints after 20 and 25
     assert (amounts.steps, amounts.reports, amounts.validations, amounts.checkpoints) == (25, 3, 3, 2)
-    short = polytropon.workload.shorten(config, 3, 1)
+    short: Any = polytropon.workload.shorten(config, 3, 1)
     assert (short.training.steps, short.training.report_every, short.evaluation.every) == (3, 3, 3)
     assert polytropon.workload.amounts(short, 1).scored == amounts.scored / 2
-    assert short.modules == config.modules and short.training.lr == config.training.lr
+    assert short.modules == vars(config)["modules"] and short.training.lr == vars(config)["training"].lr
     workers = load_config(polytropon.Config, overrides=[*lengths, "workers.n=4", "training.batch=32"])
     assert polytropon.workload.shorten(workers, 3, 1).training.batch == 8
     assert "workers.n=4" in polytropon.workload.left_out(workers)[0] and not polytropon.workload.left_out(config)

@@ -81,8 +81,8 @@ def plan_run(name: str, job: Job, config: Section, out: str | None, address: str
     job.check(config)
     left_out = job.workload.left_out(config) if job.workload is not None else ()
     work = _Work(
-        title=f"a run of {name} in {folder or out}", name=name, job=job, configs=[config], runs=1, options=SweepOptions(),
-        out=folder, url=out if folder is None and out is not None else "", left_out=left_out,
+        title=f"a run of {name} in {folder or out}", name=name, job=job, configs=[config], runs=1,
+        options=SweepOptions(), out=folder, url=out if folder is None and out is not None else "", left_out=left_out,
     )  # fmt: skip
     return _plan(work, address)
 
