@@ -13,6 +13,7 @@ from polyray.jobs import babyai
 from polyray.runs.folder import RunFolder
 
 ITERATION = 16  # frames
+LOSSES = ("skills/skill-0/card.json", "ticket/inventory/inventory.json", "cloning.json")  # of a finished run
 AGENTS = (
     "levels=[GoToObjS4]", "training.environments=4", "training.rollout=4", "training.recurrence=4", "training.batch=16",
     "training.epochs=1", "training.save_every=1", f"training.frames={4 * ITERATION}", f"ticket.frames={ITERATION}",

@@ -4,6 +4,8 @@ import errno
 import os
 import shutil
 import signal
+import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,15 +55,26 @@ class FailingDisk(Disk):
         raise OSError(number, os.strerror(number))
 
 
-def in_process(action: Callable[[], object]) -> int:
-    """Exit status of a forked process that calls `action`: 0, 1 for an exception, or minus the signal."""
+@dataclass(frozen=True)
+class Ending:
+    """The end of a process: 0, 1 for an exception, or minus the signal; and its standard error, with the traceback."""
 
-    def quietly() -> None:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        action()
+    code: int
+    errors: str
 
-    return os.waitstatus_to_exitcode(os.waitpid(in_child(quietly), 0)[1])
+
+def in_process(action: Callable[[], object]) -> Ending:
+    """Call `action` in a forked process, and wait for its end."""
+    with tempfile.TemporaryFile() as errors:
+
+        def quietly() -> None:
+            os.dup2(errors.fileno(), 2)
+            sys.stderr = os.fdopen(2, "w", closefd=False)  # pytest has put another one there
+            action()
+
+        code = os.waitstatus_to_exitcode(os.waitpid(in_child(quietly), 0)[1])
+        errors.seek(0)
+        return Ending(code, errors.read().decode(errors="replace"))
 
 
 def unbroken(scenario: Scenario, out: Path) -> dict[str, bytes]:
@@ -138,20 +151,20 @@ class Disturbance:
         """Let that operation fail, and go on with the run: what differs then from the `expected` outcome."""
         out, name = self.folder / "run", f"{fault} at operation {number}"
         self.start(out)
-        killed = self._run(out, number, fault) == -signal.SIGKILL
-        code = self._run(out)
+        first, resumed = self._run(out, number, fault), self._run(out)
+        killed = first.code == -signal.SIGKILL
         content = everything(out)
         odd = [file for file in sorted({*expected, *content}) if content.get(file) != expected.get(file)]
         remains = [str(path.relative_to(out)) for path in out.rglob(".*") if path.name != ".lock"]
         shutil.rmtree(out, ignore_errors=True)
         if killed != (fault in KILLS):
-            return [f"{name}: the run " + ("was killed" if killed else "never came to it")]
-        if code:
-            return [f"{name}: the resumed run ended with {code}"]
+            return [f"{name}: the run " + ("was killed" if killed else f"never came to it\n{first.errors}")]
+        if resumed.code:
+            return [f"{name}: the resumed run ended with {resumed.code}\n{resumed.errors}"]
         return [f"{name}: {odd[0]} differs"] if odd else [f"{name}: {remains[0]} was left"] if remains else []
 
-    def _run(self, out: Path, number: int = 0, fault: Fault = "EIO") -> int:
-        """Exit status of a run whose operation `number` fails; 0: none does."""
+    def _run(self, out: Path, number: int = 0, fault: Fault = "EIO") -> Ending:
+        """End of a run whose operation `number` fails; 0: none does."""
 
         def run() -> None:
             with using(FailingDisk(number, fault, self.journal)):

@@ -1,6 +1,8 @@
 """Processes forked from the test's own, so that their imports are done already."""
 
 import os
+import sys
+import traceback
 from collections.abc import Callable
 
 
@@ -13,5 +15,9 @@ def in_child(action: Callable[[], object]) -> int:
     try:
         action()
         code = 0
+    except BaseException:  # of any kind: the process ends here, and nobody else would show it
+        traceback.print_exc()
+        sys.stderr.flush()
+        raise
     finally:
         os._exit(code)

@@ -5,7 +5,7 @@ from hostile_cases import FORMATS, attempt
 
 
 def offenders(first: int, last: int) -> list[str]:
-    return [outcome.wrong for number in range(first, last) if (outcome := attempt(number)).wrong]
+    return [wrong for number in range(first, last) if (wrong := attempt(number))]
 
 
 def test_some_hostile_files_of_every_format_are_read_or_refused_with_one_message() -> None:
