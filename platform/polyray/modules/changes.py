@@ -55,7 +55,7 @@ class SparseChange:
         size = 1
         for length in self.shape:
             size *= length
-        return self.values.new_zeros(size).scatter(0, self.support, self.values).view(self.shape)
+        return self.values.new_zeros(size).scatter(0, self.support.long(), self.values).view(self.shape)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,15 +10,21 @@ from polyray.modules.changes import Change, Delta
 from polyray.modules.kinds import MODULES
 from polyray.modules.stack import WeightStack, no_changes
 from polyray.skills.skill import Skill
+from polyray.skills.sparse_delta import KIND, check_parameters, sparse_delta
 
 
 def delta(skill: Skill, backbone: nn.Module) -> Delta:
     """The changes that `skill` makes to the parameters of `backbone`, by their names.
 
     Raises:
-        InputError: modules of this kind change outputs, not parameters.
+        InputError: modules of this kind change outputs, not parameters, or a sparse delta is of another network.
     """
-    card, entry = skill.card, MODULES[skill.card.kind]
+    card = skill.card
+    if card.kind == KIND:
+        entries = sparse_delta(skill)
+        check_parameters(entries, backbone, f"The skill {card.name!r}")
+        return entries.changes
+    entry = MODULES[card.kind]
     if not entry.changes_weights:
         raise no_changes(card.kind)
     weight_stack = cast(type[WeightStack], entry)

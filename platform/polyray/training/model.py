@@ -149,9 +149,13 @@ def put_on(backbone: Backbone, skill: Skill, task: str) -> Modular:
     """`backbone` with the one skill, which `task` uses alone.
 
     Raises:
-        InputError: the backbone lacks a site of the skill, or a tensor does not fit.
+        InputError: the backbone lacks a site of the skill, a tensor does not fit, or the skill is not made of modules.
     """
     card, network = skill.card, backbone.network
+    if card.kind not in MODULES:
+        raise InputError(
+            f"The skill {card.name!r} is no module but a {card.kind}: fold it into the backbone in Python."
+        )
     missing = sorted(set(card.sites).difference(name for name, _ in network.named_modules()))
     if missing:
         raise InputError(
