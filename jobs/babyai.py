@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import Field
 from rich.console import Console
@@ -56,6 +56,8 @@ class TicketOptions(Section):
 
 class Config(Section):
     """Train one agent with an inventory of skills on several BabyAI levels at once."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"skills"})
 
     suite: str = ""
     """Levels by the name of a suite: paper8, single_room, all."""

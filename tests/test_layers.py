@@ -34,7 +34,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"sweeps"}, {"optuna"}),
     ({"tune_spaces"}, set()),
     ({"reports"}, {"matplotlib"}),
-    ({"cluster"}, {"ray", "gymnasium"}),
+    ({"cluster"}, {"aiohttp", "ray", "gymnasium"}),
     ({"jobs"}, set()),
     ({"cli", "__main__"}, {"typer"}),
 ]

@@ -15,14 +15,17 @@ from rich.console import Console
 from polyray import __version__
 from polyray.cli import skills as cli_skills
 from polyray.cli.arguments import AsJson, Dashboard, JobName, Planned, typed
+from polyray.cli.cluster_jobs import fetch, jobs, logs, status, stop
 from polyray.cli.clusters import cluster_files
 from polyray.cli.placing import placed
 from polyray.cli.planning import show_plan
 from polyray.cli.predicting import predict
+from polyray.cli.submitting import submit
 from polyray.cli.sweeping import sweep
 from polyray.cli.terminal import losable_output
 from polyray.cli.tracking import track
 from polyray.cli.watching import grafana, report, watch
+from polyray.cluster.submission.driver import check_same_version
 from polyray.config import describe_config, load_config
 from polyray.errors import PolyrayError
 from polyray.lookup import lookup
@@ -54,6 +57,12 @@ app = typer.Typer(
 
 app.add_typer(cli_skills.app, name="skills")
 app.command()(predict)
+app.command()(submit)
+app.command()(jobs)
+app.command()(status)
+app.command()(logs)
+app.command()(stop)
+app.command()(fetch)
 app.command()(track)
 app.command()(sweep)
 app.command()(watch)
@@ -88,6 +97,7 @@ def polyray(
     ] = False,
 ) -> None:
     """Train, route, evaluate and share skills: small modules on a pretrained backbone."""
+    check_same_version()
 
 
 @app.command()

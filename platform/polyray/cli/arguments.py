@@ -20,6 +20,21 @@ Dashboard = Annotated[
 
 
 def typed(words: Iterable[str], options: Mapping[str, object]) -> str:
-    """The command `polyray WORDS` with the options that are not None, as one types it."""
-    named = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    """The command `polyray WORDS` with its options, as one types it.
+
+    Args:
+        options: values by the options' names; None and False: not set, True: set, a list: set once for each entry.
+    """
+    named: list[str] = []
+    for name, value in options.items():
+        if value is True:
+            named.append(name)
+        elif value is not None and value is not False:
+            named += [text for entry in (value if isinstance(value, list) else [value]) for text in (name, str(entry))]
     return shlex.join(["polyray", *words, *named])
+
+
+def sweep_settings(overrides: Iterable[str], trials: int | None, seconds: float | None) -> list[str]:
+    """The overrides of a sweep, with those that have options of their own."""
+    named = {"sweep.trials": trials, "sweep.seconds": seconds}
+    return [*overrides, *(f"{name}={value}" for name, value in named.items() if value is not None)]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from polyray.cli.arguments import Dashboard, JobName, Planned, typed
+from polyray.cli.arguments import Dashboard, JobName, Planned, sweep_settings, typed
 from polyray.cli.planning import show_plan
 from polyray.errors import InputError
 from polyray.lookup import lookup
@@ -47,8 +47,7 @@ def sweep(
         raise InputError("--json goes with --plan here; a sweep writes sweep.json into its folder.")
     entry = lookup(import_module("polyray.jobs.table").JOBS, job, "job")
     loading = import_module("polyray.tune_spaces.loading")
-    named = {"sweep.trials": trials, "sweep.seconds": seconds}
-    settings = [*(overrides or ()), *(f"{name}={value}" for name, value in named.items() if value is not None)]
+    settings = sweep_settings(overrides or (), trials, seconds)
     options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), settings)
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
     path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")

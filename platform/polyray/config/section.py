@@ -26,7 +26,8 @@ class Section(BaseModel):
     `selectors` maps the name of a field that is a `Choice` to the field beside it that holds the choice's kind, where
     that is not the choice's own `kind` (`suite` chooses what `tasks` holds). `elastic` are the names of fields that may
     change when a run goes on: they say where and with how many processes it runs, not what it computes. The fields of a
-    section that is `observing` only say who watches: they may change, and the run stays exact.
+    section that is `observing` only say who watches: they may change, and the run stays exact. `files` are the names of
+    fields that may hold the path of a file or folder that is read, which travels with a job to a cluster.
     """
 
     model_config = ConfigDict(
@@ -36,6 +37,7 @@ class Section(BaseModel):
     selectors: ClassVar[Mapping[str, str]] = {}
     elastic: ClassVar[frozenset[str]] = frozenset()
     observing: ClassVar[bool] = False
+    files: ClassVar[frozenset[str]] = frozenset()
 
     @field_validator("*", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
 """The `tasks.*` section of every job."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,6 +15,8 @@ from polyray.tasks.task import SPLITS
 
 class HubDataset(Section):
     """One task made of a dataset that the `datasets` library can load."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"path", "data_files"})
 
     path: str
     """Name on the Hugging Face Hub ("super_glue"), a local folder, or a file format ("json", "csv", "parquet")."""
@@ -58,6 +60,8 @@ class HubDataset(Section):
 
 class SelectionOptions(Section):
     """Which tasks of a suite to take."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"path", "partition"})
 
     path: str = ""
     """Folder with the data."""

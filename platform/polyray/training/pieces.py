@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from polyray.backbones.precision import SkillsDtype
 from polyray.errors import InputError
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 class AdaptationRecipe(SuiteConfig):
     """Adapt the skills of a run to tasks that it has not seen."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"skills"})
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote: RUN/skills."""

@@ -57,6 +57,8 @@ class SuiteConfig(Section):
 class TrainingOptions(OptimizerOptions):
     """Length, speed and precision of multi-task training."""
 
+    files: ClassVar[frozenset[str]] = frozenset({"schedule"})
+
     steps: int = Field(1000, ge=1)
     """Updates."""
     batch: int = Field(32, ge=1)
@@ -89,6 +91,8 @@ class TrainingOptions(OptimizerOptions):
 
 class TrainingRecipe(SuiteConfig):
     """Train an inventory of skills and its routing on the training tasks of a suite."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"backbone"})
 
     backbone: str = "tiny-seq2seq"
     """Network under the skills: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face

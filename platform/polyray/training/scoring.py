@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -39,6 +39,8 @@ class ScoreOptions(Section):
 
 class ScoringRecipe(SuiteConfig):
     """Score the skills of a run on the tasks that they were trained on."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"skills"})
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote: RUN/skills."""
