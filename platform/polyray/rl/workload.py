@@ -50,10 +50,11 @@ def amounts(config: AgentConfig, stride: int) -> Amounts:
     )  # fmt: skip
 
 
-def shortened(config: Any, steps: int, scored: int) -> Any:
+def shortened(config: Any, steps: int, events: int, scored: int) -> Any:
     """The same training with so many frames, which validates and saves at its end, without imitation and tickets.
 
     Args:
+        events: not counted: an agent reports after each iteration.
         scored: episodes of a level at the end, at most.
     """
     values = config.model_dump()

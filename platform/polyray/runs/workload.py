@@ -31,11 +31,12 @@ class Workload:
     Attributes:
         amounts: called as amounts(config, stride), where stride is the number of steps between two looks whether to
             stop: 1 for updates, the frames of an iteration for agents.
-        shorten: called as shorten(config, steps, scored): the same config with so many steps, one report, validation
-            (if it has any) and checkpoint, all at the end, and at most so many examples or episodes of a task scored.
+        shorten: called as shorten(config, steps, events, scored): the same config with so many steps and about so many
+            reports, each with a checkpoint and with a validation if it has any, the last one at the end, and at most so
+            many examples or episodes of a task scored. Agents validate and save at their end alone.
         left_out: called as left_out(config): parts of such a run that a shortened one does without, one line each.
     """
 
     amounts: Callable[[Any, int], Amounts]
-    shorten: Callable[[Any, int, int], Any]
+    shorten: Callable[[Any, int, int, int], Any]
     left_out: Callable[[Any], tuple[str, ...]] = lambda config: ()

@@ -28,8 +28,8 @@ def amounts(recipe: TrainingRecipe, stride: int) -> Amounts:
     )  # fmt: skip
 
 
-def shortened(recipe: ARecipe, steps: int, scored: int) -> ARecipe:
-    """The same training with so many updates, which reports, validates and saves at its end.
+def shortened(recipe: ARecipe, steps: int, events: int, scored: int) -> ARecipe:
+    """The same training with so many updates, which reports, validates and saves about `events` times.
 
     Of several workers one is left, with its share of a batch.
 
@@ -37,12 +37,12 @@ def shortened(recipe: ARecipe, steps: int, scored: int) -> ARecipe:
         scored: test examples of a task at the end, at most.
     """
     values = recipe.model_dump()
-    n_workers = values.get("workers", {}).get("n", 1)
+    n_workers, every = values.get("workers", {}).get("n", 1), -(-steps // events)
     values["training"] |= {
-        "steps": steps, "report_every": steps, "save_every": steps, "batch": recipe.training.batch // n_workers,
+        "steps": steps, "report_every": every, "save_every": every, "batch": recipe.training.batch // n_workers,
     }  # fmt: skip
     if recipe.evaluation.every:
-        values["evaluation"]["every"] = steps
+        values["evaluation"]["every"] = every
     limit = recipe.evaluation.max_examples
     values["evaluation"]["max_examples"] = min(limit, scored) if limit else scored
     if "workers" in values:  # the process that measures has their resources itself

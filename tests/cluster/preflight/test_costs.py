@@ -1,12 +1,14 @@
 """Costs of long runs out of the moments of short ones, and forecasts out of costs, by figures worked out by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, seconds_of
+from polyray.cluster.preflight import measuring
+from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, mean_seconds, seconds_of
 from polyray.cluster.preflight.forecast import GAP, Start, forecast
 from polyray.cluster.preflight.measuring import cost_of, measure
 from polyray.cluster.preflight.stopwatch import Stopwatch
@@ -18,35 +20,44 @@ from polyray.runs.run import Run
 from polyray.runs.workload import Amounts, Workload
 
 
-def watched(looks: list[float], report: tuple[float, float], checkpoint: tuple[float, float]) -> Stopwatch:
-    """A stopwatch of a run that began at 0."""
+def watched(looks: list[float], *events: tuple[float, float, float]) -> Stopwatch:
+    """A stopwatch of a run that began at 0; events: beginning and end of a report, and end of its checkpoint."""
     watch = Stopwatch(deadline=1e9, clock=lambda: 0.0)
-    watch.looks, watch.reports, watch.checkpoints = looks, [report], [checkpoint]
+    watch.looks = looks
+    watch.reports = [(begun, end) for begun, end, _ in events]
+    watch.checkpoints = [(end, saved) for _, end, saved in events]
     return watch
 
 
-def test_stretches_of_a_language_models_run_lie_between_its_looks_reports_and_checkpoint() -> None:
-    # set-up 5, steps of 2; after the third a validation of 1.5, a report of 0.25 and a checkpoint of 0.75; then 4
-    watch = watched([7.0, 9.0, 11.0], (12.5, 12.75), (12.75, 13.5))
-    expected = Seconds(setup=5.0, step=2.0, report=0.25, validation=1.5, checkpoint=0.75, end=4.0)
-    assert seconds_of(watch, 17.5, validates=True) == expected
-    one = watched([9.0], (10.5, 10.75), (10.75, 11.5))
-    assert seconds_of(one, 11.5, validates=True, usual=expected).setup == 7.0
+EXPECTED = Seconds(setup=5.0, step=2.0, report=0.25, validation=1.5, checkpoint=0.75, end=4.0)
+
+
+def test_stretches_of_a_language_models_run_lie_between_its_looks_reports_and_checkpoints() -> None:
+    # set-up 4, steps of 2.5; after the second and third a validation of 1 and of 2, a report and a checkpoint; then 4
+    watch = watched([6.5, 9.0, 13.5], (10.0, 10.25, 11.0), (15.5, 15.75, 16.5))
+    assert seconds_of(watch, 20.5, validates=True) == replace(EXPECTED, setup=4.0, step=2.5)
+    assert seconds_of(watch, 20.5, validates=False) == replace(
+        EXPECTED, setup=4.0, step=2.5, report=1.75, validation=0.0
+    )
+    one = watched([9.0], (10.5, 10.75, 11.5))
+    assert seconds_of(one, 11.5, validates=True, usual=EXPECTED).setup == 7.0
 
 
 def test_stretches_of_an_agents_run_whose_validation_lies_before_the_look_after_it() -> None:
-    # set-up 5, iterations of 2; in the third a validation of 1.5 and a report of 0.25 come before the look
-    watch = watched([7.0, 9.0, 12.75], (12.5, 12.75), (12.75, 13.5))
-    expected = Seconds(setup=5.0, step=2.0, report=0.25, validation=1.5, checkpoint=0.75, end=4.0)
-    assert seconds_of(watch, 17.5, validates=True) == expected
-    one = watched([10.75], (10.5, 10.75), (10.75, 11.5))
-    assert seconds_of(one, 11.5, validates=True, usual=expected).setup == 7.0
+    # set-up 5, iterations of 2, reports of 0.25 before each look; in the third a validation of 1.5
+    watch = watched([7.25, 9.5, 13.25], (7.0, 7.25, 7.25), (9.25, 9.5, 9.5), (13.0, 13.25, 14.0))
+    watch.checkpoints = watch.checkpoints[-1:]
+    assert seconds_of(watch, 18.0, validates=True) == replace(EXPECTED, setup=5.25)
+    one = watched([10.75], (10.5, 10.75, 11.5))
+    assert seconds_of(one, 11.5, validates=True, usual=EXPECTED).setup == 7.0
 
 
-def test_a_run_that_was_stopped_on_its_way_gives_its_steps() -> None:
-    first = Seconds(setup=9.0, step=0.0, end=4.0)
-    stopped = watched([7.0, 9.0, 11.0], (0.0, 0.0), (0.0, 0.0))
+def test_a_run_that_was_stopped_on_its_way_gives_its_steps_and_several_runs_their_means() -> None:
+    first, stopped = Seconds(setup=9.0, step=0.0, end=4.0), watched([7.0, 9.0, 11.0])
     assert interrupted_seconds(first, stopped) == Seconds(setup=7.0, step=2.0, end=4.0)
+    told_apart = Seconds(setup=9.0, step=1.0, end=4.0)
+    assert interrupted_seconds(told_apart, stopped) == Seconds(setup=9.0, step=2.0, end=4.0)
+    assert mean_seconds([first, replace(first, step=3.0)]) == replace(first, step=1.5)
 
 
 AMOUNTS = Amounts(steps=100, reports=10, validations=5, checkpoints=4, scored=60)
@@ -81,18 +92,18 @@ def test_work_is_counted_as_it_is_done() -> None:
     amounts = polytropon.workload.amounts(config, 1)
     # reports after 10, 20, 25; checkpoints after 20 and 25
     assert (amounts.steps, amounts.reports, amounts.validations, amounts.checkpoints) == (25, 3, 3, 2)
-    short: Any = polytropon.workload.shorten(config, 3, 1)
-    assert (short.training.steps, short.training.report_every, short.evaluation.every) == (3, 3, 3)
+    short: Any = polytropon.workload.shorten(config, 6, 2, 1)
+    assert (short.training.steps, short.training.report_every, short.evaluation.every) == (6, 3, 3)
     assert polytropon.workload.amounts(short, 1).scored == amounts.scored / 2
     assert short.modules == vars(config)["modules"] and short.training.lr == vars(config)["training"].lr
     workers = load_config(polytropon.Config, overrides=[*lengths, "workers.n=4", "training.batch=32"])
-    assert polytropon.workload.shorten(workers, 3, 1).training.batch == 8
+    assert polytropon.workload.shorten(workers, 3, 1, 1).training.batch == 8
     assert "workers.n=4" in polytropon.workload.left_out(workers)[0] and not polytropon.workload.left_out(config)
     levels = ["levels=[GoToObj,GoToRedBallGrey]", "training.frames=1001", "training.save_every=2"]
     agent = load_config(babyai.Config, overrides=[*levels, "evaluation.episodes=8", "training.goal=0.9"])
     expected = Amounts(steps=1100, reports=11, validations=0, checkpoints=6, scored=16)
     assert babyai.workload.amounts(agent, 100) == expected
-    short = babyai.workload.shorten(agent, 300, 1)
+    short = babyai.workload.shorten(agent, 300, 2, 1)
     assert (short.training.frames, short.ticket.frames, short.evaluation.episodes) == (300, 0, 1)
     assert babyai.workload.left_out(agent) == ("an earlier end at training.goal=0.9",)
 
@@ -115,7 +126,7 @@ def run(config: Config, run: Run) -> Result:
 
 WORK = Workload(
     amounts=lambda config, stride: Amounts(steps=config.steps, reports=2, validations=0, checkpoints=3, scored=1),
-    shorten=lambda config, steps, scored: config.model_copy(update={"steps": steps}),
+    shorten=lambda config, steps, events, scored: config.model_copy(update={"steps": steps}),
 )
 TIMED = Job(about="A test's job.", Config=Config, run=run, workload=WORK)
 
@@ -124,6 +135,7 @@ def test_a_measured_run_leaves_nothing_and_its_cost_travels_as_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(measuring, "BUDGET", 0.2)
     values: dict[str, Any] = json.loads(json.dumps(measure(TIMED, "fake", Config(), validates=False)))
     cost = cost_of(values)
     assert list(tmp_path.iterdir()) == []

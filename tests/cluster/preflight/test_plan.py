@@ -11,11 +11,13 @@ import pytest
 from job_cases import TINY
 
 from polyray.cli.app import main
+from polyray.cluster import storage_check
 from polyray.cluster.preflight import checks, planning
 from polyray.cluster.preflight.costs import Cost, Files, Seconds
 from polyray.cluster.preflight.forecast import Room
 from polyray.cluster.preflight.nodes import NodeFacts, look_at
 from polyray.cluster.preflight.wording import bytes_text, seconds_text
+from polyray.errors import InputError
 from polyray.runs.workload import Amounts
 
 VERSIONS = {"python": "3.11", "ray": "2.60", "polyray": "1", "torch": "2.13"}
@@ -124,6 +126,24 @@ def test_a_plan_refuses_what_the_run_would_refuse(
     with pytest.raises(SystemExit) as end:
         main(["sweep", "polytropon", "dual_speed", "--json"])
     assert end.value.code == 2 and "--json goes with --plan" in capsys.readouterr().err
+
+
+def test_a_url_is_tried_instead_of_a_folder(
+    cluster: FakeCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(storage_check, "check_storage", asked.append)
+    url = (tmp_path / "store").as_uri()
+    code, text = plan_of(capsys, "run", "polytropon", "--out", url, *TINY)
+    assert code == 0 and asked == [url] and f"{url} can be read and written by every node" in text, text
+
+    def refuse(url: str) -> None:
+        raise InputError(f"--out {url}: the node b reads another storage of that name.")
+
+    monkeypatch.setattr(storage_check, "check_storage", refuse)
+    code, text = plan_of(capsys, "run", "polytropon", "--out", url, *TINY)
+    assert code == 2 and "storage    --out file://" in text and "the node b reads another storage" in text
+    assert list(tmp_path.rglob("*")) in ([], [tmp_path / "store"])
 
 
 def test_a_node_looks_at_the_nearest_folder_that_is_there(tmp_path: Path) -> None:

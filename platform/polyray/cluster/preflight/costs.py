@@ -1,8 +1,9 @@
 """The cost of a run of any length, out of the moments and the files of a short one."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from statistics import median
+from statistics import fmean
 
 from polyray.cluster.preflight.stopwatch import Stopwatch
 from polyray.runs.workload import Amounts
@@ -51,11 +52,11 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Cost of runs with one config, measured on two short ones in one process.
+    """Cost of runs with one config, measured on short ones in one process.
 
     Attributes:
-        first: time of the first run. later: of the second one, which finds data and backbone there.
-        scored_first, scored: examples or episodes that the first and the second run scored, of all tasks together.
+        first: time of the first run. later: of those after it, which find data and backbone there.
+        scored_first, scored: examples or episodes that the first and a later run scored, of all tasks together.
         stride: steps between two looks whether to stop.
         memory: peak of the process, in bytes.
         amounts: of the whole run.
@@ -97,39 +98,52 @@ class Cost:
 
 
 def seconds_of(watch: Stopwatch, ended: float, *, validates: bool, usual: Seconds | None = None) -> Seconds:
-    """The stretches of a short run which reported, validated and saved at its end.
+    """The stretches of a short run; each report came with a checkpoint, and with a validation if `validates`.
 
-    Language models look whether to stop before they validate, agents after they have reported.
+    Language models look whether to stop before they validate and report. Agents do it afterwards, and validate once, at
+    their end.
 
     Args:
         ended: moment of its end.
         usual: of a longer run, for one of a single step, in which set-up and step cannot be told apart.
     """
-    looks, (reported, reported_end), (saved, saved_end) = watch.looks, watch.reports[-1], watch.checkpoints[-1]
-    gaps, validates_after = _gaps(watch), looks[-1] <= reported
-    steps = gaps if validates_after or not validates else gaps[:-1]
-    step = median(steps) if steps else usual.step if usual is not None else 0.0
-    validation = 0.0
-    if validates:
-        validation = reported - looks[-1] if validates_after else max(0.0, gaps[-1] - step) if gaps else 0.0
-    mixed = step if gaps or validates_after or usual is None else step + usual.validation + usual.report
+    looks, reports, checkpoints = watch.looks, watch.reports, watch.checkpoints
+    looks_first = looks[0] <= reports[0][0]
+    before = [(max(look for look in looks if look <= begun), begun) for begun, _ in reports] if looks_first else []
+    gaps = _gaps(looks, [*before, *reports, *checkpoints])
+    steps = gaps[:-1] if validates and not looks_first else gaps
+    step = fmean(steps) if steps else usual.step if usual is not None else 0.0
+    report, validation = _mean_length(reports), 0.0
+    if looks_first:
+        report, validation = (report, _mean_length(before)) if validates else (report + _mean_length(before), 0.0)
+    elif validates and gaps:
+        validation = max(0.0, gaps[-1] - step)
+    mixed = step if gaps or looks_first or usual is None else step + usual.validation + usual.report
     return Seconds(
-        setup=max(0.0, looks[0] - watch.began - mixed), step=step, report=reported_end - reported,
-        validation=validation, checkpoint=saved_end - saved, end=ended - saved_end,
+        setup=max(0.0, looks[0] - watch.began - mixed), step=step, report=report, validation=validation,
+        checkpoint=_mean_length(checkpoints), end=ended - checkpoints[-1][1],
     )  # fmt: skip
 
 
+def mean_seconds(runs: Sequence[Seconds]) -> Seconds:
+    """The mean of each stretch over several runs."""
+    return Seconds(**{field.name: fmean(vars(run)[field.name] for run in runs) for field in fields(Seconds)})
+
+
 def interrupted_seconds(first: Seconds, watch: Stopwatch) -> Seconds:
-    """The stretches of a run that was stopped on its way: its steps, and all else as in the first run, of one step."""
-    gaps = _gaps(watch)
-    step = median(gaps) if gaps else watch.looks[0] - watch.began
-    return replace(first, step=step, setup=max(0.0, first.setup - step))
+    """The stretches of a run that was stopped on its way: its steps, and all else as in the first run."""
+    gaps = _gaps(watch.looks, [*watch.reports, *watch.checkpoints])
+    step = fmean(gaps) if gaps else first.step or watch.looks[0] - watch.began
+    return replace(first, step=step, setup=first.setup if first.step else max(0.0, first.setup - step))
 
 
-def _gaps(watch: Stopwatch) -> list[float]:
-    """Times between looks, without those of reports and checkpoints."""
-    busy = [*watch.reports, *watch.checkpoints]
+def _gaps(looks: Sequence[float], busy: Sequence[tuple[float, float]]) -> list[float]:
+    """Times between looks, without what lies in the `busy` stretches."""
     return [
         later - earlier - sum(end - begun for begun, end in busy if earlier <= begun < later)
-        for earlier, later in pairwise(watch.looks)
+        for earlier, later in pairwise(looks)
     ]
+
+
+def _mean_length(stretches: Sequence[tuple[float, float]]) -> float:
+    return fmean(end - begun for begun, end in stretches)

@@ -1,4 +1,4 @@
-"""Two short runs of a config, really done in a folder that is gone afterwards."""
+"""Short runs of a config, really done in a folder that is gone afterwards."""
 
 import resource
 import tempfile
@@ -12,10 +12,11 @@ import torch
 from rich.console import Console
 
 from polyray.cluster.inside import OwnProcess
-from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, seconds_of
+from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, mean_seconds, seconds_of
 from polyray.cluster.preflight.stopwatch import Stopwatch, timed_run
 from polyray.config import Section
 from polyray.errors import Interrupted, PolyrayError
+from polyray.files import remove_folder
 from polyray.progress import PROGRESS
 from polyray.reports.report import write_report
 from polyray.reuse import Shelf, reusing
@@ -26,10 +27,11 @@ from polyray.runs.run import CHECKPOINTS, EVENTS
 from polyray.runs.workload import Amounts, Workload
 from polyray.tracking.options import untracked
 
-BUDGET = 24.0  # seconds that both runs may take
-FEWEST, MOST = 3, 60  # steps, or iterations of an agent, of the second run
+BUDGET = 24.0  # seconds that they may take
+FEWEST = 3  # steps of a run; of an agent iterations, but for the first run, which has one
+MOST_EVENTS = 4  # reports, validations and checkpoints of a run
 BLOCK = 4096
-SHARE = 0.5  # of the time that is left, for the steps of the second run; as much for scoring
+SHARE = 0.2  # of the time that is left, for the steps of a later run; as much for its events, and for its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ NO_FILES = Files(fixed=0.0, report=0.0, line=0.0, checkpoint=0.0)
 
 
 class _Measuring:
-    """Two short runs of one config."""
+    """Short runs of one config."""
 
     def __init__(self, job: Job, name: str, config: Section, workload: Workload, root: Path, deadline: float) -> None:
         self._job, self._name, self._config, self._workload = job, name, config, workload
@@ -82,28 +84,46 @@ class _Measuring:
 
     def cost(self, *, validates: bool) -> Cost:
         """The cost of the whole run."""
-        first = self._run("first", 1, 1)
-        stride = max(1, first.watch.step)
+        first = self._run("first", FEWEST, 1, 1)
+        stopped = [] if first.whole else [first]
+        if stopped:
+            first = self._run("single", 1, 1, 1)  # of a single step: it is never stopped
+        stride = max(1, first.watch.step // len(first.watch.looks))
         amounts = self._workload.amounts(self._config, stride)
         rough = seconds_of(first.watch, first.ended, validates=validates)
-        left = max(0.0, self._deadline - time.monotonic()) * SHARE
-        n_steps = min(max(FEWEST, int(left / max(1e-3, rough.setup))), MOST)
-        each = max(1, int(min(amounts.scored / max(1, first.scored), left / max(1e-3, rough.end))))
-        second = self._run("second", n_steps * stride, each)
-        if second.whole:
-            later = seconds_of(second.watch, second.ended, validates=validates)
+        runs = stopped or self._later(*self._sizes(rough, amounts, stride, first.scored))
+        whole = [run for run in runs if run.whole]
+        if whole:
+            usual = mean_seconds([seconds_of(run.watch, run.ended, validates=validates) for run in whole])
         else:
-            later = interrupted_seconds(rough, second.watch)
-        longest = second if second.whole else first
+            usual = interrupted_seconds(rough, runs[0].watch)
+        longest = whole[-1] if whole else first
         return Cost(
-            first=seconds_of(first.watch, first.ended, validates=validates, usual=later), later=later,
+            first=seconds_of(first.watch, first.ended, validates=validates, usual=usual), later=usual,
             scored_first=first.scored, scored=longest.scored, files=longest.files, stride=stride,
             memory=1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, amounts=amounts,
         )  # fmt: skip
 
-    def _run(self, name: str, steps: int, scored: int) -> Timed:
-        """A run of so many steps, with at most so many examples of a task scored."""
-        config, watch = self._workload.shorten(self._config, steps, scored), Stopwatch(self._deadline)
+    def _later(self, steps: int, events: int, scored: int) -> list[Timed]:
+        """Runs of this size, one after another, for as long as there is time for one more; at least one."""
+        runs: list[Timed] = []
+        while not runs or time.monotonic() + runs[-1].ended - runs[-1].watch.began < self._deadline:
+            runs.append(self._run(f"later-{len(runs)}", steps, events, scored))
+        return runs
+
+    def _sizes(self, rough: Seconds, amounts: Amounts, stride: int, n_scored: int) -> tuple[int, int, int]:
+        """Steps, events and scored examples of a task for which a later run takes a good share of the time left."""
+        left = max(0.0, self._deadline - time.monotonic())
+        n_steps = max(FEWEST, int(left * SHARE / max(1e-3, rough.step or rough.setup)))
+        n_steps = min(n_steps, max(FEWEST, -(-amounts.steps // stride)))
+        event = rough.report + rough.validation + rough.checkpoint
+        n_events = max(1, min(MOST_EVENTS, amounts.reports, n_steps, int(left * SHARE / max(1e-3, event))))
+        each = max(1, int(min(amounts.scored / max(1, n_scored), left * SHARE / max(1e-3, rough.end))))
+        return n_steps * stride, n_events, each
+
+    def _run(self, name: str, steps: int, events: int, scored: int) -> Timed:
+        """A run of so many steps; see `Workload.shorten`."""
+        config, watch = self._workload.shorten(self._config, steps, events, scored), Stopwatch(self._deadline)
         folder = RunFolder(path=self._root / name, job=self._name, config=config, address=None)
         with folder.locked():
             folder.write_start("polyray --plan")
@@ -114,9 +134,9 @@ class _Measuring:
                 return Timed(whole=False, watch=watch, ended=watch.clock(), files=NO_FILES, scored=0)
         write_report(folder.path)
         ended, n_scored = watch.clock(), self._workload.amounts(config, 1).scored
-        return Timed(
-            whole=True, watch=watch, ended=ended, files=_files(folder.path, len(watch.reports)), scored=n_scored
-        )
+        files = _files(folder.path, len(watch.reports))
+        remove_folder(folder.path)
+        return Timed(whole=True, watch=watch, ended=ended, files=files, scored=n_scored)
 
 
 def _files(folder: Path, n_reports: int) -> Files:

@@ -41,7 +41,7 @@ from polyray.sweeps.space import config_value
 from polyray.sweeps.trials import TrialRows
 
 MEASURED = 4  # trials that are measured at once, at most
-WAIT = 150.0  # seconds for the start of worker processes and the measurement in them
+WAIT = 300.0  # seconds for the start of worker processes and the measurement in them
 
 
 @dataclass(frozen=True, kw_only=True)
