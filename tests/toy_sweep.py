@@ -88,11 +88,14 @@ def drive(
     stops: Callable[[int, Mapping[str, Any]], bool] = lambda number, line: False,
     job: Job = TOY,
     tracking: TrialTracking | None = None,
+    handfuls: list[list[int]] | None = None,
 ) -> list[int]:
     """Run the trials that a start of the sweep runs, at most `n_trials`: their numbers.
 
     stops: called as stops(number, report); whether the scheduler stops the trial.
+    handfuls: gets the numbers of the trials that were given together.
     """
+    handfuls = handfuls if handfuls is not None else []
     numbers: list[int] = []
     with sweep.locked():
         scheduler = SCHEDULERS[sweep.options.scheduler]
@@ -100,7 +103,8 @@ def drive(
         kind = PopulationSearcher if scheduler.population else JournalSearcher
         searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
-            number = suggestion["number"]
+            handful, trial_id = from_text(suggestion["trials"]), str(len(numbers))
+            number = handful[0].number
 
             def report(line: Mapping[str, Any], number: int = number) -> None:
                 if stops(number, line):
@@ -108,10 +112,10 @@ def drive(
 
             error = False
             try:
-                trials = Trials(sweep=sweep, job=job, folder=".")
-                trials.run(number, from_text(suggestion["fields"]), report, suggestion["until"])
+                Trials(sweep=sweep, job=job, folder=".").run_all(handful, report, suggestion["until"])
             except (SystemExit, MemoryError) as end:
                 error = isinstance(end, MemoryError)
-            searcher.on_trial_complete(str(len(numbers)), error=error)
-            numbers.append(number)
+            searcher.on_trial_complete(trial_id, error=error)
+            handfuls.append([entry.number for entry in handful])
+            numbers += handfuls[-1]
     return numbers

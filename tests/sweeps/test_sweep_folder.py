@@ -71,8 +71,8 @@ def test_a_configuration_is_on_the_disk_before_its_trial_begins() -> None:
             append_entry(sweep, entry)
             disk.crash()
             mend_entries(sweep)
-        assert read_entries(sweep) == entries
-    assert from_text(as_text(entries[0].fields)) == entries[0].fields
+        assert read_entries(sweep) == entries and read_entries(sweep, after=1) == entries[1:]
+    assert from_text(as_text(entries[:1])) == entries[:1]
 
 
 def test_a_line_that_was_cut_short_is_no_trial_and_one_that_was_altered_is_refused(tmp_path: Path) -> None:

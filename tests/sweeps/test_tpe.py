@@ -80,6 +80,21 @@ def test_a_searcher_made_anew_proposes_the_same_whatever_the_order_of_the_trials
     assert len({str(fields) for fields in of_others}) == 3
 
 
+def test_a_searcher_that_has_followed_the_trials_proposes_what_one_made_anew_does() -> None:
+    searcher, rng = TpeSearcher(CONDITIONAL), random.Random(5)
+    trials: list[Trial] = []
+    for number in range(24):  # always three of them run; they end in any order
+        fields = searcher.ask(number, rng.sample(trials, len(trials)))
+        assert fields == TpeSearcher(CONDITIONAL).ask(number, trials), number
+        trials.append(Trial(number=number, fields=fields, state="running"))
+        running = [trial for trial in trials if trial.state == "running"]
+        if len(running) > 3:
+            state, chosen = rng.choice(STATES), rng.choice(running)
+            trials[chosen.number] = replace(chosen, state=state, goals=(score(chosen.fields),), step=number)
+    for fewer in (trials[:15], trials[3:]):
+        assert searcher.ask(24, fewer) == TpeSearcher(CONDITIONAL).ask(24, fewer)
+
+
 def test_a_trial_that_failed_or_has_no_finite_goal_does_not_count() -> None:
     trials = search(TpeSearcher(RATES), 12)
     last = trials[-1]

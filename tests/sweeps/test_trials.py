@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +13,14 @@ import toy_sweep as cases
 from toy_sweep import drive, failing_space, toy_sweep
 
 from polyray.cluster import launch
-from polyray.cluster.sweeping import trial
+from polyray.cluster.sweeping import searcher, trial
+from polyray.cluster.sweeping.searcher import JournalSearcher, handful_size
 from polyray.runs.locking import locked
-from polyray.sweeps.trials import read_rows
+from polyray.sweeps.fields import Field, OneOf
+from polyray.sweeps.journal import from_text
+from polyray.sweeps.options import searcher_of
+from polyray.sweeps.space import Goal, Space
+from polyray.sweeps.trials import TrialRows, read_rows
 
 
 class Steps(list[tuple[str, int]]):
@@ -111,6 +117,63 @@ def test_a_scheduler_that_stops_a_trial_at_its_last_step_lets_it_end(tmp_path: P
     sweep = toy_sweep(tmp_path, scheduler="asha", trials=1)
     drive(sweep, stops=lambda number, line: line["step"] == 4)
     assert [row.state for row in read_rows(sweep)] == ["done"]
+
+
+def test_short_trials_are_given_to_a_worker_together_where_nobody_learns_from_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {(0.05,) * 8: 16, (0.05,) * 7: 1, (0.1,) * 7 + (0.4,): 2, (0.6,) + (0.01,) * 9: 1, (0.0,) * 8: 16}
+    assert {seconds: handful_size(seconds) for seconds in sizes} == sizes
+    monkeypatch.setattr(searcher, "handful_size", lambda seconds: 4 if len(seconds) > 1 else 1)
+    handfuls: list[list[int]] = []
+    drive(toy_sweep(tmp_path / "random", trials=9), handfuls=handfuls)
+    drive(toy_sweep(tmp_path / "random", trials=11), handfuls=handfuls)  # trials of the start before count
+    assert handfuls == [[0], [1], [2, 3, 4, 5], [6, 7, 8], [9, 10]]
+    handfuls.clear()
+    drive(toy_sweep(tmp_path / "tpe", trials=4, searcher="tpe"), handfuls=handfuls)
+    drive(toy_sweep(tmp_path / "asha", trials=4, scheduler="asha"), handfuls=handfuls)
+    assert handfuls == 2 * [[0], [1], [2], [3]]
+
+
+def test_a_search_has_not_ended_while_trials_may_come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "handful_size", lambda seconds: 2)
+    sweep = toy_sweep(tmp_path, trials=2)
+    with sweep.locked():
+        chooses = searcher_of(sweep.space, sweep.options)
+        journal = JournalSearcher(sweep, TrialRows(sweep), chooses, replay=False)
+
+        def numbers(trial_id: str) -> list[int]:
+            return [entry.number for entry in from_text(journal.suggest(trial_id)["trials"])]
+
+        assert numbers("a") == [0, 1]
+        assert journal.suggest("b") is None
+        journal.on_trial_complete("a", error=True)
+        assert (numbers("c"), numbers("d")) == ([0], [1])
+        assert journal.suggest("e") == "FINISHED"
+        journal.on_trial_complete("c", error=True)
+        assert [row.state for row in read_rows(sweep)] == ["failed", "waiting"]
+
+
+def test_trials_that_a_worker_left_are_given_again_and_each_alone_if_it_failed(
+    tmp_path: Path, steps_run: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searcher, "handful_size", lambda seconds: 4 if seconds else 1)
+    fields: dict[str, Field] = {"lr": OneOf((0.1, 0.2)), "fail": OneOf(("no", "infinite", "memory"))}
+    space, handfuls = (
+        Space(about="toy", job="toy", goal=Goal("mean"), searcher="grid", fields=fields),
+        list[list[int]](),
+    )
+    failing = toy_sweep(tmp_path / "failing", space=space, searcher="grid")
+    drive(failing, handfuls=handfuls)
+    assert handfuls == [[0], [1, 2, 3, 4], [2], [3], [4], [5]]
+    assert [row.state for row in read_rows(failing)] == ["done", "failed", "failed"] * 2
+    assert Counter(name for name, _ in steps_run) == {"0000": 4, "0001": 1, "0002": 2, "0003": 4, "0004": 1, "0005": 1}
+    monkeypatch.setattr(trial, "HANDFUL_PATIENCE", -1.0)
+    steps_run.clear()
+    handfuls.clear()
+    drive(toy_sweep(tmp_path / "late", trials=4), handfuls=handfuls)
+    assert handfuls == [[0], [1, 2, 3], [2, 3], [3]]
+    assert sorted(steps_run) == [(f"{number:04d}", step) for number in range(4) for step in range(1, 5)]
 
 
 def test_the_searcher_is_told_what_ended_and_how(tmp_path: Path) -> None:

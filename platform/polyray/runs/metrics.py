@@ -28,14 +28,17 @@ def read_metrics(out: Path, phase: str | None = None) -> list[dict[str, Any]]:
     return lines if phase is None else [line for line in lines if line.get("phase") == phase]
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
+def read_lines(file: Path, after: int = 0) -> list[dict[str, Any]]:
     """The objects in a file of JSON lines, none where there is no file; a last line cut short is left out.
+
+    Args:
+        after: leave out so many lines, which were read before.
 
     Raises:
         InputError: a line is no JSON object.
     """
     values = []
-    for number, line in enumerate(whole_lines(file), start=1):
+    for number, line in enumerate(whole_lines(file)[after:], start=after + 1):
         value = parsed(line)
         if value is None:
             raise InputError(

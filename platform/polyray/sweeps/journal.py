@@ -1,7 +1,7 @@
 """trials.jsonl: the configurations of a sweep in the order in which they were drawn, each written before it runs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from polyray.sweeps.fields import Value, as_value
 TRIALS = "trials.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One configuration.
 
@@ -27,15 +27,18 @@ class Entry:
     donor: int | None = None
 
 
-def read_entries(sweep: Path) -> list[Entry]:
+def read_entries(sweep: Path, after: int = 0) -> list[Entry]:
     """The configurations of the sweep in the folder `sweep`; a last line cut short is left out.
+
+    Args:
+        after: leave out so many, which were read before.
 
     Raises:
         InputError: a line was altered.
     """
     file = sweep / TRIALS
     entries = []
-    for index, line in enumerate(read_lines(file)):
+    for index, line in enumerate(read_lines(file, after), start=after):
         fields = line.get("fields")
         if line.get("number") != index or not isinstance(fields, dict):
             raise InputError(f"{file}:{index + 1} is not the trial {index}: the file was altered.")
@@ -59,11 +62,15 @@ def append_entry(sweep: Path, entry: Entry) -> None:
     append_synced(sweep / TRIALS, {"number": entry.number, "fields": entry.fields, "from": entry.donor})
 
 
-def as_text(fields: Mapping[str, Value]) -> str:
-    """The fields as one line of JSON, from which `from_text` reads them."""
-    return json.dumps(dict(fields))
+def as_text(entries: Sequence[Entry]) -> str:
+    """Numbers and fields as one line of JSON, from which `from_text` reads them."""
+    return json.dumps([[entry.number, dict(entry.fields)] for entry in entries])
 
 
-def from_text(text: str) -> dict[str, Value]:
-    """The fields that `as_text` wrote."""
-    return {name: as_value(value) for name, value in json.loads(text).items()}
+def from_text(text: str) -> list[Entry]:
+    """The configurations that `as_text` wrote, without their donors."""
+    pairs = json.loads(text)
+    return [
+        Entry(number=number, fields={name: as_value(value) for name, value in fields.items()})
+        for number, fields in pairs
+    ]

@@ -11,7 +11,7 @@ State = Literal["waiting", "running", "done", "stopped", "failed"]
 ENDED = ("done", "stopped", "failed")  # states of trials that will not go on
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrialRow:
     """A configuration of a sweep and how far its runs have come.
 

@@ -22,10 +22,11 @@ from polyray.training.schedule import SCHEDULE, read_schedule
 
 
 class TrialRows:
-    """The rows of a sweep; those of trials that have ended are read once."""
+    """The rows of a sweep; configurations, and trials that have ended, are read once."""
 
     def __init__(self, sweep: SweepFolder) -> None:
         self._sweep, self._goals = sweep, goals_of(sweep.space, sweep.options)
+        self._entries: list[Entry] = []
         self._ended: dict[int, TrialRow] = {}
 
     @cached_property
@@ -40,7 +41,8 @@ class TrialRows:
         Raises:
             InputError: a file was altered.
         """
-        return [self.row(entry) for entry in read_entries(self._sweep.path)]
+        self._entries += read_entries(self._sweep.path, after=len(self._entries))
+        return [self.row(entry) for entry in self._entries]
 
     def row(self, entry: Entry) -> TrialRow:
         """The row of one configuration.

@@ -65,6 +65,8 @@ def test_names_and_missing_fields_are_shown_as_they_are(tmp_path: Path, monkeypa
     text = path.read_text()
     assert path == tmp_path / "report.html" and '<meta http-equiv="refresh" content="15">' in text
     assert "<b>" not in text and "<i>" not in text and "&lt;b&gt;polytropon" in text
+    assert "It is computed when the sweep has ended." in text
+    text = write_sweep_report(replace(sweep, running=False)).read_text()
     assert "This needs 10 trials that have ended, with goals that differ; 2 have ended with a goal." in text
     assert '<td>shared</td><td></td><td class="number">' not in text  # lr does not vary: it is no column
     assert "<td>shared</td><td></td><td>0.25 ± 0.071</td>" in text

@@ -223,7 +223,7 @@ class _Tuning(threading.Thread):
         tuner.fit()
 
     def _trainable(self) -> Callable[[dict[str, Any]], None]:
-        """What Tune runs for a trial; the dashboard shows its name."""
+        """What Tune runs for a handful of trials; the dashboard shows its name."""
         sweep = replace(self._run_of.sweep, path=self._run_of.sweep.path.absolute())
         trials = Trials(sweep=sweep, job=self._run_of.job, folder=os.getcwd())
 
@@ -231,7 +231,7 @@ class _Tuning(threading.Thread):
             tune.report(dict(metrics))
 
         def run_trial(config: dict[str, Any]) -> None:
-            trials.run(config["number"], from_text(config["fields"]), report, config["until"])
+            trials.run_all(from_text(config["trials"]), report, config["until"])
 
         run_trial.__name__ = run_trial.__qualname__ = f"sweep {sweep.path.name}"
         return run_trial

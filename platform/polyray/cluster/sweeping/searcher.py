@@ -1,7 +1,12 @@
-"""The order of trials as Ray Tune asks for it: those of the journal that have not ended, then new ones."""
+"""The order of trials as Ray Tune asks for it: those of the journal that have not ended, then new ones.
+
+Tune takes some milliseconds and 30 KB for each of its trials, which is much beside a run of a tenth of a second. So
+several runs that short are one trial to Tune: a handful, whose configurations a worker works through in turn.
+"""
 
 import threading
 from collections import deque
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ray.tune.search import Searcher as TuneSearcher
@@ -10,11 +15,15 @@ from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import Entry, append_entry, as_text, read_entries
-from polyray.sweeps.rows import ENDED
+from polyray.sweeps.rows import ENDED, State, TrialRow
 from polyray.sweeps.searchers import Searcher, Trial
+from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows, trial_of
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
+
+HANDFUL_SECONDS, LARGEST_HANDFUL = 1.0, 16  # the time of a handful that is aimed at, and trials in it at most
+FEWEST = 8  # trials that have to be done before others are taken together
 
 
 class JournalSearcher(TuneSearcher):
@@ -37,13 +46,15 @@ class JournalSearcher(TuneSearcher):
         self._tracking = tracking
         self._sweep, self._rows, self._searcher = sweep, rows, searcher
         self._trials: list[Trial] = []
-        self._again = deque[Entry]()
+        self._seconds = deque[float](maxlen=2 * LARGEST_HANDFUL)  # that the newest trials have taken
+        self._again, self._alone = deque[Entry](), deque[Entry]()
         for entry in read_entries(sweep.path):
             row = rows.row(entry)
+            self._count(row)
             self._trials.append(trial_of(row))
             if replay or not row.has_ended:
                 self._again.append(entry)
-        self._live: dict[str, Entry] = {}
+        self._live: dict[str, Sequence[Entry]] = {}
         self._lock = threading.Lock()  # Tune asks in a thread of its own
 
     @property
@@ -54,32 +65,37 @@ class JournalSearcher(TuneSearcher):
         return self._draw() is not None
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial; FINISHED: there is none, or the sweep is to end; None: others have to end first."""
+        """The next handful; FINISHED: there is none, or the sweep is to end; None: others have to end first."""
         with self._lock:
-            entry = None if (self._sweep.path / STOP).exists() else self._next()
-            if entry is None:
+            handful = [] if (self._sweep.path / STOP).exists() else self._next_handful()
+            if not handful:
                 return None if self._must_wait else TuneSearcher.FINISHED
-            self._live[trial_id] = entry
-        if self._tracking is not None and self._trials[entry.number].state not in ENDED:
-            self._tracking.begin(entry)  # one that has ended is given for its validations alone
-        return {"number": entry.number, "fields": as_text(entry.fields), "until": self._until}
+            self._live[trial_id] = handful
+        for entry in handful:
+            if self._tracking is not None and self._trials[entry.number].state not in ENDED:
+                self._tracking.begin(entry)  # one that has ended is given for its validations alone
+        return {"trials": as_text(handful), "until": self._until}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Read the outcome of a trial that has ended from its files."""
+        """Read the outcomes of a handful that has ended from its files.
+
+        Trials that it did not come to are given again. If its worker failed, all that have not ended are, each by
+        itself, so that each can be tried as often as any other.
+        """
+        handful = self._live[trial_id]
+        for entry in handful:
+            state = self._end(entry, failed=error and len(handful) == 1)
+            if error and state not in ENDED:
+                self._alone.append(entry)
+            elif state == "waiting":
+                self._again.append(entry)
         with self._lock:
-            entry = self._live.pop(trial_id)
-        file = self._sweep.verdict_file(entry.number)
-        if error and read_verdict(file).state == "open":
-            write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
-        row = self._rows.row(entry)
-        self._trials[entry.number] = trial_of(row)
-        if self._tracking is not None:
-            self._tracking.end(entry, row.state)
+            del self._live[trial_id]
 
     def ask_to_stop(self) -> None:
         """Ask all trials that run to save a checkpoint and end."""
         with self._lock:
-            live = list(self._live.values())
+            live = [entry for handful in self._live.values() for entry in handful]
         for entry in live:
             for folder in self._sweep.folders(entry.number):
                 if folder.is_dir():
@@ -105,8 +121,39 @@ class JournalSearcher(TuneSearcher):
 
     @property
     def _must_wait(self) -> bool:
-        """Whether there will be a next trial once others have ended."""
-        return False
+        """Whether there may be a next trial once others have ended: one that the worker of a handful did not end."""
+        return any(len(handful) > 1 for handful in self._live.values())
+
+    def _end(self, entry: Entry, *, failed: bool) -> State:
+        """Read the outcome of a trial; one that `failed` without a verdict gets it now."""
+        file = self._sweep.verdict_file(entry.number)
+        if failed and read_verdict(file).state == "open":
+            write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
+        row = self._rows.row(entry)
+        self._trials[entry.number] = trial_of(row)
+        self._count(row)
+        if self._tracking is not None:
+            self._tracking.end(entry, row.state)
+        return row.state
+
+    def _count(self, row: TrialRow) -> None:
+        if row.state == "done":
+            self._seconds.append(row.seconds)
+
+    @property
+    def _is_indifferent(self) -> bool:
+        """Whether it does not matter in which order trials end: nobody learns from them, or has a say in them."""
+        scheduler = SCHEDULERS[self._sweep.options.scheduler]
+        return not (self._searcher.learns or scheduler.judges or scheduler.population)
+
+    def _next_handful(self) -> list[Entry]:
+        """The next trials that one worker is to work through in turn; none: there are no more."""
+        if self._alone:
+            return [self._alone.popleft()]
+        size, handful = handful_size(self._seconds) if self._is_indifferent else 1, list[Entry]()
+        while len(handful) < size and (entry := self._next()) is not None:
+            handful.append(entry)
+        return handful
 
     def _next(self) -> Entry | None:
         if self._again:
@@ -135,3 +182,14 @@ class JournalSearcher(TuneSearcher):
         reasons = [result["reason"] for result in results if result is not None and result["status"] == "failed"]
         n_tries = self._sweep.options.retries + 1
         return " ".join(reasons[0].split()) if reasons and reasons[0] else f"its process died in {n_tries} tries"
+
+
+def handful_size(seconds: Collection[float]) -> int:
+    """Trials that take a second together, if each takes as long as the longest of the newest ones.
+
+    Args:
+        seconds: that each of the newest trials took.
+    """
+    if len(seconds) < FEWEST:
+        return 1
+    return max(1, min(LARGEST_HANDFUL, int(HANDFUL_SECONDS / max(*seconds, 1e-3))))

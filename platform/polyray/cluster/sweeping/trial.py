@@ -24,6 +24,7 @@ from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.events import write_events
 from polyray.sweeps.folder import SweepFolder
+from polyray.sweeps.journal import Entry
 from polyray.sweeps.options import goals_of
 from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict
@@ -31,6 +32,7 @@ from polyray.tracking.options import untracked
 from polyray.training.schedule import SCHEDULE, SCHEDULE_FIELD, Schedule, write_schedule
 
 AGAIN, PATIENCE = 2.0, 60.0  # seconds between two tries to enter a folder whose process is not quite gone, and in all
+HANDFUL_PATIENCE = 10.0  # seconds after which no further trial of a handful begins
 LONG = "600"  # seconds that Tune gives a stopped trial to save its checkpoint and end
 
 
@@ -46,6 +48,14 @@ class Trials:
     sweep: SweepFolder
     job: Job
     folder: str
+
+    def run_all(self, entries: Sequence[Entry], report: Report, until: int = 0) -> None:
+        """Run trials in turn, each as `run` does; those that are left after some seconds are given to others."""
+        deadline = time.monotonic() + HANDFUL_PATIENCE
+        for entry in entries:
+            self.run(entry.number, entry.fields, report, until)
+            if time.monotonic() > deadline:
+                break
 
     def run(self, number: int, fields: Mapping[str, Any], report: Report, until: int = 0) -> None:
         """Run trial `number`, from where its folder says.

@@ -20,7 +20,7 @@ from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.wording import fields_text, goal_text, progress_text
 
 TABLE_SECONDS, FILES_SECONDS = 0.5, 10.0  # between two tables, and between two writings of the files, at least
-SHARE = 0.05  # of the time, at most, that either takes
+SHARE = 0.02  # of the time, at most, that either takes
 WHOLE = 200  # lines of an overview that nothing cuts
 
 

@@ -17,11 +17,16 @@ CAPTION = (
 
 
 def section(record: SweepRecord) -> Section | None:
-    """Bars of the fields, or a sentence on why there are none; None where less than two fields vary."""
+    """Bars of the fields, or a sentence on why there are none; None where less than two fields vary.
+
+    The forest is fitted once, at the end: loading its libraries would add 80 MB to the driver of a running sweep.
+    """
     if len(record.varied) < 2 or not record.rows:
         return None
-    shares = importances(record)
     heading = "Importance of the fields"
+    if record.running:
+        return Section(heading=heading, blocks=[Prose(text="It is computed when the sweep has ended.")])
+    shares = importances(record)
     if not shares:
         ended = f"{len(record.scored)} have ended with a goal"
         text = f"This needs {MIN_TRIALS} trials that have ended, with goals that differ; {ended}."

@@ -16,8 +16,8 @@ class GridSearcher:
     """The product of all fields' values; the last field varies fastest, and one that is not read does not count."""
 
     about: ClassVar[str] = "tries all configurations in order"
-    reads: ClassVar[tuple[str, ...]] = ()
     learns: ClassVar[bool] = False
+    reads: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, search: Search) -> None:
         """List the grid.

@@ -12,8 +12,8 @@ class RandomSearcher:
     """Independent draws; each depends on the sweep's seed and its number alone."""
 
     about: ClassVar[str] = "draws every configuration independently"
-    reads: ClassVar[tuple[str, ...]] = ("trials", "seed")
     learns: ClassVar[bool] = False
+    reads: ClassVar[tuple[str, ...]] = ("trials", "seed")
 
     def __init__(self, search: Search) -> None:
         self._search = search

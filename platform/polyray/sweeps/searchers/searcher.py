@@ -9,7 +9,7 @@ from polyray.sweeps.fields import Value
 from polyray.sweeps.space import Mode, Space
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
     """One configuration and its outcome, as a searcher is told it.
 

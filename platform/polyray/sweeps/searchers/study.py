@@ -20,16 +20,45 @@ class Study:
     The trials are taken in the order of their numbers, because the estimator weighs early ones less.
     """
 
-    def __init__(self, search: Search, trials: Sequence[Trial]) -> None:
+    def __init__(self, search: Search) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it prints a line for every study
-        self._space = search.space
-        self._study = optuna.create_study(directions=[DIRECTIONS[mode] for mode in search.modes])
-        self._study.add_trials([self._stored(trial) for trial in sorted(trials, key=lambda trial: trial.number)])
+        self._space, self._directions = search.space, [DIRECTIONS[mode] for mode in search.modes]
+        self._begin()
+
+    def _begin(self) -> None:
+        """Have no trials."""
+        self._study = optuna.create_study(directions=self._directions)
+        self._trials: list[Trial] = []
+        self._indices: list[int] = []  # of the trials in Optuna's list
+        self._size = 0  # of that list, in which draws stay as failures, which do not count
+
+    def tell(self, trials: Sequence[Trial]) -> None:
+        """Have these trials and no others; Optuna is told what is new since the last time, where it can be."""
+        ordered = sorted(trials, key=lambda trial: trial.number)
+        if len(ordered) < len(self._trials) or not all(map(self._goes_on, self._trials, ordered)):
+            self._begin()
+        for index, before, trial in zip(self._indices, self._trials, ordered, strict=False):
+            state = state_of(trial, len(self._directions))
+            if before.state == "running" and state != TrialState.RUNNING:
+                self._study.tell(index, trial.goals if state == TrialState.COMPLETE else None, state=state)
+        for trial in ordered[len(self._trials) :]:
+            self._study.add_trial(self._stored(trial))
+            self._indices.append(self._size)
+            self._size += 1
+        self._trials = ordered
+
+    def _goes_on(self, before: Trial, trial: Trial) -> bool:
+        """Whether `trial` is `before`, or its end, if it can be told: Optuna takes no goal of a stopped trial late."""
+        if before is trial or before == trial:
+            return True
+        is_same = before.number == trial.number and before.fields == trial.fields
+        return is_same and before.state == "running" and trial.state != "stopped"
 
     def draw(self, seed: int) -> dict[str, Value]:
-        """The best of the draws that a seed gives; they leave no trace in the study."""
+        """The best of the draws that a seed gives; they do not count in others."""
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=1, seed=seed)
         trial = self._study.ask()
+        self._size += 1
         fields = self._space.walk(lambda name, field: field.at(_suggested(trial, name, field.axis)))
         self._study.tell(trial, state=TrialState.FAIL)
         return fields
@@ -37,7 +66,7 @@ class Study:
     def _stored(self, trial: Trial) -> FrozenTrial:
         """The trial as Optuna has it."""
         fields = self._space.fields
-        state = state_of(trial, len(self._study.directions))
+        state = state_of(trial, len(self._directions))
         goals = trial.goals or ()
         return optuna.create_trial(
             state=state,
