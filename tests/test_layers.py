@@ -47,7 +47,7 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "ray",
     "matplotlib", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.envs.minigrid",
-    "polyray.envs.starts.reference", "polyray.sweeps.searchers.study",
+    "polyray.envs.starts.reference", "polyray.sweeps.importance", "polyray.sweeps.searchers.study",
 }  # fmt: skip
 
 

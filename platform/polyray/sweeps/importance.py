@@ -1,15 +1,15 @@
 """Importance of the fields of a sweep for its goal: functional analysis of variance (Hutter et al. 2014), by Optuna."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.importance import FanovaImportanceEvaluator
 
 from polyray.sweeps.fields import Axis, Field, Value
 from polyray.sweeps.positions import position
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.rows import TrialRow
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
 
 MIN_TRIALS, MOST_TRIALS = 10, 300  # the cost grows with the square
 
@@ -35,9 +35,6 @@ def importances(record: SweepRecord) -> dict[str, float]:
 
 def _variance_shares(record: SweepRecord, rows: Sequence[TrialRow], names: Sequence[str]) -> dict[str, float]:
     """Shares of the variance over `rows` that the fields `names`, which all of them have, explain."""
-    import optuna  # noqa: PLC0415  (its forest takes two seconds and 80 MB, which only a report needs)
-    from optuna.importance import FanovaImportanceEvaluator  # noqa: PLC0415
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # else it prints a line for every study
     study, domains = optuna.create_study(), {name: _domain(record.space.fields[name].axis) for name in names}
     for row in rows:
@@ -47,10 +44,8 @@ def _variance_shares(record: SweepRecord, rows: Sequence[TrialRow], names: Seque
     return {name: float(share) for name, share in shares.items()}
 
 
-def _domain(axis: Axis) -> "BaseDistribution":
+def _domain(axis: Axis) -> BaseDistribution:
     """Names, or a stretch of length 1, in logarithms where distances count so."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution  # noqa: PLC0415  (as above)
-
     if axis.kind == "category":
         return CategoricalDistribution(range(int(axis.high) + 1))
     return FloatDistribution(0.0, 1.0)

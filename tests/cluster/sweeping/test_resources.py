@@ -8,13 +8,14 @@ from polyray.config import Section, load_config
 from polyray.jobs import adapt, babyai, polytropon
 from polyray.sweeps.options import SweepOptions
 
+WAITING = {"memory": 1048576.0}  # no core: the group may want all there are
 CASES: list[tuple[type[Section], list[str], list[dict[str, float]], int | None]] = [
     # config, overrides, bundles, trials at once on 8 cores and 2 GPUs
     (polytropon.Config, [], [{"CPU": 2.0, "GPU": 0.5}], None),
     (adapt.Config, [], [{"CPU": 2.0, "GPU": 0.5}], None),
-    (polytropon.Config, ["workers.n=3"], [{"CPU": 0.01}], 2),
-    (polytropon.Config, ["workers.gpus=1"], [{"CPU": 0.01}], 2),
-    (polytropon.Config, ["workers.n=2", "workers.gpus=2"], [{"CPU": 0.01}], 1),
+    (polytropon.Config, ["workers.n=3"], [WAITING], 2),
+    (polytropon.Config, ["workers.gpus=1"], [WAITING], 2),
+    (polytropon.Config, ["workers.n=2", "workers.gpus=2"], [WAITING], 1),
     (babyai.Config, ["levels=[GoToLocal]"], [{"CPU": 2.0, "GPU": 0.5}], None),
     (
         babyai.Config,

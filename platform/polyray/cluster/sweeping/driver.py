@@ -1,6 +1,7 @@
 """A sweep from its start to its end: Ray Tune in a thread, and beside it whoever shows it or wants to end it."""
 
 import contextvars
+import logging
 import os
 import threading
 import time
@@ -201,6 +202,7 @@ class _Tuning(threading.Thread):
     def _fit(self) -> None:
         os.environ.update(QUIET)
         quieten()
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # errors are tracebacks of trials that lost a process
         sweep = self._run_of.sweep
         options, goal = sweep.options, goals_of(sweep.space, sweep.options)[0]
         n_ahead = ahead(options, SEARCHERS[options.searcher].learns) if self._run_of.joins else None

@@ -8,7 +8,8 @@ from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.space import config_value
 
 AHEAD = 20  # trials that wait at a time where the cluster may grow, so that nodes for all of them start at once
-ALMOST_NONE = 0.01  # cores of a trial that only waits for its own group of workers: Tune refuses none at all
+ALMOST_NONE = {"memory": float(1 << 20)}  # of a trial that waits for its own group of workers: Tune refuses nothing at
+# all, and a hundredth of a core would keep a group that wants all cores waiting for ever
 
 
 def resources_of(base: Section, options: SweepOptions) -> PlacementGroupFactory:
@@ -17,7 +18,7 @@ def resources_of(base: Section, options: SweepOptions) -> PlacementGroupFactory:
     Args:
         base: config of the job.
     """
-    process = {"CPU": options.cpus, **_gpus(options.gpus)} if _workers(base) is None else {"CPU": ALMOST_NONE}
+    process = {"CPU": options.cpus, **_gpus(options.gpus)} if _workers(base) is None else ALMOST_NONE
     actors = [{"CPU": 1.0}] * int(_number(base, "workers.runners"))
     learners = [{"CPU": 1.0, **_gpus(_number(base, "workers.gpus"))}] * int(_number(base, "workers.learners"))
     return PlacementGroupFactory([process, *actors, *learners])
@@ -28,7 +29,7 @@ def bundles_of(base: Section, options: SweepOptions) -> list[dict[str, float]]:
     n = int(_number(base, "workers.n")) if _workers(base) is not None else 0
     worker = {"CPU": _number(base, "workers.cpus"), **_gpus(_number(base, "workers.gpus"))}
     bundles = [dict(bundle) for bundle in resources_of(base, options).bundles]
-    return [*(bundle for bundle in bundles if bundle != {"CPU": ALMOST_NONE}), *([worker] * n)]
+    return [*(bundle for bundle in bundles if bundle != ALMOST_NONE), *([worker] * n)]
 
 
 def process_of(base: Section, options: SweepOptions) -> tuple[float, float]:

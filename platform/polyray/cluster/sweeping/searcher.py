@@ -16,8 +16,8 @@ from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import Entry, append_entry, as_text, read_entries
 from polyray.sweeps.rows import ENDED, State, TrialRow
-from polyray.sweeps.searchers import Searcher, Trial
 from polyray.sweeps.schedulers import SCHEDULERS
+from polyray.sweeps.searchers import Searcher, Trial
 from polyray.sweeps.tracking import TrialTracking
 from polyray.sweeps.trials import TrialRows, trial_of
 from polyray.sweeps.verdict import Verdict, read_verdict, write_verdict

@@ -6,7 +6,6 @@ from matplotlib.figure import Figure
 
 from polyray.reports.figure import COLOURS, name_rows, plain_frame, row_panels, to_svg
 from polyray.reports.page import Picture, Prose, Section
-from polyray.sweeps.importance import MIN_TRIALS, importances
 from polyray.sweeps.record import SweepRecord
 
 CAPTION = (
@@ -26,6 +25,8 @@ def section(record: SweepRecord) -> Section | None:
     heading = "Importance of the fields"
     if record.running:
         return Section(heading=heading, blocks=[Prose(text="It is computed when the sweep has ended.")])
+    from polyray.sweeps.importance import MIN_TRIALS, importances  # noqa: PLC0415  (loads scikit-learn and Optuna)
+
     shares = importances(record)
     if not shares:
         ended = f"{len(record.scored)} have ended with a goal"
