@@ -1,5 +1,6 @@
 """The command `polyray sweep`."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,7 @@ def sweep(
     """Try many configurations of a job, and find the best."""
     if as_json and not only_plan:
         raise InputError("--json goes with --plan here; a sweep writes sweep.json into its folder.")
+    os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"  # read when Ray is imported: Tune's thread must not start it again
     entry = lookup(import_module("polyray.jobs.table").JOBS, job, "job")
     loading = import_module("polyray.tune_spaces.loading")
     settings = sweep_settings(overrides or (), trials, seconds)

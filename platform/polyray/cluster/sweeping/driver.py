@@ -45,7 +45,6 @@ QUIET = {
     "TUNE_WARN_THRESHOLD_S": "600",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial may end before its first validation
     "RAY_AIR_NEW_OUTPUT": "0",  # which prints a table even where it is to be silent
-    "RAY_ENABLE_AUTO_CONNECT": "0",  # nothing starts Ray again by itself after the end of its session
 }
 
 
