@@ -79,6 +79,18 @@ def test_a_sweep_is_submitted_with_its_space_and_an_image_needs_no_package(
     assert set(request["runtime_env"]) == {"env_vars"} and not fake_cluster.packages
 
 
+def test_a_plan_is_made_on_the_cluster_and_shown(fake_cluster: FakeCluster, capsys: Captured) -> None:
+    fake_cluster.on_submit = lambda document: fake_cluster.logs.update({document["submission_id"]: "a forecast\n"})
+    running(fake_cluster, {"status": "SUCCEEDED"})
+    code, out, _ = call(capsys, "submit", "--plan", "polytropon", "--image", "--out", "s3://b/x")
+    (request,) = fake_cluster.submitted
+    job_id = request["submission_id"]
+    assert code == 0 and "a forecast\n" in out and job_id.startswith("plan-polytropon-") and "folder" not in out
+    assert request["entrypoint"] == "exec python -m polyray run polytropon --plan --out s3://b/x"
+    assert f"{job_id}  succeeded" in call(capsys, "jobs")[1]
+    assert "no folder to fetch" in call(capsys, "fetch", job_id, "home")[2]
+
+
 def test_what_cannot_be_submitted_is_refused_before_anything_is_sent(
     fake_cluster: FakeCluster, capsys: Captured, here: Path
 ) -> None:

@@ -46,7 +46,7 @@ def jobs(
     rows = [
         job
         for job in list_jobs(JobServer.find(address))
-        if everything or job.metadata.get(cluster_jobs.KIND) in ("run", "sweep")
+        if everything or job.metadata.get(cluster_jobs.KIND) in ("run", "sweep", cluster_jobs.PLAN)
     ]
     if as_json:
         typer.echo(json.dumps([asdict(job) for job in rows], indent=2))
@@ -151,8 +151,8 @@ def _source(job: ClusterJob, address: str | None) -> str:
     Raises:
         InputError: it has none, or the job still writes there.
     """
-    if cluster_jobs.OUT not in job.metadata:
-        raise InputError(f"The job {job.id} was not submitted by Polyray: it has no folder to fetch.")
+    if cluster_jobs.OUT not in job.metadata or job.metadata.get(cluster_jobs.KIND) == cluster_jobs.PLAN:
+        raise InputError(f"The job {job.id} is no run or sweep of Polyray's: it has no folder to fetch.")
     if not job.is_over:
         wait, end = (command_on(address, *words) for words in (("logs", job.id, "--follow"), ("stop", job.id)))
         raise InputError(f"The job {job.id} still writes its folder. Wait for its end ({wait}), or stop it ({end}).")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from polyray.cli.arguments import JobName, sweep_settings, typed
+from polyray.cli.arguments import JobName, Planned, sweep_settings, typed
 from polyray.cli.cluster_jobs import Address, follow_job, going_on
 from polyray.cluster.submission.cluster import check_versions
 from polyray.cluster.submission.ending import check_end, command_on
+from polyray.cluster.submission.jobs import PLAN
 from polyray.cluster.submission.local_files import LocalFiles, is_shared
 from polyray.cluster.submission.server import JobServer
 from polyray.cluster.submission.submission import (
@@ -80,10 +81,11 @@ def submit(
     shared: Shared = None,
     upload_limit: UploadLimit = UPLOAD,
     follow: Follow = False,
+    only_plan: Planned = False,
 ) -> None:
     """Send a run, or a sweep, to a Ray cluster."""
     environment = Environment(variables=named_variables(env or ()), image=image, python=python)
-    own_labels, kind = labels(label or ()), "sweep" if sweep else "run"
+    own_labels, kind = labels(label or ()), PLAN if only_plan else "sweep" if sweep else "run"
     server = JobServer.find(address)
     check_versions(server)
     command = _command(job, words or [], sweep, config, trials, seconds)
@@ -94,16 +96,17 @@ def submit(
         "--sweep": sweep, "--config": config, "--out": folder, "--trials": trials, "--seconds": seconds, "--env": env,
         "--cpus": cpus or None, "--gpus": gpus or None, "--label": label, "--image": image, "--shared": shared,
         "--python": None if python == PYTHON else python, "--address": address,
-        "--upload-limit": None if upload_limit == UPLOAD else upload_limit,
+        "--upload-limit": None if upload_limit == UPLOAD else upload_limit, "--plan": only_plan,
     }  # fmt: skip
     submission = Submission(
-        id=job_id, kind=kind, job=job, space=command.space, arguments=command.arguments(files), out=folder,
+        id=job_id, kind=kind, job=job, space=command.space, out=folder,
+        arguments=[*command.arguments(files), *(["--plan"] if only_plan else [])],
         command=typed(["submit", job, *(words or ())], options), labels=own_labels, environment=environment,
         shared=not is_url(folder) and is_shared(Path(folder), shared or ()), cpus=cpus, gpus=gpus,
     )  # fmt: skip
     _hand_over(server, submission, files, upload_limit * MEBI)
     with going_on(job_id, address):
-        _watch(server, submission, address, follow)
+        _watch(server, submission, address, follow or only_plan)
 
 
 def _command(
@@ -140,7 +143,8 @@ def _hand_over(server: JobServer, submission: Submission, files: LocalFiles, lim
         submission.submit(server, archive)
     except KeyboardInterrupt:
         raise Interrupted("Nothing was submitted, unless `polyray jobs` lists it.") from None
-    typer.echo(f"Submitted {submission.id} to {server.address}. Its folder there is {submission.out}.")
+    folder = f" Its folder there is {submission.out}." if submission.kind != PLAN else ""
+    typer.echo(f"Submitted {submission.id} to {server.address}.{folder}")
 
 
 def _watch(server: JobServer, submission: Submission, address: str | None, follow: bool) -> None:

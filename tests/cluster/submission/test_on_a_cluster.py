@@ -70,7 +70,7 @@ def n_lines(file: Path) -> int:
 
 def test_a_job_is_followed_stopped_resumed_and_brought_home(cluster: Head, capsys: Captured, tmp_path: Path) -> None:
     out = tmp_path / "node" / "run"
-    fields = ("suite=jsonl", "tasks.path=data", "training.batch=16", "training.steps=200", "training.report_every=4")
+    fields = ("suite=jsonl", "tasks.path=data", "training.batch=8", "training.steps=100", "training.report_every=4")
     words = ("submit", "polytropon", *fields, *SHORT, "--out", str(out), *PYTHON)
     job_id = id_of(call(capsys, *words)[1])
     command = [sys.executable, "-m", "polyray", "logs", job_id, "--follow"]
@@ -93,7 +93,7 @@ def test_a_job_is_followed_stopped_resumed_and_brought_home(cluster: Head, capsy
     assert code == 0 and "Done. The result is in" in output, output
     assert n_lines(out / "starts.jsonl") == 2
     steps = [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert steps == sorted(set(steps)) and steps[-1] == 200
+    assert steps == sorted(set(steps)) and steps[-1] == 100
     assert call(capsys, "fetch", id_of(output), "home")[0] == 0
     assert outcome(Path("home")) == outcome(out) != {}
 

@@ -14,6 +14,7 @@ from polyray.lookup import lookup
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")
 VERSION, KIND, JOB, SPACE, OUT, COMMAND = "polyray", "kind", "job", "space", "out", "command"
 SHARED, IMAGE, PYTHON = "shared", "image", "python"
+PLAN = "plan"  # kind of a job that only looks, as run and sweep do with --plan
 METADATA = (VERSION, KIND, JOB, SPACE, OUT, COMMAND, SHARED, IMAGE, PYTHON)
 """Keys of the metadata that Polyray's own jobs carry; all others are the user's labels."""
 
