@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationInfo, field_validator
 from rich.console import Console
 
-from polyray.config import load_config
+from polyray.config import dotted, load_config
 from polyray.jobs import adapt, polytropon
 from polyray.lookup import all_known
 from polyray.modules.lora import LoraOptions
@@ -98,7 +98,7 @@ def _training(config: Config, kind: str) -> polytropon.Config:
     different = {name: x for name, x in config.each.get(kind, {}).items() if not name.startswith("adapt.")}
     values = config.model_dump(mode="json", include=set(polytropon.Config.model_fields))
     values["routing"] = _options_that_it_has(kind, values["routing"])
-    return load_config(polytropon.Config, trial={**flat(values), **different})
+    return load_config(polytropon.Config, trial={**dotted(values, levels=1), **different})
 
 
 def _options_that_it_has(kind: str, routing: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,18 +110,7 @@ def _adaptation(config: Config, kind: str, out: Path) -> AdaptationRecipe:
     different = {name: x for name, x in config.each.get(kind, {}).items() if name.startswith("adapt.")}
     shared = dict.fromkeys(AdaptationRecipe.model_fields, True) | {"evaluation": set(EvaluationOptions.model_fields)}
     values = config.model_dump(mode="json", include=shared)
-    return load_config(AdaptationRecipe, trial={**flat(values), "skills": str(out / SKILLS), **different})
-
-
-def flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The sections of a config one level down, under dotted names, so that single fields can be set over them."""
-    flattened: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flattened |= {f"{name}.{key}": inner for key, inner in value.items()}
-        else:
-            flattened[name] = value
-    return flattened
+    return load_config(AdaptationRecipe, trial={**dotted(values, levels=1), "skills": str(out / SKILLS), **different})
 
 
 def _train(trainings: Mapping[str, polytropon.Config], run: Run) -> dict[str, Any]:

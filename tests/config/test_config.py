@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import Field
 
-from polyray.config import Section, describe_config, dump_config, field_names, load_config
+from polyray.config import Section, describe_config, dotted, dump_config, field_names, load_config
 from polyray.errors import InputError
 
 
@@ -154,3 +154,9 @@ def test_the_dump_is_plain_yaml() -> None:
         "include": [],
         "training": {"steps": 100, "lr": 0.01},
     }
+
+
+def test_nested_values_have_dotted_names_down_to_a_level() -> None:
+    values = {"a": {"b": {"c": 1}, "d": {}}, "e": [2]}
+    assert dotted(values) == {"a.b.c": 1, "a.d": {}, "e": [2]}
+    assert dotted(values, levels=1) == {"a.b": {"c": 1}, "a.d": {}, "e": [2]}

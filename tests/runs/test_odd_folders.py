@@ -55,7 +55,7 @@ def message(error: type[PolyrayError], action: Callable[[], object]) -> str:
     {"content": '{"job": "fake",\n"job": "fake"}', "problem": ":2: the key 'job' stands twice"},
     {"content": RESULT % '{"mean": NaN}', "problem": "the number NaN is not finite"},
     {"content": RESULT % '{"mean": 1e999}', "problem": "the number 1e999 is not finite"},
-    {"content": RESULT % "[]", "problem": "metrics: Input should be a valid dict"},
+    {"content": RESULT % "[]", "problem": "metrics: expected a section with fields of its own, found []"},
     {"content": RESULT.replace('"done"', '"ready"') % "{}", "problem": "status"},
 ])  # fmt: skip
 def test_a_result_that_is_none_is_refused_with_its_file_and_the_remedy(

@@ -18,6 +18,7 @@ EXPECTED: Mapping[str, str] = {  # by pydantic's type of error
     "string_type": "expected a text",
     "finite_number": "expected a finite number",
     "missing": "it must be set",
+    "extra_forbidden": "no such field",
 }
 
 
@@ -41,6 +42,14 @@ def explain(error: ValidationError, kind: type[Section], origins: Mapping[str, s
         for inner in inside or [name]:
             messages.append(_unknown_field(inner, origins.get(inner, at), kind, values))
     return "\n".join(dict.fromkeys(messages))
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first fault in the content of a file: name of the value, what is wrong, and the value."""
+    problem = error.errors()[0]
+    name = ".".join(map(str, problem["loc"])) or "the file"
+    shown = "" if problem["type"] in ("missing", "extra_forbidden") else f", found {_shown(problem['input'])}"
+    return f"{name:.80}: {reason(problem):.300}{shown}"
 
 
 def reason(problem: Mapping[str, Any]) -> str:

@@ -1,10 +1,8 @@
 """Fields in which a start of a run differs from the start before it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from polyray.config import Section, elastic_fields, observing_sections
+from polyray.config import Section, dotted, elastic_fields, observing_sections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class Changes:
 
 def changes(stored: Section, asked: Section) -> Changes:
     """The fields in which `asked` differs from `stored`, a config of the same class."""
-    before, after = flat(stored.model_dump(mode="json")), flat(asked.model_dump(mode="json"))
+    before, after = dotted(stored.model_dump(mode="json")), dotted(asked.model_dump(mode="json"))
     elastic = elastic_fields(type(asked))
     observing = tuple(f"{section}." for section in observing_sections(type(asked)))
     lines: dict[str, list[str]] = {"refused": [], "elastic": [], "observing": []}
@@ -38,14 +36,3 @@ def changes(stored: Section, asked: Section) -> Changes:
             group = "observing" if name.startswith(observing) else "elastic" if name in elastic else "refused"
             lines[group].append(f"{name} = {before.get(name)!r} there, {after.get(name)!r} here")
     return Changes(**{group: tuple(of_group) for group, of_group in lines.items()})
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields under their dotted names."""
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            fields |= flat(value, f"{prefix}{name}.")
-        else:
-            fields[prefix + name] = value
-    return fields

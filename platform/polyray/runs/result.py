@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from polyray import __version__
+from polyray.config import first_problem
 from polyray.errors import InputError
 from polyray.files import write_file
 from polyray.formats import is_there, read_json_object
@@ -71,9 +72,7 @@ def read_result(out: Path) -> dict[str, Any] | None:
     except InputError as error:
         raise InputError(f"{error} Delete it to go on with the run.") from None
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(step) for step in problem["loc"]) or "the file"
-        raise InputError(f"Cannot read {file}: {where}: {problem['msg']}. Delete it to go on with the run.") from None
+        raise InputError(f"Cannot read {file}: {first_problem(error)}. Delete it to go on with the run.") from None
     return result.model_dump()
 
 

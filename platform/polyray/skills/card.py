@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polyray import __version__
+from polyray.config import first_problem
 from polyray.errors import InputError
 from polyray.files.disk import disk
 from polyray.formats import parse_json_object, read_document
@@ -123,9 +124,7 @@ def read_card(file: Path, kind: type[AnyCard], otherwise: str) -> AnyCard:
         card = kind.model_validate_json(_without_seal(text))
     except ValidationError as error:
         _refuse_newer(text, file)
-        problem = error.errors()[0]
-        where = ".".join(str(step) for step in problem["loc"]) or "the file"
-        raise InputError(f"{file}: {where}: {problem['msg']}.") from None
+        raise InputError(f"{file}: {first_problem(error)}.") from None
     _refuse_newer(text, file)
     parse_json_object(text, file)  # no key twice, no half character
     return card

@@ -15,11 +15,10 @@ from typing import Any, TypeVar
 
 import yaml
 
-from polyray.config import Section, load_config
+from polyray.config import Section, dotted, load_config
 from polyray.errors import InputError, StorageError
 from polyray.files import absent_folders, clear, is_remains, make_folders, remove_empty, write_file
 from polyray.formats import read_document, read_yaml
-from polyray.runs.changes import flat
 from polyray.runs.locking import is_locked, locked
 from polyray.sweeps.fields import Value
 from polyray.sweeps.journal import TRIALS, mend_entries
@@ -167,7 +166,7 @@ class SweepFolder:
         """A line for each setting in which the sweep in the folder differs from this one."""
         free = {name: vars(stored.options)[name] for name in SweepOptions.elastic}
         mine = replace(self._unwatched(), options=self.options.model_copy(update=free))
-        pairs = [(flat(one._values()), flat(other._values())) for one, other in [(stored._unwatched(), mine)]]
+        pairs = [(dotted(one._values()), dotted(other._values())) for one, other in [(stored._unwatched(), mine)]]
         pairs += [(_lines(stored.base, BASE), _lines(mine.base, BASE))]
         pairs += [(_lines(dump_space(stored.space), SPACE), _lines(dump_space(mine.space), SPACE))]
         return [
@@ -190,10 +189,9 @@ def open_sweep(path: Path) -> SweepFolder:
     """
     file = path / CONFIG
     try:
-        is_sweep = read_document(file).startswith(f"{FIRST_LINE}\n")
+        values = read_yaml(file).resolved() if _is_marked(file) else None
     except InputError as error:
         raise InputError(f"{path} holds no sweep: {error}") from None
-    values = read_yaml(file).resolved() if is_sweep else None
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no sweep: {file} does not begin with {FIRST_LINE!r}.")
     base = path / BASE
@@ -211,9 +209,18 @@ def open_sweep(path: Path) -> SweepFolder:
 def is_sweep(path: Path) -> bool:
     """Whether the folder `path` holds a sweep."""
     try:
-        return (path / CONFIG).is_file() and read_document(path / CONFIG).startswith(f"{FIRST_LINE}\n")
+        return (path / CONFIG).is_file() and _is_marked(path / CONFIG)
     except InputError:  # no text
         return False
+
+
+def _is_marked(file: Path) -> bool:
+    """Whether the file begins as the config of a sweep does.
+
+    Raises:
+        InputError: it holds no text.
+    """
+    return read_document(file).startswith(f"{FIRST_LINE}\n")
 
 
 def _lines(text: str, name: str) -> dict[str, str]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from polyray.config import Section
-from polyray.config.explaining import reason
+from polyray.config import Section, first_problem
 from polyray.errors import InputError
 from polyray.formats import is_folder, user_path
 from polyray.lookup import nearest, suggestion
@@ -72,7 +71,7 @@ def parsed_card(values: Mapping[str, Any], where: str) -> Card:
             raise InputError(
                 f"{where}: {name:.80}: no such field. {hint}Fields of a task: {', '.join(Card.model_fields)}."
             ) from None
-        raise InputError(f"{where}: {name:.80}: {reason(problem):.300}, found {problem['input']!r:.80}.") from None
+        raise InputError(f"{where}: {first_problem(error)}.") from None
     if card.metric and card.metric not in METRICS:
         raise InputError(f"{where}: No metric is called {card.metric!r:.80}. {suggestion(card.metric, METRICS)}")
     if card.labels is not None and len(set(card.labels)) < max(1, len(card.labels)):

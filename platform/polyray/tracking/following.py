@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from polyray import __version__
-from polyray.config import Section
+from polyray.config import Section, dotted
 from polyray.errors import InputError
-from polyray.runs.changes import flat
 from polyray.runs.result import Status, read_result
 from polyray.tracking.connection import PATIENCE, Connection
 from polyray.tracking.options import TrackingOptions, tracking_of
@@ -57,7 +56,7 @@ class Tracking:
     def follow(self, out: Path, job: str, config: Section) -> None:
         """Publish the run of `job` in the folder `out` from now on; it goes on with the tracker run that it has."""
         folder = out.absolute()
-        parameters = flat(config.model_dump(mode="json"))
+        parameters = dotted(config.model_dump(mode="json"))
         opening = Opening(
             name=f"{self._group}-{folder.name}" if self._group else self._options.name or folder.name,
             project=self._options.project,

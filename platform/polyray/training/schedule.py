@@ -12,6 +12,7 @@ from typing import Annotated
 import torch
 from pydantic import BaseModel, Field, ValidationError
 
+from polyray.config import first_problem
 from polyray.errors import InputError
 from polyray.files import write_file
 from polyray.formats import read_json_object
@@ -79,9 +80,7 @@ def read_schedule(file: Path) -> Schedule:
     try:
         content = _Content.model_validate(read_json_object(file))
     except ValidationError as error:
-        problem = error.errors()[0]
-        at = ".".join(map(str, problem["loc"]))
-        raise InputError(f"{file} is no schedule: {at}: {problem['msg']}.") from None
+        raise InputError(f"{file} is no schedule: {first_problem(error)}.") from None
     steps = [step for step, _ in content.changes]
     if steps != sorted(set(steps)):
         raise InputError(f"{file} is no schedule: its steps must rise, found {', '.join(map(str, steps[:20]))}.")

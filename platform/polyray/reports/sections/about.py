@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polyray.config import dotted
 from polyray.reports.meanings import meanings_of
 from polyray.reports.page import Cell, Details, Facts, Section
 from polyray.runs.folder import STARTS, job_of, read_config
@@ -18,7 +19,7 @@ def section(run: Path) -> Section:
     if "seconds" in result:
         facts["seconds, over all starts"] = result["seconds"]
     facts |= _starts(read_lines(run / STARTS))
-    config_values = flat(read_config(run))
+    config_values: dict[str, Cell] = {name: str(value) for name, value in dotted(read_config(run)).items()}
     facts |= {name: value for name, value in config_values.items() if name.rpartition(".")[2] in ("seed", "seeds")}
     facts |= result.get("versions", {})
     about = Facts(facts=facts, meanings=meanings_of(facts))
@@ -33,14 +34,3 @@ def _starts(starts: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
     if len(starts) > 1:
         times |= {"started again": starts[-1]["time"], "starts": len(starts)}
     return times | {"command": starts[-1]["command"]}
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Cell]:
-    """Nested values under dotted names, as texts."""
-    facts: dict[str, Cell] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            facts |= flat(value, f"{prefix}{name}.")
-        else:
-            facts[prefix + name] = str(value)
-    return facts

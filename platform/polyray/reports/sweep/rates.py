@@ -19,8 +19,9 @@ Point = tuple[float, float, float]  # lr, routing lr, goal; the goal of a failed
 
 MAP_CAPTION = "red is good. Dots are trials, crosses failed ones."
 SURFACE_CAPTION = (
-    " The surface is a Gaussian process; the star is its optimum with the 95 % intervals of a bootstrap over trials "
-    "and seeds; on the dashed line the rates have the best ratio."
+    " The surface is a Gaussian process, which knows no bounds: where trials come near the best score there is, it may "
+    "lie above it. The star is its optimum with the 95 % intervals of a bootstrap over trials and seeds; on the dashed "
+    "line the rates have the best ratio."
 )
 RATIO_CAPTION = " Line and band: the best ratio and its 95 % interval."
 
@@ -138,7 +139,7 @@ def _range(finished: Sequence[Point], rates: Rates | None, good: float) -> tuple
 
 def _facts(rates: Rates, record: SweepRecord) -> dict[str, float]:
     return {
-        f"expected {record.goals[0].name} there": record.goals[0].sign * rates.surface.best,
+        f"height of the surface there ({record.goals[0].name})": record.goals[0].sign * rates.surface.best,
         "scatter of one training (standard deviation)": rates.surface.noise,
     }
 

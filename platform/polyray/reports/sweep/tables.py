@@ -3,9 +3,9 @@
 import shlex
 from pathlib import PurePath
 
+from polyray.config import dotted
 from polyray.reports.page import Block, Cell, Facts, Links, Prose, Section, Table
 from polyray.reports.report import REPORT
-from polyray.reports.sections.about import flat
 from polyray.runs.folder import LOG
 from polyray.runs.result import versions
 from polyray.sweeps.outcome import BEST, within
@@ -88,7 +88,7 @@ def about(record: SweepRecord) -> Section:
     """Job, space, goals, options and versions."""
     facts: dict[str, Cell] = {"job": record.job, "space": record.name, "about": record.space.about}
     facts |= {f"goal {number}": f"{goal.name} ({goal.mode})" for number, goal in enumerate(record.goals, start=1)}
-    facts |= flat(record.options, "sweep.")
+    facts |= {f"sweep.{name}": str(value) for name, value in dotted(record.options).items()}
     facts |= versions()
     fields: dict[str, Cell] = {name: _spelled(record, name) for name in record.space.fields}
     meanings = {name: field.about for name, field in record.space.fields.items() if field.about}

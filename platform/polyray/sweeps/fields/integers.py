@@ -4,11 +4,11 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
-from polyray.sweeps.fields.ranges import check_ends, check_positive, check_step, number_between
+from polyray.sweeps.fields.ranges import LogRange, check_ends, check_step, number_between
 
 LARGEST_WHOLE = 2**53
 
@@ -67,24 +67,17 @@ class IntRange(Conditional):
 
 
 @dataclass(frozen=True)
-class LogIntRange(Conditional):
+class LogIntRange(LogRange):
     """A whole number from `low` to `high`, about as likely as its logarithm; its coordinate is itself."""
 
     low: int
     high: int
     keyword: ClassVar[str] = "logint"
-    listed: ClassVar[bool] = False
-    stepped: ClassVar[bool] = False
+    numbers: ClassVar[Literal["real", "integer"]] = "integer"
 
     def __post_init__(self) -> None:
         check_whole(self.low, self.high)
-        check_ends(self.low, self.high)
-        check_positive(self.low)
-
-    @property
-    def axis(self) -> Axis:
-        """The numbers on a logarithmic scale."""
-        return Axis(kind="integer", low=self.low, high=self.high, log=True)
+        super().__post_init__()
 
     def at(self, coordinate: float) -> int:
         """The coordinate."""
@@ -108,14 +101,6 @@ class LogIntRange(Conditional):
     def grid(self) -> Sequence[int]:
         """All numbers in order."""
         return range(self.low, self.high + 1)
-
-    def ends(self) -> Sequence[int]:
-        """The lowest and the highest number."""
-        return [self.low, self.high]
-
-    def spelled(self) -> dict[str, Any]:
-        """The ends."""
-        return {self.keyword: [self.low, self.high]}
 
 
 def check_whole(*numbers: float) -> None:

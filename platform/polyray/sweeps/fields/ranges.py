@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Literal, NoReturn
 
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
@@ -88,14 +88,15 @@ class Uniform(Conditional):
 
 
 @dataclass(frozen=True)
-class LogUniform(Conditional):
-    """A positive number from `low` to `high` whose logarithm is uniform; its coordinate is itself."""
+class LogRange(Conditional):
+    """Positive numbers from `low` to `high` on a logarithmic scale; the coordinate of a number is itself."""
 
     low: float
     high: float
-    keyword: ClassVar[str] = "loguniform"
+    keyword: ClassVar[str]
     listed: ClassVar[bool] = False
     stepped: ClassVar[bool] = False
+    numbers: ClassVar[Literal["real", "integer"]]
 
     def __post_init__(self) -> None:
         check_ends(self.low, self.high)
@@ -104,7 +105,23 @@ class LogUniform(Conditional):
     @property
     def axis(self) -> Axis:
         """The numbers on a logarithmic scale."""
-        return Axis(kind="real", low=self.low, high=self.high, log=True)
+        return Axis(kind=self.numbers, low=self.low, high=self.high, log=True)
+
+    def ends(self) -> Sequence[float]:
+        """The lowest and the highest number."""
+        return [self.low, self.high]
+
+    def spelled(self) -> dict[str, Any]:
+        """The ends."""
+        return {self.keyword: [self.low, self.high]}
+
+
+@dataclass(frozen=True)
+class LogUniform(LogRange):
+    """A positive number from `low` to `high` whose logarithm is uniform; its coordinate is itself."""
+
+    keyword: ClassVar[str] = "loguniform"
+    numbers: ClassVar[Literal["real", "integer"]] = "real"
 
     def at(self, coordinate: float) -> float:
         """The coordinate."""
@@ -130,14 +147,6 @@ class LogUniform(Conditional):
             InputError: always.
         """
         refuse_to_list("log-uniform", self.low, self.high)
-
-    def ends(self) -> Sequence[float]:
-        """The lowest and the highest number."""
-        return [self.at(self.low), self.at(self.high)]
-
-    def spelled(self) -> dict[str, Any]:
-        """The ends."""
-        return {self.keyword: [self.low, self.high]}
 
 
 def check_ends(low: float, high: float) -> None:
