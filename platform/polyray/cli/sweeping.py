@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from polyray.cli.arguments import Dashboard, JobName, Planned, sweep_settings, typed
-from polyray.cli.planning import show_plan
+from polyray.cli.planning import check_plan, is_submitted, show_plan
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -58,6 +58,9 @@ def sweep(
     if only_plan:
         planning = import_module("polyray.cluster.preflight.planning")
         show_plan(lambda: planning.plan_sweep(planned, entry, address), as_json=as_json)
+    if is_submitted() and not import_module("polyray.sweeps.folder").is_sweep(path):
+        planning = import_module("polyray.cluster.preflight.planning")
+        check_plan(lambda: planning.plan_sweep(planned, entry, address))
     command = typed(["sweep", job, space, *settings], {"--config": config, "--out": path, "--address": address})
     run = import_module("polyray.cluster.sweeping.driver").SweepRun
     run(sweep=planned, job=entry, console=Console(), address=address, command=command, dashboard=dashboard).run()

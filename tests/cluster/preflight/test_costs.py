@@ -11,7 +11,7 @@ from polyray.cluster.preflight import measuring
 from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, mean_seconds, seconds_of
 from polyray.cluster.preflight.forecast import GAP, Start, forecast
 from polyray.cluster.preflight.measuring import cost_of, measure
-from polyray.cluster.preflight.stopwatch import Stopwatch
+from polyray.cluster.preflight.stopwatch import Stopwatch, timed_run
 from polyray.config import Section, load_config
 from polyray.errors import Interrupted
 from polyray.jobs.table import JOBS
@@ -58,6 +58,12 @@ def test_a_run_that_was_stopped_on_its_way_gives_its_steps_and_several_runs_thei
     told_apart = Seconds(setup=9.0, step=1.0, end=4.0)
     assert interrupted_seconds(told_apart, stopped) == Seconds(setup=9.0, step=2.0, end=4.0)
     assert mean_seconds([first, replace(first, step=3.0)]) == replace(first, step=1.5)
+
+
+def test_a_run_whose_time_is_over_takes_some_steps_after_its_first_one(tmp_path: Path) -> None:
+    times = iter([0.0, 30.0, 34.9, 35.1])  # its beginning, and three looks
+    run = timed_run(Stopwatch(deadline=1.0, clock=lambda: next(times)))(tmp_path)
+    assert [run.stop_requested for _ in range(3)] == [False, False, True]
 
 
 AMOUNTS = Amounts(steps=100, reports=10, validations=5, checkpoints=4, scored=60)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from job_cases import TINY
 
+from polyray import __version__
 from polyray.cli.app import main
 from polyray.cluster import storage_check
 from polyray.cluster.preflight import checks, planning
@@ -17,6 +18,7 @@ from polyray.cluster.preflight.costs import Cost, Files, Seconds
 from polyray.cluster.preflight.forecast import Room
 from polyray.cluster.preflight.nodes import NodeFacts, look_at
 from polyray.cluster.preflight.wording import bytes_text, seconds_text
+from polyray.cluster.sweeping.driver import SweepRun
 from polyray.errors import InputError
 from polyray.runs.workload import Amounts
 
@@ -126,6 +128,28 @@ def test_a_plan_refuses_what_the_run_would_refuse(
     with pytest.raises(SystemExit) as end:
         main(["sweep", "polytropon", "dual_speed", "--json"])
     assert end.value.code == 2 and "--json goes with --plan" in capsys.readouterr().err
+
+
+def test_a_submitted_sweep_begins_with_a_short_plan_and_ends_there_where_it_does_not_hold(
+    cluster: FakeCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+    monkeypatch.setattr(SweepRun, "run", lambda self: begun.append(self.sweep.path))
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps({"metadata": {"polyray": __version__}}))
+    sweep = ["sweep", "polytropon", "dual_speed", "--trials", "4", "--out", str(tmp_path / "s"), *TINY]
+    with pytest.raises(SystemExit) as end:
+        main(sweep)
+    assert end.value.code == 0 and begun == [tmp_path / "s"]
+    text = capsys.readouterr().out
+    assert text.startswith("Plan: 4 trial(s) of polytropon over dual_speed") and "4 MB of disk" in text, text
+    cluster.answer = {"problem": "The loss is nan."}
+    with pytest.raises(SystemExit) as end:
+        main(sweep)
+    assert end.value.code == 1 and capsys.readouterr().out == "Plan: the first steps: The loss is nan.\n"
+    monkeypatch.delenv("RAY_JOB_CONFIG_JSON_ENV_VAR")
+    with pytest.raises(SystemExit) as end:
+        main(sweep)
+    assert end.value.code == 0 and len(begun) == 2 and capsys.readouterr().out == ""
 
 
 def test_a_url_is_tried_instead_of_a_folder(

@@ -131,9 +131,9 @@ def mean_seconds(runs: Sequence[Seconds]) -> Seconds:
 
 
 def interrupted_seconds(first: Seconds, watch: Stopwatch) -> Seconds:
-    """The stretches of a run that was stopped on its way: its steps, and all else as in the first run."""
+    """The stretches of a run that was stopped after its second step: its steps, and all else as in the first."""
     gaps = _gaps(watch.looks, [*watch.reports, *watch.checkpoints])
-    step = fmean(gaps) if gaps else first.step or watch.looks[0] - watch.began
+    step = fmean(gaps)
     return replace(first, step=step, setup=first.setup if first.step else max(0.0, first.setup - step))
 
 

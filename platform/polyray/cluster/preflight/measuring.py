@@ -29,6 +29,7 @@ from polyray.tracking.options import untracked
 
 BUDGET = 24.0  # seconds that they may take
 FEWEST = 3  # steps of a run; of an agent iterations, but for the first run, which has one
+MOST_RUNS = 8  # after the first
 MOST_EVENTS = 4  # reports, validations and checkpoints of a run
 BLOCK = 4096
 SHARE = 0.2  # of the time that is left, for the steps of a later run; as much for its events, and for its end
@@ -105,9 +106,9 @@ class _Measuring:
         )  # fmt: skip
 
     def _later(self, steps: int, events: int, scored: int) -> list[Timed]:
-        """Runs of this size, one after another, for as long as there is time for one more; at least one."""
-        runs: list[Timed] = []
-        while not runs or time.monotonic() + runs[-1].ended - runs[-1].watch.began < self._deadline:
+        """Runs of this size, one after another, for as long as there is time for one more, up to `MOST_RUNS`."""
+        runs = [self._run("later", steps, events, scored)]
+        while len(runs) < MOST_RUNS and time.monotonic() + runs[-1].ended - runs[-1].watch.began < self._deadline:
             runs.append(self._run(f"later-{len(runs)}", steps, events, scored))
         return runs
 

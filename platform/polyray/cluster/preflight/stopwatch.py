@@ -7,6 +7,8 @@ from typing import Any
 
 from polyray.runs.run import Run
 
+STEPS = 5.0  # seconds for steps after the first one, however long the set-up took
+
 
 class Stopwatch:
     """Moments that a run passes, in seconds of one clock.
@@ -15,7 +17,7 @@ class Stopwatch:
         looks: moments at which it looked whether to stop, once after each step, or iteration of an agent.
         reports, checkpoints: beginning and end of each.
         step: number of steps at the newest report.
-        deadline: moment from which it is asked to stop.
+        deadline: moment from which it is asked to stop, but not within `STEPS` seconds after its first step.
     """
 
     def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,8 +50,9 @@ def timed_run(watch: Stopwatch) -> type[Run]:
 
         @property
         def stop_requested(self) -> bool:
-            """Whether the time is over; note the moment."""
-            watch.looks.append(watch.clock())
-            return super().stop_requested or watch.clock() > watch.deadline
+            """Whether the time is over, that after the first step, too; note the moment."""
+            now = watch.clock()
+            watch.looks.append(now)
+            return super().stop_requested or now > max(watch.deadline, watch.looks[0] + STEPS)
 
     return TimedRun
