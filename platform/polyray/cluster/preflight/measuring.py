@@ -29,7 +29,7 @@ from polyray.tracking.options import untracked
 
 BUDGET = 24.0  # seconds that they may take
 FEWEST = 3  # steps of a run; of an agent iterations, but for the first run, which has one
-MOST_RUNS = 8  # after the first
+MOST_RUNS = 5  # after the first
 MOST_EVENTS = 4  # reports, validations and checkpoints of a run
 BLOCK = 4096
 SHARE = 0.2  # of the time that is left, for the steps of a later run; as much for its events, and for its end
