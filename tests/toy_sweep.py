@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from polyray.cluster.sweeping.places import Place
 from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.cluster.sweeping.trial import Trials
@@ -89,6 +90,7 @@ def drive(
     job: Job = TOY,
     tracking: TrialTracking | None = None,
     handfuls: list[list[int]] | None = None,
+    place: Place | None = None,
 ) -> list[int]:
     """Run the trials that a start of the sweep runs, at most `n_trials`: their numbers.
 
@@ -101,7 +103,7 @@ def drive(
         scheduler = SCHEDULERS[sweep.options.scheduler]
         chooses = searcher_of(sweep.space, sweep.options)
         kind = PopulationSearcher if scheduler.population else JournalSearcher
-        searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking)
+        searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking, place=place)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
             handful, trial_id = from_text(suggestion["trials"]), str(len(numbers))
             number = handful[0].number

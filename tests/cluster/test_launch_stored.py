@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from crash_scenarios import a_plain_report
 from fsspec.implementations.memory import MemoryFileSystem
 from job_cases import outcome
 from rich.console import Console
@@ -28,9 +29,9 @@ QUIET = Console(quiet=True)
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    """A new folder in this process's memory."""
-    folder = f"memory://{uuid4().hex}/run"
-    yield folder
+    """A new folder in this process's memory; reports have no pictures, which take most of the time."""
+    with a_plain_report():
+        yield f"memory://{uuid4().hex}/run"
     MemoryFileSystem.store.clear()
 
 

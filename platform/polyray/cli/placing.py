@@ -14,13 +14,14 @@ if TYPE_CHECKING:  # a command that names no URL does without it
 
 @contextmanager
 def placed(
-    out: str | None, name: str, console: Console, reads: Callable[[str], bool] | None = None
+    out: str | None, name: str, console: Console, *, writes: bool = True, **ways: Callable[[str], bool]
 ) -> Iterator[tuple[Path, "WorkingCopy | None"]]:
     """The folder for `--out`, and the working copy that it is where `out` is a URL.
 
     Args:
         out: None: a new folder in runs/, named after `name` and the time.
-        reads: see `polyray.runs.store.working.WorkingCopy.open`; None: its default.
+        writes: whether the command writes it.
+        ways: `covers` and `reads`, see `polyray.runs.store.working.working_copy`.
 
     Raises:
         InputError: the storage behind the URL cannot be reached or written, or another process writes there.
@@ -35,5 +36,5 @@ def placed(
         def say(line: str) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-        with working.working_copy(out, say, **({} if reads is None else {"reads": reads})) as copy:
+        with (working.working_copy if writes else working.reading_copy)(out, say, **ways) as copy:
             yield copy.folder, copy

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from polyray.cli.arguments import Dashboard, JobName, Planned, sweep_settings, typed
+from polyray.cli.placing import placed
 from polyray.cli.planning import check_plan, is_submitted, show_plan
 from polyray.errors import InputError
 from polyray.lookup import lookup
@@ -27,8 +28,11 @@ def sweep(
     ] = None,
     trials: Annotated[int | None, typer.Option(metavar="N", help="Configurations to try: sweep.trials.")] = None,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder (default: runs/sweep-JOB-TIME); a sweep that is there goes on."),
+        str | None,
+        typer.Option(
+            metavar="DIR|URL",
+            help="Folder (default: runs/sweep-JOB-TIME), or a URL such as s3://BUCKET/SWEEP; a sweep there goes on.",
+        ),
     ] = None,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join (default: a local one for this sweep alone).")
@@ -52,15 +56,25 @@ def sweep(
     settings = sweep_settings(overrides or (), trials, seconds)
     options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), settings)
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
-    path = out if out is not None else import_module("polyray.runs.folder").new_run_folder(f"sweep-{job}")
-    plan = import_module("polyray.cluster.sweeping.planning").plan
-    planned = plan(path, job, entry, space, chosen, options, file=config, overrides=chosen.overrides(for_job))
-    if only_plan:
-        planning = import_module("polyray.cluster.preflight.planning")
-        show_plan(lambda: planning.plan_sweep(planned, entry, address), as_json=as_json)
-    if is_submitted() and not import_module("polyray.sweeps.folder").is_sweep(path):
-        planning = import_module("polyray.cluster.preflight.planning")
-        check_plan(lambda: planning.plan_sweep(planned, entry, address))
-    command = typed(["sweep", job, space, *settings], {"--config": config, "--out": path, "--address": address})
-    run = import_module("polyray.cluster.sweeping.driver").SweepRun
-    run(sweep=planned, job=entry, console=Console(), address=address, command=command, dashboard=dashboard).run()
+    places = import_module("polyray.cluster.sweeping.places")
+    console = Console(stderr=as_json)
+    ways = {"covers": places.is_ours, "reads": places.is_light}
+    with placed(out, f"sweep-{job}", console, writes=not only_plan, **ways) as (path, store):
+        plan = import_module("polyray.cluster.sweeping.planning").plan
+        planned = plan(
+            path, job, entry, space, chosen, options, file=config, overrides=chosen.overrides(for_job),
+            url=store.url if store is not None else "",
+        )  # fmt: skip
+        if only_plan:
+            planning = import_module("polyray.cluster.preflight.planning")
+            show_plan(lambda: planning.plan_sweep(planned, entry, address), as_json=as_json)
+        if is_submitted() and not import_module("polyray.sweeps.folder").is_sweep(path):
+            planning = import_module("polyray.cluster.preflight.planning")
+            check_plan(lambda: planning.plan_sweep(planned, entry, address))
+        command = typed(
+            ["sweep", job, space, *settings], {"--config": config, "--out": out or path, "--address": address}
+        )
+        import_module("polyray.cluster.sweeping.driver").SweepRun(
+            sweep=planned, job=entry, console=console, address=address, command=command, dashboard=dashboard,
+            store=store,
+        ).run()  # fmt: skip

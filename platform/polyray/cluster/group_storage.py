@@ -120,7 +120,7 @@ def stored_run(address: Mapping[str, str], worker: Worker, hook: Hook) -> Iterat
     first: dict[str, str] = worker.gather({})[0]
     if "problem" in first:
         raise StorageError(first["problem"])
-    with scratch() as folder:
+    with scratch("run") as folder:
         copy = WorkingCopy(address["url"], address["name"], folder)
         if first["state"]:
             copy.part.restore(state=first["state"])

@@ -44,6 +44,7 @@ class SweepFolder:
         base: content of the file of the base config; empty: there is none.
         seed_field: dotted name of the field with the seed of a run; empty: the job has none.
         seed: its value in the base config.
+        url: of the folder, where `path` is a working copy of it; empty: it is the folder itself.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class SweepFolder:
     base: str = ""
     seed_field: str = ""
     seed: int = 0
+    url: str = ""
 
     def check(self) -> None:
         """Look whether this sweep could begin or go on in its folder; nothing is written.
@@ -156,11 +158,15 @@ class SweepFolder:
         if not any((self.path / name).exists() for name in begun):
             remains = (LOCK, SPACE, BASE, RUNS)
             if any(entry.name not in remains and not is_remains(entry.name) for entry in self.path.iterdir()):
-                raise InputError(f"{self.path} holds files but no sweep (no {CONFIG}). Choose another --out.")
+                raise InputError(
+                    f"{self.url or self.path} holds files but no sweep (no {CONFIG}). Choose another --out."
+                )
             return
         lines = self._differences(open_sweep(self.path))
         if lines:
-            raise InputError(f"{self.path} holds another sweep:\n  " + "\n  ".join(lines) + "\nChoose another --out.")
+            raise InputError(
+                f"{self.url or self.path} holds another sweep:\n  " + "\n  ".join(lines) + "\nChoose another --out."
+            )
 
     def _differences(self, stored: "SweepFolder") -> list[str]:
         """A line for each setting in which the sweep in the folder differs from this one."""

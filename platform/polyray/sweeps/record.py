@@ -28,6 +28,7 @@ class SweepRecord:
         rows: its trials, in order of their numbers.
         planned: number of trials that it is to have.
         running: whether a process is at work on it.
+        url: of its folder, where `path` is a working copy of it; else empty.
     """
 
     path: Path
@@ -39,6 +40,11 @@ class SweepRecord:
     rows: tuple[TrialRow, ...] = ()
     planned: int
     running: bool = False
+    url: str = ""
+
+    def shown(self, name: str) -> str:
+        """The path of a file in the folder, as the user knows it."""
+        return f"{self.url}/{name}" if self.url else str(self.path / name)
 
     @property
     def state(self) -> Literal["running", "done", "interrupted"]:

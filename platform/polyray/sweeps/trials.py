@@ -79,7 +79,8 @@ def record_of(sweep: SweepFolder, rows: TrialRows | None = None, running: bool |
     """
     rows = rows if rows is not None else TrialRows(sweep)
     return SweepRecord(
-        path=sweep.path, job=sweep.job, name=sweep.name, space=sweep.space, goals=goals_of(sweep.space, sweep.options),
+        path=sweep.path, url=sweep.url, job=sweep.job, name=sweep.name, space=sweep.space,
+        goals=goals_of(sweep.space, sweep.options),
         options=sweep.options.model_dump(mode="json"), planned=rows.planned, rows=tuple(rows.read()),
         running=sweep.is_busy if running is None else running,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from polyray.cluster.monitoring.sweeps import SweepWatch
 from polyray.cluster.session import RaySession, quieten
+from polyray.cluster.sweeping.places import Place, SharedPlace, StoredPlace
 from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.resources import ahead, at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
@@ -28,6 +29,7 @@ from polyray.reports.sweep.display import SweepDisplay, finish
 from polyray.runs.job import Job
 from polyray.runs.run import STOP
 from polyray.runs.stopping import StopRequest, stopping
+from polyray.runs.store.working import WorkingCopy
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import from_text
 from polyray.sweeps.options import goals_of, searcher_of
@@ -62,6 +64,7 @@ class SweepRun:
     Attributes:
         address, dashboard: see `RaySession`.
         command: with which the same sweep goes on.
+        store: the working copy that the sweep's folder is, where that is behind a URL; else None.
     """
 
     sweep: SweepFolder
@@ -70,6 +73,7 @@ class SweepRun:
     address: str | None
     command: str
     dashboard: bool = False
+    store: WorkingCopy | None = None
 
     def run(self) -> None:
         """Run all trials that have not ended.
@@ -84,9 +88,10 @@ class SweepRun:
             (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
             self._clear()
             rows = TrialRows(sweep)
+            place: Place = StoredPlace(sweep, self.store) if self.store is not None else SharedPlace(sweep)
             scheduler, chooses = SCHEDULERS[sweep.options.scheduler], searcher_of(sweep.space, sweep.options)
             kind = PopulationSearcher if scheduler.population else JournalSearcher
-            searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking)
+            searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking, place=place)
             try:
                 if searcher.has_more:
                     self._run(searcher, rows)
@@ -106,6 +111,8 @@ class SweepRun:
         record = record_of(self.sweep, rows, running=False)
         config = best_config(self.sweep, self.job.Config, record.best) if record.best is not None else None
         finish(record, config, self.console)
+        if self.store is not None:
+            self.store.publish()
         if record.rows and all(row.state == "failed" for row in record.rows):
             raise RunError(f"All trials of the sweep failed, the first one because: {record.rows[0].reason}")
 
@@ -140,6 +147,7 @@ class SweepRun:
                     (self.sweep.path / STOP).touch()
                 if (self.sweep.path / STOP).exists():
                     searcher.ask_to_stop()
+                searcher.refresh()
                 display.tick()
                 watch.tick()
         if tuning.error is not None:
@@ -148,8 +156,9 @@ class SweepRun:
     def _session(self) -> RaySession:
         path = self.sweep.path
         return RaySession(
-            self.address, path / "logs" / "ray", path / STOP, dashboard=self.dashboard, announce=self._say
-        )
+            self.address, path / "logs" / "ray", path / STOP, self.sweep.url, dashboard=self.dashboard,
+            announce=self._say,
+        )  # fmt: skip
 
     def _check_room(self) -> None:
         """Refuse trials for which a cluster of this sweep's own is too small; one that is joined may grow.

@@ -22,7 +22,7 @@ EVERY = "evaluation.every"
 
 def plan(
     path: Path, job: str, entry: Job, name: str, space: Space, options: SweepOptions, *, file: Path | None,
-    overrides: Sequence[str],
+    overrides: Sequence[str], url: str = "",
 ) -> SweepFolder:  # fmt: skip
     """The sweep over `space` in the folder `path`.
 
@@ -30,6 +30,7 @@ def plan(
         job, entry: name of the job, and the job.
         name: of the space, as the user typed it.
         file, overrides: of the base config.
+        url: of the folder, where `path` is a working copy; else empty.
 
     Raises:
         InputError: the base config is wrong, the job refuses the first trial's data or names, or it cannot be judged,
@@ -43,6 +44,11 @@ def plan(
     searcher = searcher_of(space, options)
     if SCHEDULERS[options.scheduler].population:
         _check_population(job, entry, space, options)
+        if url:
+            raise InputError(
+                f"sweep.scheduler={options.scheduler} lets trials take over each other's files, and needs a folder "
+                f"that all nodes share: {url} is none. Choose another scheduler, or a path as --out."
+            )
     seed_field = next((field for field in SEEDS if field in field_names(entry.Config)), "")
     if options.repeats > 1 and not seed_field:
         raise InputError(f"sweep.repeats={options.repeats}: the job {job} has no seed that differs between repeats.")
@@ -51,7 +57,7 @@ def plan(
     entry.check(load_config(entry.Config, file, overrides, trial=searcher.ask(0, [])))
     return SweepFolder(
         path=path, job=job, name=name, space=space, options=options, overrides=tuple(overrides),
-        base=read_document(file) if file is not None else "", seed_field=seed_field, seed=seed,
+        base=read_document(file) if file is not None else "", seed_field=seed_field, seed=seed, url=url,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ray.tune.search import Searcher as TuneSearcher
 
+from polyray.cluster.sweeping.places import Place, SharedPlace
 from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
@@ -34,16 +35,17 @@ class JournalSearcher(TuneSearcher):
 
     def __init__(
         self, sweep: SweepFolder, rows: TrialRows, searcher: Searcher, *, replay: bool,
-        tracking: TrialTracking | None = None,
+        tracking: TrialTracking | None = None, place: Place | None = None,
     ) -> None:  # fmt: skip
         """A searcher for one start of a sweep.
 
         Args:
             replay: whether trials that have ended are given too, so that a scheduler sees their validations.
             tracking: told of each trial's beginning and end; None: nobody is.
+            place: of the sweep's files; None: a folder that all processes share.
         """
         super().__init__()
-        self._tracking = tracking
+        self._tracking, self._place = tracking, place if place is not None else SharedPlace(sweep)
         self._sweep, self._rows, self._searcher = sweep, rows, searcher
         self._trials: list[Trial] = []
         self._seconds = deque[float](maxlen=2 * LARGEST_HANDFUL)  # that the newest trials have taken
@@ -71,6 +73,7 @@ class JournalSearcher(TuneSearcher):
             if not handful:
                 return None if self._must_wait else TuneSearcher.FINISHED
             self._live[trial_id] = handful
+        self._place.publish()
         for entry in handful:
             if self._tracking is not None and self._trials[entry.number].state not in ENDED:
                 self._tracking.begin(entry)  # one that has ended is given for its validations alone
@@ -94,12 +97,12 @@ class JournalSearcher(TuneSearcher):
 
     def ask_to_stop(self) -> None:
         """Ask all trials that run to save a checkpoint and end."""
-        with self._lock:
-            live = [entry for handful in self._live.values() for entry in handful]
-        for entry in live:
-            for folder in self._sweep.folders(entry.number):
-                if folder.is_dir():
-                    (folder / STOP).touch()
+        for number in self._running():
+            self._place.ask_to_stop(number)
+
+    def refresh(self) -> None:
+        """Bring what the trials that run have published, now and then."""
+        self._place.refresh(self._running())
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Store nothing: the sweep's folder has it all."""
@@ -126,9 +129,11 @@ class JournalSearcher(TuneSearcher):
 
     def _end(self, entry: Entry, *, failed: bool) -> State:
         """Read the outcome of a trial; one that `failed` without a verdict gets it now."""
+        self._place.look(entry.number)
         file = self._sweep.verdict_file(entry.number)
         if failed and read_verdict(file).state == "open":
-            write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
+            with self._place.editing(entry.number):
+                write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
         row = self._rows.row(entry)
         self._trials[entry.number] = trial_of(row)
         self._count(row)
@@ -154,6 +159,10 @@ class JournalSearcher(TuneSearcher):
         while len(handful) < size and (entry := self._next()) is not None:
             handful.append(entry)
         return handful
+
+    def _running(self) -> list[int]:
+        with self._lock:
+            return [entry.number for handful in self._live.values() for entry in handful]
 
     def _next(self) -> Entry | None:
         if self._again:

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rich.console import Console
 from polyray.cluster.inside import OwnProcess
 from polyray.cluster.launch import run_in
 from polyray.cluster.sweeping.overseers import Judge, Overseer, Pause, Report
+from polyray.cluster.sweeping.places import trial_place
 from polyray.cluster.tasks import enter_folder
 from polyray.errors import InputError, Interrupted, RunError
 from polyray.reuse import Shelf, reusing
@@ -22,6 +23,7 @@ from polyray.runs.job import Job
 from polyray.runs.locking import FolderInUseError
 from polyray.runs.result import read_result
 from polyray.runs.run import STOP
+from polyray.runs.store.working import WorkingCopy
 from polyray.sweeps.events import write_events
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.journal import Entry
@@ -43,11 +45,13 @@ class Trials:
     Attributes:
         sweep: its path is absolute.
         folder: the driver's working folder.
+        store: what this process publishes, while it runs a trial of a sweep behind a URL; else None.
     """
 
     sweep: SweepFolder
     job: Job
     folder: str
+    store: WorkingCopy | None = None
 
     def run_all(self, entries: Sequence[Entry], report: Report, until: int = 0) -> None:
         """Run trials in turn, each as `run` does; those that are left after some seconds are given to others."""
@@ -67,9 +71,14 @@ class Trials:
         Raises:
             SystemExit: the scheduler stopped the trial, which saved a checkpoint or ended meanwhile.
             MemoryError: there is too little memory; the trial can be tried again.
+            PolyrayError: the storage behind the sweep's URL refused; the trial can be tried again.
         """
         os.environ.update({"TUNE_FUNCTION_THREAD_TIMEOUT_S": LONG, "RAY_CHDIR_TO_TRIAL_DIR": "0"})
         enter_folder(self.folder)
+        with trial_place(self.sweep, number) as (sweep, store):
+            replace(self, sweep=sweep, store=store)._run_here(number, fields, report, until)
+
+    def _run_here(self, number: int, fields: Mapping[str, Any], report: Report, until: int) -> None:
         if (self.sweep.path / STOP).exists():
             return
         overseer = self._overseer(report, until)
@@ -135,7 +144,7 @@ class Trials:
         schedule = folder / SCHEDULE
         more = {SCHEDULE_FIELD: str(schedule)} if SCHEDULERS[self.sweep.options.scheduler].population else {}
         config = untracked(self.sweep.config(self.job.Config, {**fields, **more}, repeat))  # the driver tells trackers
-        run = RunFolder(path=folder, job=self.sweep.job, config=config, address=None)
+        run = RunFolder(path=folder, job=self.sweep.job, config=config, address=None, store=self.store)
         if more and not schedule.exists():
             with run.locked():
                 write_schedule(schedule, Schedule(changes=((0, dict(fields)),)))

@@ -15,7 +15,7 @@ from polyray.reports.console import print_note
 from polyray.reports.report import REPORT
 from polyray.reports.sweep.report import write_sweep_report
 from polyray.reports.sweep.terminal import overview, print_ends
-from polyray.sweeps.outcome import write_best, write_outcome
+from polyray.sweeps.outcome import BEST, write_best, write_outcome
 from polyray.sweeps.record import SweepRecord
 from polyray.sweeps.wording import fields_text, goal_text, progress_text
 
@@ -142,15 +142,15 @@ def finish(record: SweepRecord, config: Section | None, console: Console) -> Non
     """
     best = record.best
     if best is not None and config is not None:
-        file = write_best(record, config)
+        write_best(record, config)
         print_note(
             console, f"Best: trial {best.number}, {record.goals[0].name} {goal_text(best)}: {fields_text(best.fields)}."
         )
         if record.rates is not None:
             print_note(console, record.rates.text())
-        print_note(console, f"Run it: {shlex.join(['polyray', 'run', record.job, '--config', str(file)])}")
+        print_note(console, f"Run it: {shlex.join(['polyray', 'run', record.job, '--config', record.shown(BEST)])}")
     write_files(record)
-    print_note(console, f"{progress_text(record)}. The report is in {record.path / REPORT}.")
+    print_note(console, f"{progress_text(record)}. The report is in {record.shown(REPORT)}.")
 
 
 def write_files(record: SweepRecord) -> None:

@@ -32,7 +32,7 @@ def result(record: SweepRecord) -> Section:
         facts: dict[str, Cell] = {"best trial": _reports(record, best), f"{goal.name} ({goal.mode})": goal_text(best)}
         facts |= {name: value_text(value) for name, value in best.fields.items()}
         if (record.path / BEST).exists():
-            facts["run it"] = shlex.join(["polyray", "run", record.job, "--config", str(record.path / BEST)])
+            facts["run it"] = shlex.join(["polyray", "run", record.job, "--config", record.shown(BEST)])
         blocks.append(Facts(facts=facts))
     return Section(heading="Result", blocks=blocks)
 

@@ -33,7 +33,7 @@ class Part:
         """A part that is neither read nor written yet.
 
         Args:
-            covers: called with the path of each file; False: it is another part's, or nobody's.
+            covers: see `Tree`; what it does not cover is another part's, or nobody's.
             announce: shows a line to the user.
         """
         self.remote, self.folder, self.covers = remote, folder, covers

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from polyray.runs.locking import is_locked, locked
 
-PREFIX, LOCK, RUN = "polyray-store-", "lock", "run"
+PREFIX, LOCK, RUN = "polyray-store-", "lock", "run"  # the last one holds the folder
 YOUNG = 60.0  # seconds in which a folder may not have its lock yet
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """A new empty folder below TMPDIR, removed after the block; those of processes that were killed are removed first.
+def scratch(name: str) -> Iterator[Path]:
+    """A new empty folder `name` below TMPDIR, removed after the block; those of killed processes are removed before.
 
     Raises:
         InputError: there is no room for it.
@@ -26,9 +26,9 @@ def scratch() -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     try:
         with locked(home / LOCK):
-            run = home / RUN
-            run.mkdir()
-            yield run
+            folder = home / RUN / name
+            folder.mkdir(parents=True)
+            yield folder
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

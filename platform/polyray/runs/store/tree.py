@@ -26,7 +26,7 @@ class Tree:
     """The files below `folder` that are published.
 
     Attributes:
-        covers: called with the path of each; False: it is not.
+        covers: called with the path of each, and of each folder with a / at its end; False: it is not.
     """
 
     folder: Path
@@ -67,7 +67,7 @@ class Tree:
             path, there = f"{prefix}{name}", folder / name
             if name in NEVER or is_remains(name) or path.endswith(LOGS):
                 continue
-            if disk().is_folder(there):
+            if disk().is_folder(there) and self.covers(f"{path}/"):
                 yield from self._walk(there, f"{path}/")
             elif disk().is_file(there):
                 yield path

@@ -6,6 +6,7 @@ Every state of a run's folder is one that a killed process could have left, and 
 restores it goes on exactly.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,8 +16,11 @@ from polyray.errors import InputError, StorageError
 from polyray.runs.locking import FolderInUseError
 from polyray.runs.store.lease import Timing
 from polyray.runs.store.part import Part, everything
-from polyray.runs.store.remote import open_remote
+from polyray.runs.store.remote import Remote, open_remote
 from polyray.runs.store.scratch import scratch
+from polyray.runs.store.transfers import at_once
+
+log = logging.getLogger(__name__)
 
 PARTS = "parts"
 AGAIN = 2.0  # seconds between two tries to become the writer
@@ -54,10 +58,11 @@ class WorkingCopy:
             InputError: there is no such storage.
         """
         self.url, self.name, self.folder = url.rstrip("/"), name, folder
-        self._top, self._announce, self._timing = open_remote(url), announce, timing
+        self._top, self._announce = open_remote(url), announce
         self.look: Callable[[list[str]], object] = lambda names: None
         self._children: dict[str, Part] = {}
-        self.part = self._part(name, lambda path: covers(path) and not self._is_brought(path))
+        mine = self._remote(name)
+        self.part = Part(mine, folder, lambda path: covers(path) and not self._is_brought(path), timing, announce)
 
     def open(self, reads: Covers = without_checkpoints) -> None:
         """Become the writer of the part, restore it, and bring the files of the parts below it.
@@ -72,12 +77,26 @@ class WorkingCopy:
         try:
             self.part.open(lambda names: self.look(names))
             self.part.clear_messages()
-            for name in self._names_below():
-                self.bring(name, reads)
+            self._bring_all(reads)
         except FolderInUseError:
             raise
         except StorageError as error:
             self.close()
+            raise InputError(f"--out {self.url}: {error}") from None
+
+    def read(self, reads: Covers = without_checkpoints) -> None:
+        """Restore the part, and bring the files of the parts below it, without becoming its writer.
+
+        Args:
+            reads: as for `open`.
+
+        Raises:
+            InputError: the storage cannot be reached.
+        """
+        try:
+            self.part.restore()
+            self._bring_all(reads)
+        except StorageError as error:
             raise InputError(f"--out {self.url}: {error}") from None
 
     def publish(self) -> None:
@@ -91,7 +110,7 @@ class WorkingCopy:
     def child(self, name: str) -> Part:
         """The part `name` below this one, with the same folder; it is another process's to write."""
         whole = f"{self.name}.{name}" if self.name else name
-        return self._children.setdefault(whole, self._part(whole, everything))
+        return self._children.setdefault(whole, Part(self._remote(whole), self.folder, announce=log.debug))
 
     def bring(self, name: str, reads: Covers = without_checkpoints) -> None:
         """Let the folder hold the newest files of the part `name` below this one.
@@ -105,12 +124,17 @@ class WorkingCopy:
         """Let another process be the writer."""
         self.part.close()
 
-    def _part(self, name: str, covers: Covers) -> Part:
-        remote = self._top.within(f"{PARTS}/{name}") if name else self._top
-        return Part(remote, self.folder, covers, self._timing, self._announce)
+    def _bring_all(self, reads: Covers) -> None:
+        names = self._names_below()
+        at_once(lambda name: self.bring(name, reads), names)
+        if names:
+            self._announce(f"Restored what {len(names)} other processes have published there.")
+
+    def _remote(self, name: str) -> Remote:
+        return self._top.within(f"{PARTS}/{name}") if name else self._top
 
     def _is_brought(self, path: str) -> bool:
-        return any(path in child.paths for child in self._children.values())
+        return any(path in child.paths for child in list(self._children.values()))
 
     def _names_below(self) -> list[str]:
         """The names of the parts below this one, without its own."""
@@ -135,7 +159,7 @@ def working_copy(
         InputError: the storage cannot be reached, or does not let this process write.
     """
     deadline = time.monotonic() + wait
-    with scratch() as folder:
+    with scratch(_folder_name(url)) as folder:
         copy = WorkingCopy(url, name, folder, covers, announce, timing)
         while True:
             try:
@@ -149,3 +173,25 @@ def working_copy(
             yield copy
         finally:
             copy.close()
+
+
+@contextmanager
+def reading_copy(
+    url: str, announce: Announce, covers: Covers = everything, reads: Covers = without_checkpoints
+) -> Iterator[WorkingCopy]:
+    """The run behind `url` as it is now, in a folder of this process's own, from which nothing is published.
+
+    Args:
+        announce, covers, reads: as for `working_copy`.
+
+    Raises:
+        InputError: the storage cannot be reached.
+    """
+    with scratch(_folder_name(url)) as folder:
+        copy = WorkingCopy(url, "", folder, covers, announce)
+        copy.read(reads)
+        yield copy
+
+
+def _folder_name(url: str) -> str:
+    return url.rstrip("/").rpartition("/")[2]
