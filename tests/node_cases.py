@@ -49,11 +49,12 @@ class Node:
 
     def kill(self) -> None:
         """Let the node and its disk be gone."""
-        processes = [self.process, *psutil.Process(self.process.pid).children(recursive=True)]
-        for process in processes:
+        below = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        for process in below:
             process.kill()
         self.process.wait()
-        assert gone([process for process in processes if isinstance(process, psutil.Process)])
+        assert gone(below)
         shutil.rmtree(self.home, ignore_errors=True)
 
 
@@ -79,7 +80,7 @@ class Cluster:
     def start(self, name: str, *options: str) -> Node:
         """Another node, up to a few tries."""
         for number in range(STARTS):
-            hidden = [node.home for node in self.nodes]
+            hidden = [node.home for node in self.nodes if node.home.exists()]
             node = Node(list(options), self.root / f"{name}{number}", hidden, self._variables)
             if node.is_up():
                 self.nodes.append(node)

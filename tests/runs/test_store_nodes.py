@@ -1,7 +1,6 @@
 """Trainings and sweeps on nodes that share no disk, one of which dies: they end as on one machine, byte for byte."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
