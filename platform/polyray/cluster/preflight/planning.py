@@ -107,8 +107,9 @@ def plan_sweep(sweep: SweepFolder, job: Job, address: str | None) -> Plan:
         left_out = (*left_out, f"time that {options.scheduler} saves by ending trials early")
     n_left = rows.planned - n_ended
     work = _Work(
-        title=f"{n_left} trial(s) of {sweep.job} over {sweep.name} in {sweep.url or sweep.path}", name=sweep.job, job=job,
-        configs=configs, runs=n_left * options.repeats, options=options, out=None if sweep.url else sweep.path,
+        title=f"{n_left} trial(s) of {sweep.job} over {sweep.name} in {sweep.url or sweep.path}",
+        name=sweep.job, job=job, configs=configs, runs=n_left * options.repeats, options=options,
+        out=None if sweep.url else sweep.path,
         url=sweep.url, left_out=left_out,
     )  # fmt: skip
     return _plan(work, address)
