@@ -12,7 +12,7 @@ from polyray.runs.store.lease import Timing
 from polyray.runs.store.part import Part, everything
 from polyray.runs.store.remote import Remote
 
-HASTY = Timing(beat=60.0, patience=0.005)  # no sign of life in a test, and no patience with the dead
+HASTY = Timing(beat=600.0, patience=0.005)  # no sign of life in a test, and no patience with the dead
 Files = Mapping[str, str]
 _numbers = count()
 

@@ -46,13 +46,14 @@ def run(objects: Objects, home: Path, states: list[int]) -> None:
     """One start of a run: it restores, publishes the states that are not there, each added to `states`, and ends."""
     mine = part(objects, home)
     mine.open()
-    before = content(mine.folder)
-    first = STATES.index(before) + 1 if before else 0
-    for number in range(first, len(STATES)):
-        fill(mine.folder, STATES[number])
-        mine.publish()
-        states.append(number)
-    mine.close()
+    try:
+        before = content(mine.folder)
+        for number in range(STATES.index(before) + 1 if before else 0, len(STATES)):
+            fill(mine.folder, STATES[number])
+            mine.publish()
+            states.append(number)
+    finally:
+        mine.close()
 
 
 def seen(objects: Objects, home: Path) -> int:
