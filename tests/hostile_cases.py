@@ -192,7 +192,7 @@ def attempt(number: int, seed: int = 0) -> str:
 
 
 def judged(read: Callable[[Path], object], folder: Path) -> str:
-    """What went wrong with reading; a refusal with one message is right."""
+    """Fault of reading, empty if there is none; a refusal with one message is right."""
     before, started = listing(folder), time.process_time()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     wrong = ""

@@ -35,7 +35,7 @@ def test_a_run_is_waited_for_longer_on_a_busy_machine(monkeypatch: pytest.Monkey
 
 
 class Item:
-    """What pytest collects, with these marks."""
+    """A test as pytest collects it, with these marks."""
 
     def __init__(self, *marks: pytest.MarkDecorator) -> None:
         self.marks = [decorator.mark for decorator in marks]

@@ -1,4 +1,4 @@
-"""How many crash points, simulated crashes, damaged folders and hostile files were tried, and how many went wrong.
+"""Figures of reliability: crash points, simulated crashes, damaged folders and hostile files.
 
 The cases are those of the tests, whose modules are imported from their folder.
 """

@@ -35,7 +35,7 @@ class Outcomes:
     file: Path
 
     def lines(self) -> list[dict[str, Any]]:
-        """What was noted of this version; a line that a killed process left half-written is skipped."""
+        """Notes of this version; a line that a killed process left half-written is skipped."""
         lines = []
         for text in self.file.read_text(encoding="utf-8").split("\n") if self.file.exists() else ():
             with suppress(json.JSONDecodeError):
@@ -51,13 +51,13 @@ class Outcomes:
 
     @property
     def n_cases(self) -> int:
-        """How many cases there are; 0 where that is not known yet."""
+        """Number of cases; 0 where it is not known yet."""
         counts = [line["cases"] for line in self.lines() if "cases" in line]
         return int(counts[-1]) if counts else 0
 
     @property
     def wrong(self) -> dict[str, list[str]]:
-        """What went wrong in each case that was tried."""
+        """Faults by case, of all cases that were tried."""
         return {line["case"]: line["wrong"] for line in self.lines() if "case" in line}
 
 

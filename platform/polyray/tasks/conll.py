@@ -171,7 +171,7 @@ def _check_iob(file: Path, sentence: Sentence) -> None:
     for tag, line in zip(sentence.tags, sentence.lines, strict=True):
         if tag != OUTSIDE and not (tag.startswith(("B-", "I-")) and len(tag) > 2):
             raise InputError(
-                f"{file}:{line}: {tag!r} is no tag of an entity; expected O, B-TYPE or I-TYPE. Is tasks.tag_column "
+                f"{file}:{line}: {tag!r:.80} is no tag of an entity; expected O, B-TYPE or I-TYPE. Is tasks.tag_column "
                 "right? Tags of another kind: tasks.scheme=plain."
             )
 
@@ -179,7 +179,7 @@ def _check_iob(file: Path, sentence: Sentence) -> None:
 def _check_plain(file: Path, sentence: Sentence, types: Sequence[str]) -> None:
     for tag, line in zip(sentence.tags, sentence.lines, strict=True):
         if types and tag not in types:
-            raise InputError(f"{file}:{line}: {tag!r} is not among tasks.types: {', '.join(types)}.")
+            raise InputError(f"{file}:{line}: {tag!r:.80} is not among tasks.types: {', '.join(types)}.")
 
 
 def sentences_in(file: Path, columns: Columns) -> Iterator[Sentence]:

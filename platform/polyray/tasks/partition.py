@@ -92,9 +92,9 @@ def _read_partition(file: Path, categories: Mapping[str, str]) -> dict[str, tupl
         partition[split] = tuple(_names(names, f"{file}, {split!r}"))
         for task in partition[split]:
             if task not in categories:
-                raise InputError(f"{file}, {split!r}: there is no task {task!r}. {suggestion(task, categories)}")
+                raise InputError(f"{file}, {split!r}: there is no task {task!r:.80}. {suggestion(task, categories)}")
             if task in seen:
-                raise InputError(f"{file}: the task {task!r} is in {seen[task]!r} and again in {split!r}.")
+                raise InputError(f"{file}: the task {task!r:.80} is in {seen[task]!r} and again in {split!r}.")
             seen[task] = split
     if not seen:
         raise InputError(f"{file} names no task; expected lists of tasks as {', '.join(map(repr, SPLITS))}.")
