@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ray import cloudpickle
+from ray.tune.search import Searcher as TuneSearcher
 
 from polyray.cluster.sweeping.planning import plan
 from polyray.cluster.sweeping.searcher import JournalSearcher
@@ -19,7 +20,7 @@ from polyray.runs.store.manifest import Manifest, StoredFile
 from polyray.runs.store.process import identity
 from polyray.runs.sums import SUMS
 from polyray.sweeps.folder import SweepFolder
-from polyray.sweeps.journal import TRIALS, from_text
+from polyray.sweeps.journal import TRIALS, as_text, from_text, read_entries
 from polyray.sweeps.options import read_options, searcher_of
 from polyray.sweeps.trials import TrialRows
 from polyray.tune_spaces.loading import find_space, load_space
@@ -40,10 +41,9 @@ def two_trials(path: Path, overrides: Sequence[str] = OVERRIDES) -> SweepFolder:
     with sweep.locked():
         searcher = JournalSearcher(sweep, TrialRows(sweep), searcher_of(space, options), replay=False)
         trials = Trials(sweep=sweep, job=entry, folder=".")
-        for trial_id in ("first", "second"):
-            suggestion = searcher.suggest(trial_id)
-            trials.run(suggestion["number"], from_text(suggestion["fields"]), lambda line: None)
-            searcher.on_trial_complete(trial_id)
+        while (suggestion := searcher.suggest("handful")) != TuneSearcher.FINISHED:
+            trials.run_all(from_text(suggestion["trials"]), lambda line: None, suggestion["until"])
+            searcher.on_trial_complete("handful")
     return sweep
 
 
@@ -51,7 +51,7 @@ def rows(sweep: SweepFolder) -> Iterator[dict[str, Any]]:
     """A row for each thing that is written or sent: its bytes, and of folders the number of files."""
     folder = sweep.path / "trials" / "0000"
     checkpoint = max((folder / "checkpoints").glob("step-*"))
-    suggestion = {"number": 0, "fields": (sweep.path / TRIALS).read_text(encoding="utf-8").splitlines()[0], "until": 0}
+    suggestion = {"trials": as_text(read_entries(sweep.path)[:1]), "until": 0}
     trials = Trials(sweep=sweep, job=JOBS[sweep.job], folder=".")
     yield _row("line of a configuration in trials.jsonl", _line(sweep.path / TRIALS))
     yield _row("configuration, sent to a trial", len(cloudpickle.dumps(suggestion)))
