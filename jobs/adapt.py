@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from polyray.cluster.tasks import run_tasks
+from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
 from polyray.progress import bars
 from polyray.reports.console import print_note, print_table
@@ -93,8 +93,7 @@ def run_groups(groups: Sequence[Group], run: Run) -> None:
         run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("adapting", total=len(pieces), completed=n_done, note="")
-        results = run_tasks(adapt_group, waiting, gpus=gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested)
-        for _, done in results:
+        for _, done in run_pieces(adapt_group, waiting, run, gpus=gpus):
             last = done["outcomes"][-1]
             display.update(line, advance=len(done["outcomes"]), note=f"{last['task']}: {last['score']:.3f}")
 

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from rich.console import Console
 
 from polyray.config import dotted, load_config
+from polyray.errors import InputError
 from polyray.jobs import adapt, polytropon
 from polyray.lookup import all_known
 from polyray.modules.lora import LoraOptions
@@ -76,6 +77,11 @@ class Config(polytropon.Config):
 
 def run(config: Config, run: Run) -> Result:
     """Train all routers side by side on Ray, adapt them, and compare; see `Config`."""
+    if run.store is not None:
+        raise InputError(
+            "compare adapts the skills that it has trained on all nodes, and needs a folder that they share: "
+            f"{run.store.url} is none. Choose a path as --out."
+        )
     suite = load_suite(config.tasks)
     tests = partition_tasks(suite, "test")
     trainings = {kind: _training(config, kind) for kind in config.kinds}

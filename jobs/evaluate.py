@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from polyray.backbones.backbone import Kind
-from polyray.cluster.tasks import run_tasks
+from polyray.cluster.tasks import run_pieces
 from polyray.envs.levels import levels_of
 from polyray.envs.missions import VOCABULARY
 from polyray.errors import InputError
@@ -82,10 +82,7 @@ def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored
     run.cluster.start()
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(names), note="")
-        results = run_tasks(
-            score_share, shares, gpus=config.score.gpus, inside=run.cluster.inside, stop=lambda: run.stop_requested
-        )
-        for index, outcome in results:
+        for index, outcome in run_pieces(score_share, shares, run, gpus=config.score.gpus):
             scores |= outcome["scores"]
             too_long += outcome["too_long"]
             display.update(line, advance=len(shares[index].tasks))

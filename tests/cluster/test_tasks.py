@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import torch
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from polyray.cluster.session import RaySession
-from polyray.cluster.tasks import run_tasks
+from polyray.cluster.tasks import run_pieces, run_tasks
 from polyray.errors import InputError, Interrupted, RunError
+from polyray.runs.run import Run
+from polyray.runs.store.working import working_copy
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
@@ -90,6 +93,33 @@ def test_every_piece_gives_its_own_result_as_it_is_done(tasks: FakeTasks) -> Non
     assert results == [(2, {"square": 4}), (1, {"square": 1}), (0, {"square": 9})]
     assert tasks.options == {"num_cpus": 2, "num_gpus": 0.5, "max_retries": 3}
     assert tasks.cancelled == [] == list(run_tasks(square, []))
+
+
+@dataclass(frozen=True)
+class Note:
+    """A piece that writes its text into a file."""
+
+    out: Path
+    text: str
+
+    def moved(self, out: Path) -> "Note":
+        return replace(self, out=out)
+
+
+def write_note(note: Note) -> dict[str, Any]:
+    (note.out / "notes").mkdir()
+    (note.out / "notes" / note.text).write_text(note.text)
+    return {"folder": str(note.out)}
+
+
+def test_files_of_pieces_come_with_their_results_where_nodes_share_no_disk(tasks: FakeTasks) -> None:
+    with working_copy("memory://tasks/run", print) as copy:
+        notes = [Note(out=copy.folder / "inner", text=text) for text in ("a", "b")]
+        results = dict(run_pieces(write_note, notes, Run(copy.folder, store=copy)))
+        assert [(copy.folder / "inner" / "notes" / text).read_text() for text in ("a", "b")] == ["a", "b"]
+        assert set(copy.part.paths) == {"inner/notes/a", "inner/notes/b"}
+    assert str(copy.folder) not in {results[index]["folder"] for index in (0, 1)}
+    assert tasks.options["max_retries"] == 3
 
 
 def test_a_mistake_of_the_user_ends_all_pieces_with_its_message(tasks: FakeTasks) -> None:

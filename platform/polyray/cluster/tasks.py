@@ -1,17 +1,24 @@
 """Independent pieces of work as Ray tasks, their results in the order in which they are done."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeVar
 
 import ray
 import torch
 from ray.exceptions import RayError
 
 from polyray.errors import InputError, Interrupted, RunError
+from polyray.files import make_folders, write_file
+from polyray.runs.run import Run
+from polyray.runs.store.tree import Tree
 
 LOOK = 1.0  # seconds between two looks whether to stop
 Piece = TypeVar("Piece")
+APiece = TypeVar("APiece", bound="Movable")
 
 
 def run_tasks(
@@ -59,6 +66,51 @@ def run_tasks(
     finally:
         for reference in waiting:  # nobody waits for these any more
             ray.cancel(reference)
+
+
+class Movable(Protocol):
+    """A piece of work whose files go below the folder `out`."""
+
+    @property
+    def out(self) -> Path:
+        """The folder."""
+
+    def moved(self, out: Path) -> Self:
+        """The piece with another folder."""
+
+
+def run_pieces(
+    work: Callable[[APiece], dict[str, Any]], pieces: Sequence[APiece], run: Run, *, gpus: float = 0
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Do the pieces of a run as `run_tasks` does; behind a URL, where nodes share no disk, files come with results.
+
+    Raises:
+        Interrupted, InputError, RunError: as there.
+        StorageError: the storage refused.
+    """
+    inside = run.cluster.inside
+
+    def stop() -> bool:
+        return run.stop_requested
+
+    if run.store is None or inside:
+        yield from run_tasks(work, pieces, gpus=gpus, inside=inside, stop=stop)
+        return
+    for index, outcome in run_tasks(partial(_apart, work), pieces, gpus=gpus, stop=stop):
+        for path, content in outcome["files"].items():
+            file = pieces[index].out / path
+            make_folders(file.parent)
+            write_file(file, content)
+        run.publish()
+        yield index, outcome["outcome"]
+
+
+def _apart(work: Callable[[APiece], dict[str, Any]], piece: APiece) -> dict[str, Any]:
+    """Do a piece in a folder of its own: its outcome, and the files that it wrote."""
+    with tempfile.TemporaryDirectory() as home:
+        outcome = work(piece.moved(Path(home)))
+        paths = Tree(folder=Path(home)).paths()
+        return {"outcome": outcome, "files": {path: Path(home, path).read_bytes() for path in paths}}
 
 
 def _one_by_one(

@@ -4,9 +4,9 @@ import logging
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from polyray.backbones.precision import SkillsDtype
 from polyray.errors import InputError
@@ -97,6 +97,15 @@ class Group:
     def pieces(self) -> list[Piece]:
         """The pieces of all units."""
         return [piece for unit in self.units for piece in unit]
+
+    @property
+    def out(self) -> Path:
+        """The folder below which the results of all pieces go."""
+        return self.units[0][0].out
+
+    def moved(self, out: Path) -> Self:
+        """The group with another folder."""
+        return replace(self, units=tuple(tuple(replace(piece, out=out) for piece in unit) for unit in self.units))
 
 
 @dataclass(frozen=True, kw_only=True)

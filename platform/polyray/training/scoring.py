@@ -1,9 +1,9 @@
 """Scoring trained skills on the tasks that they know, several tasks at a time."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -61,6 +61,10 @@ class Share:
     recipe: ScoringRecipe
     out: Path
     tasks: tuple[str, ...]
+
+    def moved(self, out: Path) -> Self:
+        """The same share with another folder."""
+        return replace(self, out=out)
 
 
 def score_share(share: Share) -> dict[str, Any]:
