@@ -12,7 +12,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -32,9 +32,8 @@ FILE = "pytorch_diff.bin"
 DIFFS, HEADS = "diffs", "abs"  # keys of its content
 SIZE, STEPS, VALUES = "size", "index_steps", "values"  # keys of a change
 
-SCALAR: Callable[..., Any] = np.int64(0).__reduce__()[
-    0
-]  # makes NumPy numbers, which stand among the steps, of their bytes
+SCALAR = cast(Callable[..., Any], np.int64(0).__reduce__()[0])
+"""Makes NumPy numbers, which stand among the steps, of their bytes."""
 NAMED: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (SCALAR, "numpy.core.multiarray.scalar"), (SCALAR, "numpy._core.multiarray.scalar"), np.dtype, np.dtypes.Int64DType,
 ]  # fmt: skip
