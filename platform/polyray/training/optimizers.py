@@ -1,12 +1,13 @@
 """Two speeds: skills and heads learn slowly, routing fast, the backbone not at all or at a rate of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.config import Section
+from polyray.training.entries import ChosenEntries
 from polyray.training.model import Modular
 
 
@@ -36,9 +37,9 @@ def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.
         parameter.requires_grad_(backbone_lr > 0)
     routing_lr = {"routing": options.routing_lr, "skills": options.lr}[model.router.speed]
     groups = [
-        _group(list(model.inventory.parameters()), options.lr, options.weight_decay, "skills"),
-        _group(router, routing_lr, 0.0, "routing"),
-        _group(list(model.heads.parameters()), options.lr, options.weight_decay, "heads"),
+        _group(_trainable(model.inventory.parameters()), options.lr, options.weight_decay, "skills"),
+        _group(_trainable(router), routing_lr, 0.0, "routing"),
+        _group(_trainable(model.heads.parameters()), options.lr, options.weight_decay, "heads"),
         _group(base if backbone_lr > 0 else [], backbone_lr, options.weight_decay, "backbone"),
     ]
     return torch.optim.AdamW(
@@ -46,9 +47,28 @@ def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.
     )
 
 
+def sparse_optimizer(chosen: ChosenEntries, options: OptimizerOptions) -> torch.optim.AdamW:
+    """AdamW over chosen entries and the parameters that are trained whole; a step writes the entries into the network.
+
+    Its state is of these alone. Weight decay, too, changes no other entry.
+    """
+    groups = [
+        _group([chosen.values], options.lr, options.weight_decay, "entries"),
+        _group(list(chosen.dense.values()), options.lr, options.weight_decay, "heads"),
+    ]
+    adam = torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True
+    )
+    adam.register_step_post_hook(lambda optimizer, arguments, named: chosen.write())
+    return adam
+
+
 def _group(parameters: list[nn.Parameter], lr: float, decay: float, name: str) -> dict[str, object]:
-    trainable = [parameter for parameter in parameters if parameter.requires_grad]
-    return {"params": trainable, "lr": lr, "peak": lr, "weight_decay": decay, "name": name}
+    return {"params": parameters, "lr": lr, "peak": lr, "weight_decay": decay, "name": name}
+
+
+def _trainable(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    return [parameter for parameter in parameters if parameter.requires_grad]
 
 
 def set_rates(adam: torch.optim.Optimizer, step: int, steps: int, warmup: float) -> None:
