@@ -1,12 +1,14 @@
 """The work of an agent's training, and the same training cut short."""
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from polyray.envs.levels import levels_of
-from polyray.rl.imitation import CloningOptions
 from polyray.rl.settings import AgentTrainingOptions
 from polyray.rl.validation import AgentValidationOptions
 from polyray.runs.workload import Amounts
+
+if TYPE_CHECKING:  # it imports minigrid, which training without imitation does without
+    from polyray.rl.imitation import CloningOptions
 
 AT_END = 1_000_000_000  # iterations between two validations or checkpoints: there is none but the one at the end
 
@@ -27,7 +29,7 @@ class AgentConfig(Protocol):
         """Length of the training."""
 
     @property
-    def cloning(self) -> CloningOptions:
+    def cloning(self) -> "CloningOptions":
         """Imitation before it."""
 
     @property
