@@ -20,6 +20,7 @@ from polyray.cluster.detached import children_detached
 from polyray.cluster.home import SOCKET, copy_logs, private_home, temporary_folder
 from polyray.cluster.session import RaySession
 from polyray.errors import InputError, RunError
+from polyray.runs.private_folder import LOCK
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
@@ -56,14 +57,14 @@ def test_folders_that_killed_processes_have_left_are_removed_by_the_next_start(
     (remains,) = tmp_path.iterdir()
     (tmp_path / "polyray-test-1").mkdir()
     (tmp_path / "linked").mkdir()
-    (tmp_path / "linked" / home.LOCK).touch()
+    (tmp_path / "linked" / LOCK).touch()
     (tmp_path / "polyray-link").symlink_to(tmp_path / "linked")
     others = {"polyray-test-1", "linked", "polyray-link"}  # made by something else, or led to by a link
     with private_home() as first:
         assert not remains.exists()
         with private_home() as second:  # the first is in use
             assert {path.name for path in tmp_path.iterdir()} == {first.parent.name, second.parent.name, *others}
-    assert {path.name for path in tmp_path.iterdir()} == others and (tmp_path / "linked" / home.LOCK).exists()
+    assert {path.name for path in tmp_path.iterdir()} == others and (tmp_path / "linked" / LOCK).exists()
 
 
 def test_a_cluster_that_is_late_is_started_again_elsewhere(fake_ray: FakeRay, tmp_path: Path, idle: None) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from polyray.cli.arguments import AsJson
 from polyray.cluster.submission import jobs as cluster_jobs
 from polyray.cluster.submission.ending import check_end, command_on, end_of
 from polyray.cluster.submission.jobs import ClusterJob, list_jobs, read_job, read_log, stop_job
@@ -34,7 +35,6 @@ Address = Annotated[
         help="The cluster's dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS, or this machine).",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 
 
 def jobs(

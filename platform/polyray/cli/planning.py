@@ -1,16 +1,12 @@
 """The option `--plan` of the commands that start something."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from importlib import import_module
 from typing import Any, NoReturn
 
 import typer
-
-JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray's own name of a variable that each submitted driver has
 
 
 def show_plan(make: Callable[[], Any], *, as_json: bool) -> NoReturn:
@@ -36,10 +32,3 @@ def check_plan(make: Callable[[], Any]) -> None:
     typer.echo("\n".join(f"Plan: {line}" for line in plan.short()))
     if not plan.holds:
         raise typer.Exit(plan.exit_code)
-
-
-def is_submitted() -> bool:
-    """Whether this process is the driver of a job that was submitted to a cluster."""
-    if JOB_CONFIG not in os.environ:  # looked at first: what tells more takes a second to load
-        return False
-    return bool(import_module("polyray.cluster.submission.driver").submitted_metadata())

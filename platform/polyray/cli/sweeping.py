@@ -10,7 +10,8 @@ from rich.console import Console
 
 from polyray.cli.arguments import Dashboard, JobName, Planned, sweep_settings, typed
 from polyray.cli.placing import placed
-from polyray.cli.planning import check_plan, is_submitted, show_plan
+from polyray.cli.planning import check_plan, show_plan
+from polyray.cluster.submission.driver import submitted_metadata
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -68,7 +69,7 @@ def sweep(
         if only_plan:
             planning = import_module("polyray.cluster.preflight.planning")
             show_plan(lambda: planning.plan_sweep(planned, entry, address), as_json=as_json)
-        if is_submitted() and not import_module("polyray.sweeps.folder").is_sweep(path):
+        if submitted_metadata() and not import_module("polyray.sweeps.folder").is_sweep(path):
             planning = import_module("polyray.cluster.preflight.planning")
             check_plan(lambda: planning.plan_sweep(planned, entry, address))
         command = typed(

@@ -1,8 +1,8 @@
 """Ray's dashboard: what it needs, and where it is."""
 
-import os
 from importlib import import_module
 
+from polyray.cluster.submission.token import is_token_mode
 from polyray.errors import InputError
 
 
@@ -27,5 +27,5 @@ def dashboard_note(url: str) -> str:
     Args:
         url: its host and port.
     """
-    token = "; it asks for the token that `ray get-auth-token` prints" * (os.environ.get("RAY_AUTH_MODE") == "token")
+    token = "; it asks for the token that `ray get-auth-token` prints" * is_token_mode()
     return f"Ray's dashboard: http://{url}{token}."

@@ -14,7 +14,7 @@ from polyray.runs.metrics import append_line
 from polyray.runs.run import STOP, Hook, Run
 from polyray.runs.store.part import MESSAGE, Part
 from polyray.runs.store.scratch import scratch
-from polyray.runs.store.working import WorkingCopy, working_copy
+from polyray.runs.store.working import WorkingCopy, quiet, working_copy
 from polyray.training.worker import Worker
 
 STOP_MESSAGE, PROGRESS_MESSAGE = "stop", "progress"
@@ -132,7 +132,7 @@ def _writer(address: Mapping[str, str], worker: Worker, hook: Hook) -> Iterator[
     """The run of the first worker, which tells the others the state that they are to restore."""
     told = False
     try:
-        with working_copy(address["url"], _quiet, address["name"], wait=PATIENCE) as copy:
+        with working_copy(address["url"], quiet, address["name"], wait=PATIENCE) as copy:
             worker.gather({"state": copy.part.state})
             told = True
             out = _out(copy.folder, address)
@@ -170,7 +170,3 @@ def _out(folder: Path, address: Mapping[str, str]) -> Path:
     out = folder / address["prefix"]
     out.mkdir(parents=True, exist_ok=True)
     return out
-
-
-def _quiet(line: str) -> None:
-    """Show nothing: nobody looks at a worker."""

@@ -1,17 +1,14 @@
 """The folder of a Ray cluster on this machine: private, and short enough for the sockets in it."""
 
-import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from polyray.errors import InputError
-from polyray.runs.locking import is_locked
+from polyray.runs.private_folder import private_folder
 
-PREFIX, LOCK = "polyray-", ".lock"
 SOCKET = 107  # bytes of a Unix socket's path (sockaddr_un has 108, with the final zero)
 BELOW = len("/polyray-12345678/r/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
 SPARE = ("/tmp", "/var/tmp", "/dev/shm")
@@ -27,27 +24,10 @@ def private_home() -> Iterator[Path]:
     Raises:
         InputError: no folder for temporary files has a path short enough, or none can be written to.
     """
-    temporary = temporary_folder()
-    remove_leftovers(temporary)
-    parent = Path(tempfile.mkdtemp(prefix=PREFIX, dir=temporary))
-    try:
-        with (parent / "new").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (parent / "new").rename(parent / LOCK)  # nobody sees it before it is locked
-            home = parent / "r"
-            home.mkdir()
-            yield home
-    finally:
-        shutil.rmtree(parent, ignore_errors=True)
-
-
-def remove_leftovers(temporary: Path) -> None:
-    """Remove what `private_home` made below `temporary` for processes of this user that are no more."""
-    for parent in temporary.glob(f"{PREFIX}*"):
-        with suppress(FileNotFoundError, PermissionError):  # another process removes it, too; another user's
-            is_own_folder = not parent.is_symlink() and parent.stat().st_uid == os.getuid()
-            if is_own_folder and (parent / LOCK).exists() and not is_locked(parent / LOCK):
-                shutil.rmtree(parent, ignore_errors=True)
+    with private_folder("polyray-", temporary_folder()) as parent:
+        home = parent / "r"
+        home.mkdir()
+        yield home
 
 
 def temporary_folder(environment: Mapping[str, str] = os.environ) -> Path:

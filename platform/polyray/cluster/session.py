@@ -1,11 +1,10 @@
 """The Ray cluster that a run works on: the one that is there, the one that is named, or one of its own."""
 
-import json
 import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
@@ -15,6 +14,7 @@ import ray
 from polyray.cluster.dashboard import check_dashboard, dashboard_note
 from polyray.cluster.starting import start_cluster
 from polyray.cluster.storage_check import check_storage
+from polyray.cluster.submission.driver import submitted_variables
 from polyray.errors import InputError, Interrupted
 from polyray.memory import KEEP_FREED
 
@@ -123,7 +123,7 @@ def _joined(address: str) -> tuple[ExitStack, str]:
     Raises:
         InputError: none answers there.
     """
-    variables = {name: value for name, value in WORKERS.items() if name not in _submitted_variables()}
+    variables = {name: value for name, value in WORKERS.items() if name not in submitted_variables()}
     try:
         context = ray.init(
             address, log_to_driver=False, logging_level=logging.ERROR, runtime_env={"env_vars": variables}
@@ -136,13 +136,6 @@ def _joined(address: str) -> tuple[ExitStack, str]:
     session = ExitStack()
     session.callback(ray.shutdown)
     return session, context.dashboard_url or ""
-
-
-def _submitted_variables() -> Mapping[str, str]:
-    """The environment variables that a user set for a job that was submitted to Ray; Ray refuses to set them again."""
-    config = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
-    variables: Mapping[str, str] = config.get("runtime_env", {}).get("env_vars", {})
-    return variables
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """A look whether all nodes of a cluster see the same storage, before a run needs it."""
 
-from typing import Any
 from uuid import uuid4
 
 import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import GetTimeoutError, RayError
 
+from polyray.cluster.asking import ask_nodes
 from polyray.errors import InputError, PolyrayError
 from polyray.runs.store.remote import Remote, open_remote
 
@@ -39,22 +38,8 @@ def check_storage(url: str) -> None:
 
 
 def _ask(remote: Remote, url: str, name: str, nodes: dict[str, str]) -> None:
-    probe: Any = ray.remote(num_cpus=0, max_retries=1)(_probe)
-    answers = {
-        probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            url, name, node
-        ): node
-        for node in nodes
-    }
-    done, late = ray.wait(list(answers), num_returns=len(answers), timeout=PATIENCE)
-    problems = {answers[reference]: f"did not answer within {PATIENCE:g} s" for reference in late}
-    for reference in done:
-        try:
-            problem: str = ray.get(reference)
-        except RayError as error:  # the node went, which is the cluster's affair
-            problem = str(error).splitlines()[0]
-        if problem:
-            problems[answers[reference]] = problem
+    answers = ask_nodes(_probe, {node: (url, name, node) for node in nodes}, PATIENCE, retries=1)
+    problems = {node: problem for node, answer in answers.items() if (problem := _problem(answer))}
     there = remote.names()
     problems |= {
         node: "writes to another storage of that name"
@@ -67,6 +52,15 @@ def _ask(remote: Remote, url: str, name: str, nodes: dict[str, str]) -> None:
             f"--out {url}: the node {nodes[node]} {problem}. All nodes need the storage's package, its credentials and "
             "the same folder behind the URL."
         )
+
+
+def _problem(answer: str | RayError) -> str:
+    """What keeps a node from the storage, by its answer; empty: nothing."""
+    if isinstance(answer, GetTimeoutError):
+        return f"did not answer within {PATIENCE:g} s"
+    if isinstance(answer, RayError):  # the node went, which is the cluster's affair
+        return str(answer).splitlines()[0]
+    return answer
 
 
 def _probe(url: str, name: str, node: str) -> str:

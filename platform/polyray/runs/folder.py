@@ -50,14 +50,6 @@ class RunFolder:
     store: WorkingCopy | None = None
     command: str = ""
 
-    def check(self) -> None:
-        """Look whether this run could begin or go on in its folder; nothing is written.
-
-        Raises:
-            InputError: it could not; see `locked`.
-        """
-        self._check()
-
     @contextmanager
     def locked(self) -> Iterator[list[str]]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
@@ -70,14 +62,14 @@ class RunFolder:
             InputError: the path is no folder, holds something else, a run of another job or with another config,
                 or another process is running in it. Nothing was written.
         """
-        self._check()
+        self.check()
         new_folders = absent_folders(self.path)
         try:
             make_folders(self.path)
         except StorageError as error:
             raise InputError(f"Cannot make the run folder {self.path}. {error} Choose another --out.") from None
         with locked(self.path / LOCK):
-            self._check()
+            self.check()
             before = self._config_file.read_bytes() if self._config_file.exists() else None
             differences = Changes() if before is None or self.is_done else self._changes()
             try:
@@ -166,7 +158,12 @@ class RunFolder:
     def _config_file(self) -> Path:
         return self.path / CONFIG
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Look whether this run could begin or go on in its folder; nothing is written.
+
+        Raises:
+            InputError: it could not; see `locked`.
+        """
         check_path(self.path, "Choose another --out.")
         if not self.path.exists():
             return

@@ -23,7 +23,7 @@ from polyray.files import writing
 from polyray.files.disk import Point, disk
 from polyray.modules.changes import SparseChange
 from polyray.skills.card import BackboneCard
-from polyray.skills.composable_sft_names import fetch, names_on
+from polyray.skills.composable_sft_names import family_prefix, fetch, names_on
 from polyray.skills.skill import Skill
 from polyray.skills.sparse_delta import SparseDelta, check_parameters, sparse_delta, sparse_skill
 from polyray.sparsity.largest import index_type
@@ -74,7 +74,7 @@ def export_composable_sft(skill: Skill, folder: Path | str, *, network: nn.Modul
         StorageError: the disk refused.
     """
     delta = sparse_delta(skill)
-    prefix = f"{getattr(network, 'base_model_prefix', '')}."  # of transformers' models
+    prefix = family_prefix(network)
     bare = "" if prefix == "." or any(name.startswith(prefix) for name, _ in network.named_parameters()) else prefix
     changes = {f"{bare}{name}": change for name, change in delta.changes.items()}
     heads = {name: head for name, head in delta.heads.items() if "/" not in name}

@@ -50,6 +50,11 @@ def fetch(source: Path | str, file: str, backbone: str) -> Path:
     return Path(path)
 
 
+def family_prefix(network: nn.Module) -> str:
+    """The beginning of parameters' names in the models of transformers with a head, such as `bert.`; `.`: none."""
+    return f"{getattr(network, 'base_model_prefix', '')}."
+
+
 def names_on(network: nn.Module, changes: Mapping[str, SparseChange], file: Path) -> dict[str, SparseChange]:
     """Changes under the names that their parameters have in `network`, with or without the prefix of its family.
 
@@ -57,7 +62,7 @@ def names_on(network: nn.Module, changes: Mapping[str, SparseChange], file: Path
         InputError: the network has no such parameter.
     """
     parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
-    base = f"{getattr(network, 'base_model_prefix', '')}."  # of transformers' models
+    base = family_prefix(network)
     renamed = {}
     for name, change in changes.items():
         names = [label for label in (name, name.removeprefix(base), base + name) if label in parameters]

@@ -58,14 +58,6 @@ class SweepFolder:
     seed: int = 0
     url: str = ""
 
-    def check(self) -> None:
-        """Look whether this sweep could begin or go on in its folder; nothing is written.
-
-        Raises:
-            InputError: it could not; see `locked`.
-        """
-        self._check()
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Make the folder, or check the one that is there, and keep every other process out of it meanwhile.
@@ -77,14 +69,14 @@ class SweepFolder:
             InputError: the path is no folder, holds something else or another sweep, or another process is at work in
                 it. Nothing was written.
         """
-        self._check()
+        self.check()
         new_folders = absent_folders(self.path)
         try:
             make_folders(self.path)
         except StorageError as error:
             raise InputError(f"Cannot make the folder {self.path}. {error} Choose another --out.") from None
         with locked(self.path / LOCK):
-            self._check()
+            self.check()
             is_new = not (self.path / CONFIG).exists()
             self._begin()
             try:
@@ -149,7 +141,12 @@ class SweepFolder:
             "seed": self.seed, "sweep": self.options.model_dump(mode="json"),
         }  # fmt: skip
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Look whether this sweep could begin or go on in its folder; nothing is written.
+
+        Raises:
+            InputError: it could not; see `locked`.
+        """
         if not self.path.exists():
             return
         if not self.path.is_dir():

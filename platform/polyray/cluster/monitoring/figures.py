@@ -7,15 +7,15 @@ those that run now have figures, at most `TRIALS` of them; of a run's tasks the 
 
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from polyray.runs.run import numbers
 from polyray.sweeps.record import SweepRecord
+from polyray.sweeps.rows import State
 
 TRIALS, TASKS = 100, 200
 RUN = ("polyray_job", "run", "sweep", "trial")  # labels of a run; the last two are empty for one that is no trial
 SWEEP = ("polyray_job", "sweep")
-STATES = ("waiting", "running", "done", "stopped", "failed")
 
 FIGURES: Mapping[str, tuple[tuple[str, ...], str]] = {
     "polyray_step": (RUN, "Steps of the run so far, frames of an agent."),
@@ -85,7 +85,7 @@ def _task_scores(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 def sweep_samples(record: SweepRecord) -> Iterator[Sample]:
     """The figures of a sweep as a whole, which count all of its trials; its own labels are left to the caller."""
-    for state in STATES:
+    for state in get_args(State):
         yield Sample("polyray_sweep_trials", {"state": state}, sum(row.state == state for row in record.rows))
     yield Sample("polyray_sweep_planned", {}, record.planned)
     yield Sample("polyray_sweep_steps", {}, sum(row.step for row in record.rows))

@@ -1,6 +1,5 @@
 """What must hold before a run or a sweep begins; each failure is one line with its remedy."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from polyray.cluster.preflight.forecast import Forecast, Room
 from polyray.cluster.preflight.nodes import NodeFacts
 from polyray.cluster.preflight.wording import bytes_text
 from polyray.cluster.storage_check import HASTE
+from polyray.cluster.submission.token import is_token_mode
 from polyray.errors import PolyrayError
 from polyray.runs.store.remote import open_remote
 
@@ -122,7 +122,7 @@ def check_memory(forecast: Forecast | None, nodes: Sequence[NodeFacts]) -> Check
 
 def check_token(address: str | None) -> Check:
     """Whether calls to the cluster carry a token; one that refused this machine's has been reported before."""
-    if os.environ.get("RAY_AUTH_MODE") == "token":
+    if is_token_mode():
         return Check(name="token", holds=True, text="calls carry a token (RAY_AUTH_MODE=token).")
     whose = f"the cluster at {address}" if address else "the cluster"
     return Check(

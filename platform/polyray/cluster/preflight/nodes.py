@@ -13,9 +13,9 @@ from typing import Any
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from polyray import __version__
+from polyray.cluster.asking import ask_nodes
 from polyray.files import absent_folders
 
 WAIT = 60.0  # seconds for the answers of all nodes
@@ -74,21 +74,16 @@ def facts_of_nodes(out: Path) -> list[NodeFacts]:
 
 def _asked(nodes: Sequence[Mapping[str, Any]], out: str) -> list[NodeFacts]:
     """The answer of each node."""
-    remote: Any = ray.remote(num_cpus=0, max_retries=0)(look_at)
-    answers = []
-    for node in nodes:
-        place = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
-        answers.append(remote.options(scheduling_strategy=place).remote(out))
-    ray.wait(answers, num_returns=len(answers), timeout=WAIT)
-    return [_answer(str(node["NodeManagerHostname"]), answer) for node, answer in zip(nodes, answers, strict=True)]
+    names = {str(node["NodeID"]): str(node["NodeManagerHostname"]) for node in nodes}
+    answers = ask_nodes(look_at, dict.fromkeys(names, (out,)), WAIT)
+    return [_facts(names[node], answer) for node, answer in answers.items()]
 
 
-def _answer(name: str, answer: Any) -> NodeFacts:
-    try:
-        return NodeFacts(**ray.get(answer, timeout=0.1))
-    except RayError as error:
-        (reason, *_) = [line for line in reversed(str(error).splitlines()) if line.strip()] or [type(error).__name__]
-        return NodeFacts(name=name, versions={}, unknown=" ".join(reason.split())[:300])
+def _facts(name: str, answer: Mapping[str, Any] | RayError) -> NodeFacts:
+    if not isinstance(answer, RayError):
+        return NodeFacts(**answer)
+    (reason, *_) = [line for line in reversed(str(answer).splitlines()) if line.strip()] or [type(answer).__name__]
+    return NodeFacts(name=name, versions={}, unknown=" ".join(reason.split())[:300])
 
 
 def _existing(path: Path) -> Path:

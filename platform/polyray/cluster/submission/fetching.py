@@ -24,7 +24,7 @@ from polyray.formats.text import MEBI
 from polyray.runs.finished import run_damage
 from polyray.runs.folder import CONFIG
 from polyray.runs.result import RESULT, read_result
-from polyray.runs.store.fetching import fetch
+from polyray.runs.store.fetching import check_target, fetch
 from polyray.runs.store.remote import is_url
 
 NODE = "ray.io/node-id"  # Ray's label of a node
@@ -124,8 +124,7 @@ def _arriving(target: Path) -> Iterator[Path]:
         InputError: `target` is there already, or what came is no run.
         RunError: what came is damaged.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise InputError(f"{target} is there already. Choose another folder.")
+    check_target(target)
     with writing(target) as folder:
         yield folder
         if not (folder / CONFIG).is_file():

@@ -16,12 +16,17 @@ def token_headers(environment: Mapping[str, str] = os.environ) -> dict[str, str]
     Raises:
         InputError: the mode is on, and there is no token that a header can carry.
     """
-    if environment.get(MODE, "").lower() != "token":
+    if not is_token_mode(environment):
         return {}
     token = environment.get(TOKEN, "").strip() or _token_of_file(environment)
     if not token.isascii() or not token.isprintable() or " " in token:
         raise InputError(f"The token of {MODE}=token is no single word of ASCII letters. {_remedy()}")
     return {"Authorization": f"Bearer {token}"}
+
+
+def is_token_mode(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether calls to clusters show the user's token."""
+    return environment.get(MODE, "").lower() == "token"
 
 
 def has_token(environment: Mapping[str, str] = os.environ) -> bool:

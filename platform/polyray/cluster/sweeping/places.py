@@ -13,7 +13,7 @@ from polyray.reports.sweep.display import Rhythm
 from polyray.runs.run import STOP
 from polyray.runs.store.part import MESSAGE
 from polyray.runs.store.transfers import at_once
-from polyray.runs.store.working import WorkingCopy, working_copy
+from polyray.runs.store.working import WorkingCopy, quiet, working_copy
 from polyray.sweeps.folder import BASE, RUNS, SweepFolder
 
 LEFT = frozenset({"checkpoints", "skills", "tensorboard", "videos", "logs"})  # what a driver need not read of a trial
@@ -176,7 +176,7 @@ def trial_place(sweep: SweepFolder, number: int) -> Iterator[tuple[SweepFolder, 
 
 def _trial_copy(sweep: SweepFolder, number: int) -> AbstractContextManager[WorkingCopy]:
     return working_copy(
-        sweep.url, _quiet, part_name(number), lambda path: path.startswith(f"{RUNS}/"), wait=PATIENCE
+        sweep.url, quiet, part_name(number), lambda path: path.startswith(f"{RUNS}/"), wait=PATIENCE
     )  # fmt: skip
 
 
@@ -195,7 +195,3 @@ def _touch(sweep: SweepFolder, number: int) -> None:
     for folder in sweep.folders(number):
         if folder.is_dir():
             (folder / STOP).touch()
-
-
-def _quiet(line: str) -> None:
-    """Show nothing: nobody looks at a trial's process."""

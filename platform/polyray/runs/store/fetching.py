@@ -10,6 +10,16 @@ from polyray.runs.store.remote import open_remote
 from polyray.runs.store.working import PARTS
 
 
+def check_target(folder: Path) -> None:
+    """Refuse a folder that holds something already.
+
+    Raises:
+        InputError: it does.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already. Choose another folder to fetch to.")
+
+
 def fetch(url: str, folder: Path, announce: Callable[[str], object]) -> None:
     """Bring the newest states of all parts of the run behind `url` to the new `folder`, whole or not at all.
 
@@ -20,8 +30,7 @@ def fetch(url: str, folder: Path, announce: Callable[[str], object]) -> None:
         InputError: there is no run, or the folder is there already and not empty.
         StorageError: the storage or the disk refused.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already. Choose another folder to fetch to.")
+    check_target(folder)
     top = open_remote(url)
     names = top.within(PARTS).names()
     with writing(folder) as unfinished:

@@ -46,8 +46,13 @@ class Look:
     @property
     def epoch(self) -> int:
         """The greatest epoch so far, 0 where there is none."""
-        claims = [int(match[1]) for name in self.claims if (match := CLAIM.fullmatch(name))]
-        return max([*claims, *map(epoch_of, self.manifests)], default=0)
+        return newest_epoch([*self.claims, *self.manifests])
+
+
+def newest_epoch(names: list[str]) -> int:
+    """The greatest epoch of the claims and manifests among these names, 0 where there is none."""
+    claims = [int(match[1]) for name in names if (match := CLAIM.fullmatch(name))]
+    return max([*claims, *map(epoch_of, manifest_names(names))], default=0)
 
 
 class Lease:
@@ -179,9 +184,7 @@ class Lease:
                 continue
 
     def _examine(self, names: list[str]) -> None:
-        claims = {name: int(match[1]) for name in names if (match := CLAIM.fullmatch(name))}
-        newest = max([*claims.values(), *map(epoch_of, manifest_names(names))], default=0)
-        if self._name not in claims or newest > self.epoch:
+        if self._name not in names or newest_epoch(names) > self.epoch:
             self._lost = f"Another process has taken over {self._remote.url}, because this one was not heard of."
 
 

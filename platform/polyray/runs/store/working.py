@@ -193,5 +193,9 @@ def reading_copy(
         yield copy
 
 
+def quiet(line: str) -> None:
+    """Show nothing: for a process that nobody looks at."""
+
+
 def _folder_name(url: str) -> str:
     return url.rstrip("/").rpartition("/")[2]

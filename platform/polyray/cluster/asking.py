@@ -1,0 +1,36 @@
+"""A question to nodes of a cluster, each answered by a task that runs there."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+LATE = 0.1  # seconds for an answer that should be there
+
+
+def ask_nodes(
+    work: Callable[..., Any], arguments: Mapping[str, tuple[Any, ...]], seconds: float, *, retries: int = 0
+) -> dict[str, Any]:
+    """What `work` returns on each node, by the nodes' ids; of a node without an answer the `RayError`.
+
+    Args:
+        arguments: of `work`, by the ids of the nodes that are asked.
+        seconds: time for all answers; one that comes later is a `ray.exceptions.GetTimeoutError`.
+        retries: of a task whose process died.
+    """
+    remote: Any = ray.remote(num_cpus=0, max_retries=retries)(work)
+    answers = {
+        node: remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(*values)
+        for node, values in arguments.items()
+    }
+    ray.wait(list(answers.values()), num_returns=len(answers), timeout=seconds)
+    return {node: _answer(reference) for node, reference in answers.items()}
+
+
+def _answer(reference: Any) -> Any:
+    try:
+        return ray.get(reference, timeout=LATE)
+    except RayError as error:
+        return error
