@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from ray_cases import free_port, slowness
+from ray_cases import DEATHS_NOTICED, free_port, is_up, slowness
 
 HEAD_ID = "f" * 51 + "00000"  # Ray's provider of fake nodes numbers them from here
 STARTS = 5  # tries: Ray waits 30 s for its own processes, too little on a busy machine
@@ -28,9 +28,7 @@ ENVIRONMENT = {
     "RAY_FAKE_CLUSTER": "1",
     "RAY_OVERRIDE_NODE_ID_FOR_TESTING": HEAD_ID,
     "RAY_enable_autoscaler_v2": "1",
-    "RAY_health_check_failure_threshold": "5",
-    "RAY_health_check_period_ms": "1000",  # so that the death of a node is noticed within seconds
-    "RAY_health_check_timeout_ms": "5000",
+    **DEATHS_NOTICED,
 }
 
 
@@ -124,11 +122,9 @@ def _started(home: Path, most: int) -> GrowingCluster | None:
         cluster = subprocess.Popen(
             command, stdout=output, stderr=output, start_new_session=True, env={**os.environ, **ENVIRONMENT}
         )
-    while "Ray runtime started" not in (text := (home / "output.txt").read_text()):
-        if cluster.poll() is not None or "timed out during startup" in text:
-            _end(cluster, home)
-            return None
-        time.sleep(0.1)
+    if not is_up(cluster, home / "output.txt", "timed out during startup"):
+        _end(cluster, home)
+        return None
     return GrowingCluster(address, cluster)
 
 

@@ -12,6 +12,15 @@ from polyray.runs.run import Run
 from polyray.training import multitask
 from polyray.training.recipe import TrainingRecipe
 
+BOTH_SPEEDS = """about: both speeds
+job: polytropon
+goal: validation.loss
+mode: min
+searcher: random
+fields:
+  training.lr: {loguniform: [0.001, 0.1]}
+  training.routing_lr: {loguniform: [0.001, 0.1]}
+"""
 TINY_SUITE = (
     "tasks.planted.train_subsets=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_subsets=1",
     "tasks.planted.train_examples=40", "tasks.planted.n_skills=2", "tasks.planted.subset_sizes=[1,2]",

@@ -5,20 +5,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from ray_cases import free_port, gone
+from ray_cases import DEATHS_NOTICED, free_port, gone, is_up
 from shelf_filesystem import PROTOCOL, ROOT
 
 STARTS = 5  # tries: Ray waits 30 s for its own processes, too little on a busy machine
-QUICK = {  # so that the death of a node is noticed within seconds
-    "RAY_health_check_failure_threshold": "5", "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "5000", "RAY_AUTH_MODE": "disabled",
-}  # fmt: skip
 ENTRY_POINTS = f"[fsspec.specs]\n{PROTOCOL} = shelf_filesystem:ShelfFileSystem\n"
 
 
@@ -41,11 +36,7 @@ class Node:
 
     def is_up(self) -> bool:
         """Wait until it is up; False: it ended instead."""
-        while "Ray runtime started" not in self._output.read_text():
-            if self.process.poll() is not None:
-                return False
-            time.sleep(0.1)
-        return True
+        return is_up(self.process, self._output)
 
     def kill(self) -> None:
         """Let the node and its disk be gone."""
@@ -75,7 +66,12 @@ class Cluster:
         (specs / "entry_points.txt").write_text(ENTRY_POINTS)
         (specs / "METADATA").write_text("Metadata-Version: 2.1\nName: shelf\nVersion: 1.0\n")
         path = [str(specs.parent), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        self._variables = {**QUICK, "PYTHONPATH": os.pathsep.join(path), ROOT: str(root / "objects")}
+        self._variables = {
+            **DEATHS_NOTICED,
+            "RAY_AUTH_MODE": "disabled",
+            "PYTHONPATH": os.pathsep.join(path),
+            ROOT: str(root / "objects"),
+        }
 
     def start(self, name: str, *options: str) -> Node:
         """Another node, up to a few tries."""

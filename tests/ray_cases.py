@@ -121,6 +121,13 @@ def actors_of(process: Run, kind: str) -> list[psutil.Process]:
     return actors
 
 
+DEATHS_NOTICED = {  # within seconds, and not within half a minute
+    "RAY_health_check_failure_threshold": "5",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "5000",
+}
+
+
 def slowness() -> float:
     """Factor by which anything takes longer on this machine now, because others want its cores, too."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
@@ -147,14 +154,21 @@ def head(dashboard: int = 0) -> Iterator[str]:
             more = ["--include-dashboard=true", *ports, *more[1:]]
         with (Path(home) / "output.txt").open("w") as output:
             cluster = subprocess.Popen([*command, *more], stdout=output, stderr=output, start_new_session=True)
-        while "Ray runtime started" not in (text := (Path(home) / "output.txt").read_text()):
-            assert cluster.poll() is None, text
-            time.sleep(0.1)
+        assert is_up(cluster, Path(home) / "output.txt"), (Path(home) / "output.txt").read_text()
         yield f"127.0.0.1:{port}"
         processes = psutil.Process(cluster.pid).children(recursive=True)
         cluster.terminate()
         cluster.wait(60 * slowness())
         assert gone(processes)
+
+
+def is_up(start: subprocess.Popen[bytes], output: Path, *failures: str) -> bool:
+    """Wait until the node that `ray start` starts is up; False: it ended instead, or wrote one of `failures`."""
+    while "Ray runtime started" not in (text := output.read_text()):
+        if start.poll() is not None or any(failure in text for failure in failures):
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def free_port() -> int:

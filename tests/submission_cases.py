@@ -4,14 +4,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from ray_cases import free_port, gone, slowness
+from ray_cases import free_port, gone, is_up, slowness
 
 TRIES = 3  # Ray waits 30 s for its own processes, too little on a busy machine
 
@@ -80,10 +79,8 @@ def _start(folder: Path, token: Path, cpus: int) -> Head | str:
             [*map(str, command), *options, f"--temp-dir={folder}"], stdout=file, stderr=file, env=environment,
             start_new_session=True,
         )  # fmt: skip
-    while "Ray runtime started" not in (text := output.read_text()):
-        if cluster.poll() is not None:
-            return text
-        time.sleep(0.1)
+    if not is_up(cluster, output):
+        return output.read_text()
     return Head(f"http://127.0.0.1:{ports['dashboard-port']}", ports["port"], token, cluster)
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from job_cases import TINY, outcome
+from job_cases import BOTH_SPEEDS, TINY, outcome
 from ray_cases import Run, actors_of, descendants, finish, gone, head
 
 from polyray.config import load_config
@@ -19,15 +19,6 @@ from polyray.sweeps.rows import TrialRow
 from polyray.sweeps.trials import read_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
-SPACE = """about: both speeds
-job: polytropon
-goal: validation.loss
-mode: min
-searcher: random
-fields:
-  training.lr: {loguniform: [0.001, 0.1]}
-  training.routing_lr: {loguniform: [0.001, 0.1]}
-"""
 LENGTH = (
     *TINY, "training.steps=24", "training.report_every=4", "training.save_every=4", "evaluation.every=4",
     "evaluation.dev_examples=2", "evaluation.max_examples=1", "tasks.train_splits=[train]",
@@ -38,7 +29,7 @@ N_TRIALS = 6
 @pytest.fixture(scope="module")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("space") / "speeds.yaml"
-    file.write_text(SPACE)
+    file.write_text(BOTH_SPEEDS)
     return file
 
 
@@ -133,7 +124,7 @@ def test_two_sweeps_on_one_cluster_one_stops_trials_early_and_one_has_trials_tha
     space: Path, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.yaml"
-    broken.write_text(SPACE.replace("loguniform: [0.001, 0.1]", "choice: [0.01, 1.0e+30]", 1))
+    broken.write_text(BOTH_SPEEDS.replace("loguniform: [0.001, 0.1]", "choice: [0.01, 1.0e+30]", 1))
     with head() as address, pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         halving = start(

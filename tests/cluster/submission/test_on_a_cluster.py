@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from command_cases import Captured, call
-from job_cases import TINY, outcome
+from job_cases import BOTH_SPEEDS, TINY, outcome
 from submission_cases import Head, token_head
 
 from polyray.sweeps.folder import open_sweep
@@ -22,15 +22,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.timeout(900), pytest.mark.usefixtures
 
 PYTHON = ("--python", sys.executable)
 SHORT = ("training.save_every=50", "evaluation.max_examples=1")
-SPACE = """about: both speeds
-job: polytropon
-goal: validation.loss
-mode: min
-searcher: random
-fields:
-  training.lr: {loguniform: [0.001, 0.1]}
-  training.routing_lr: {loguniform: [0.001, 0.1]}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,7 @@ def laptop(cluster: Head, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
             lines = [json.dumps({"input": f"{split} {number}", "output": task}) for number in range(16)]
             (folder / "data" / task / f"{split}.jsonl").write_text("\n".join(lines))
     (folder / "data" / "partition.json").write_text('{"train": ["colour", "size"]}')
-    (folder / "speeds.yaml").write_text(SPACE)
+    (folder / "speeds.yaml").write_text(BOTH_SPEEDS)
     monkeypatch.chdir(folder)
     return folder
 
