@@ -50,7 +50,8 @@ def entry(field: str, text: str) -> str:
     name, colon, explanation = text.partition(": ")
     if not colon:
         raise ValueError(f"Under Args and Raises, a line must be `name: text`, not {text!r}.")
-    return f":{field} {name}: {escape(explanation)}"
+    names = name.replace(", ", ",")  # behind a space Sphinx expects the argument, and its type before it
+    return f":{field} {names}: {escape(explanation)}"
 
 
 def escape(text: str) -> str:

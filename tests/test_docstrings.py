@@ -37,6 +37,10 @@ def test_arguments_and_errors_become_fields_with_their_continuations() -> None:
     ]  # fmt: skip
 
 
+def test_several_arguments_of_one_line_are_all_names_and_none_of_them_a_type() -> None:
+    assert converted("Mix.\n\nArgs:\n    name, k: of both")[-2:] == [":param name,k: of both", ""]
+
+
 def test_an_indented_formula_is_shown_as_it_is_written() -> None:
     assert converted("Loss:\n    a * b_\n    c\nwhere c > 0") == [
         "Loss:", "", "::", "", "    a * b_", "    c", "", "where c > 0", "",
