@@ -1,6 +1,7 @@
 """Time of a training step of Polytropon, plain LoRA and PEFT's Poly over that of the frozen backbone alone.
 
-PEFT's models step with torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses.
+`plain` is one LoRA module for all tasks in nine lines without a library, `lora` is PEFT's. PEFT's models step with
+torch's AdamW as it comes, and Poly a second time with its fused kernel, which Polyray uses.
 One process, one thread, the variants in turn, so that ratios hold whatever else the machine does. `floor` is the frozen
 backbone forward and backward through all activations, without modules and without an optimiser. CPU figures are
 processor time, GPU figures wall time between synchronisations.
@@ -121,8 +122,8 @@ class Case:
     def variants(self) -> dict[str, Step]:
         """A step of each, by name."""
         return {
-            "floor": self.floor(), "lora": self.lora(), "peft": self.peft(), "peft_fused": self.peft(fused=True),
-            "polyray": self.polyray(),
+            "floor": self.floor(), "plain": self.plain_lora(), "lora": self.lora(), "peft": self.peft(),
+            "peft_fused": self.peft(fused=True), "polyray": self.polyray(),
         }  # fmt: skip
 
     def floor(self) -> Step:
@@ -229,6 +230,7 @@ def main() -> None:
                 "shape": f"{build.__name__}: {shape}",
                 **{f"{name}_ms": value for name, value in times.items()},
                 "over_floor": times["polyray"] / times["floor"],
+                "over_plain": times["polyray"] / times["plain"],
                 "over_lora": times["polyray"] / times["lora"],
                 "over_peft": times["polyray"] / times["peft"],
                 "over_peft_fused": times["polyray"] / times["peft_fused"],
