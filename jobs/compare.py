@@ -27,7 +27,7 @@ from polyray.runs.job import Job, Result
 from polyray.runs.result import final_metrics
 from polyray.runs.run import Run
 from polyray.tasks import load_suite, read_all
-from polyray.training.data import partition_tasks, repeats
+from polyray.training.data import partition_tasks, repeats, unlearned
 from polyray.training.journal import SKILLS
 from polyray.training.methods import AdaptationOptions, check_methods
 from polyray.training.pieces import AdaptationRecipe, Piece
@@ -91,7 +91,9 @@ def run(config: Config, run: Run) -> Result:
     for kind, adaptation in adaptations.items():
         check_methods(adaptation.adapt.methods, kind, config.backbone_dtype)
     read_all(suite, tests, seeds=config.adapt.seeds or None)
-    print_note(run.console, repeats(suite, [*partition_tasks(suite, "train"), *tests]))
+    known = partition_tasks(suite, "train")
+    print_note(run.console, repeats(suite, [*known, *tests]))
+    print_note(run.console, unlearned(suite, known, config.tasks.train_splits, known))
     trained = _train(trainings, run)
     plans = {kind: adapt.plan_of(adaptation, run.out / kind) for kind, adaptation in adaptations.items()}
     adapt.run_groups([group for plan in plans.values() for group in plan.groups], run)

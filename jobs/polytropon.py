@@ -13,7 +13,7 @@ from polyray.runs.workload import Workload
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.tracking.options import TrackingOptions
 from polyray.training.checking import check_fit
-from polyray.training.data import partition_tasks, repeats
+from polyray.training.data import partition_tasks, repeats, unlearned
 from polyray.training.journal import SKILLS
 from polyray.training.model import check_mixable
 from polyray.training.multitask import spec_of, train
@@ -35,7 +35,9 @@ class Config(TrainingRecipe):
 def run(config: Config, run: Run) -> Result:
     """Train on Ray, then score; see `Config`."""
     suite = check(config)
-    print_note(run.console, repeats(suite, partition_tasks(suite, "train")))
+    tasks = partition_tasks(suite, "train")
+    print_note(run.console, repeats(suite, tasks))
+    print_note(run.console, unlearned(suite, tasks, config.tasks.train_splits, tasks))
     run.cluster.start()
     training = start(config, run)
     follow({config.routing.kind: (run.out, config.training.steps)}, lambda: training.running, run.console)

@@ -23,6 +23,9 @@ def score(metric: str, predictions: Sequence[Sequence[str]], tags: Sequence[Sequ
         ("B-PER B-PER", [("PER", 0, 0), ("PER", 1, 1)]),
         ("I-PER O I-PER", [("PER", 0, 0), ("PER", 2, 2)]),
         ("B-creative-work I-creative-work", [("creative-work", 0, 1)]),
+        ("B-A E-A E-A S-A I-A", [("A", 0, 1), ("A", 2, 2), ("A", 3, 3), ("A", 4, 4)]),  # BIOES
+        ("B-A L-A U-B", [("A", 0, 1), ("B", 2, 2)]),  # BILOU
+        ("X-A B-A", [("A", 1, 1)]),
         ("O O", []),
         ("", []),
     ],
@@ -68,7 +71,7 @@ def test_entities_and_f1_equal_those_of_seqeval() -> None:
         "seqeval.metrics.sequence_labeling", reason="the comparison needs seqeval: pip install polyray[test]"
     )
     draw = random.Random(0)
-    tags = ["O", "O", "B-A", "I-A", "B-B", "I-B", "B-c-d", "I-c-d"]
+    tags = ["O", "O", "B-A", "I-A", "B-B", "I-B", "B-c-d", "I-c-d", "E-A", "S-A", "E-B"]
     for _ in range(50):
         true = [[draw.choice(tags) for _ in range(draw.randint(1, 12))] for _ in range(5)]
         predicted = [[draw.choice([tag, draw.choice(tags)]) for tag in sentence] for sentence in true]

@@ -8,7 +8,8 @@ import pytest
 
 from polyray.errors import InputError
 from polyray.tasks import Suite, TaggedWords, TasksOptions, load_suite, read_all
-from polyray.tasks.conll import iob2
+from polyray.tasks.schemes import iob2
+from polyray.training.data import unlearned
 
 IOB2 = "Ada B-PER\nLovelace I-PER\nof O\nLondon B-LOC\n\nno O\n"
 IOB1 = "-DOCSTART- -X- O O\n\nIBM NNP - I-ORG\nIBM NNP - B-ORG\nParis NNP - I-LOC\n-DOCSTART- -X- O O\nso RB - O\n"
@@ -68,7 +69,7 @@ def test_universal_dependencies_give_words_without_ranges_empty_nodes_and_commen
     first, second = task.examples("test")
     assert (first.words, first.tags) == (("Vamos", "nos"), ("VERB", "PRON"))
     assert (second.words, second.tags) == (("#hash tag",), ("X",))
-    assert task.labels == ("PRON", "VERB", "X")
+    assert len(task.labels or ()) == 17 and {"PRON", "VERB", "X"} <= set(task.labels or ())
     relations = load(folder, include=["UD_Toy"], tag_column=7).tasks["UD_Toy"]
     assert relations.examples("test")[0].tags == ("root", "obj")
 
@@ -98,10 +99,54 @@ def test_types_make_tasks_of_different_files_share_their_labels_and_others_are_o
         ("B-A I-B O I-A", "", "B-A B-B O B-A"),
         ("B-A I-A B-B I-B", "B", "O O B-B I-B"),
         ("B-A I-B I-B", "A", "B-A O O"),
+        ("B-A I-A E-A S-A O S-B", "", "B-A I-A I-A B-A O B-B"),  # BIOES
+        ("B-A L-A U-A U-B I-B", "", "B-A I-A B-A B-B B-B"),  # BILOU; an I- after a finished entity begins one
+        ("E-A I-A", "", "B-A B-A"),
     ],
 )
 def test_tags_are_rewritten_entity_by_entity(tags: str, types: str, rewritten: str) -> None:
     assert iob2(tags.split(), types.split()) == tuple(rewritten.split())
+
+
+def test_types_are_renamed_before_they_are_chosen(folder: Path) -> None:
+    assert iob2(["B-DATE", "I-DATE", "B-PERSON", "I-PERSON"], ("PER",), {"DATE": "O", "PERSON": "PER"}) == (
+        "O", "O", "B-PER", "I-PER",
+    )  # fmt: skip
+    task = load(folder, include=["wiki"], relabel={"ORG": "O", "LOC": "PLACE"}).tasks["wiki"]
+    assert task.labels == ("B-PLACE", "I-PLACE", "O") and task.examples("dev")[0].tags == ("O", "O", "B-PLACE")
+    nouns = load(folder, include=["UD_Toy"], relabel={"VERB": "X", "PRON": "X"}).tasks["UD_Toy"]
+    assert {tag for example in nouns.examples("train") for tag in example.tags} == {"X"}
+
+
+def test_parts_of_speech_of_all_treebanks_share_the_seventeen_tags_and_others_are_refused(folder: Path) -> None:
+    file = folder / "UD_Toy" / "xx_toy-ud-train.conllu"
+    file.write_text(UD.replace("VERB", "VERBE"), encoding="utf-8")
+    with pytest.raises(InputError, match=r"ud-train\.conllu:4: 'VERBE' is not among the universal .* mean 'VERB'"):
+        load(folder, include=["UD_Toy"])
+    own = ("PRON", "VERB", "VERBE", "X")
+    assert load(folder, include=["UD_Toy"], types=own).tasks["UD_Toy"].labels == own
+
+
+def test_files_in_folders_of_splits_are_tasks_too(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / "ner" / split / "west").mkdir(parents=True)
+        for language in ("hau", "yor"):
+            (tmp_path / "ner" / split / "west" / f"{language}.txt").write_text(f"{split} O\n" * 2)
+    tasks = load(tmp_path).tasks
+    assert list(tasks) == ["ner-west-hau", "ner-west-yor"]
+    assert tasks["ner-west-yor"].examples("test")[0].words == ("test", "test")
+
+
+def test_labels_of_test_sentences_that_no_training_sentence_has_are_named_by_file_and_line(folder: Path) -> None:
+    (folder / "wiki" / "test.txt").write_text("a O\nb O\n\nc B-MISC\nd I-MISC\ne B-MISC\n")
+    (folder / "african" / "hau" / "train.conll").write_text(IOB2 + "\nx B-MISC\ny I-MISC\n")
+    suite = load(folder, include=["entities*"], types=["LOC", "PER", "MISC"])
+    note = unlearned(suite, ["wiki"], ("train", "dev"), ["wiki"])
+    assert note.startswith(f"'B-MISC' of 'wiki' ({folder / 'wiki' / 'test.txt'}:4), 'I-MISC' of 'wiki' (")
+    assert "test.txt:5): no training example has them" in note and "tasks.relabel" in note
+    both = ["wiki", "african-hau"]  # which share a head
+    assert unlearned(suite, both, ("train",), both) == "" != unlearned(suite, both, ("dev",), both)
+    assert unlearned(load(folder), both, ("train",), ["wiki"]).startswith("'B-MISC' of 'wiki'")  # which do not
 
 
 def test_splits_without_a_file_are_taken_from_every_ten_training_sentences(tmp_path: Path) -> None:
@@ -156,7 +201,11 @@ def test_a_suite_travels_to_another_process_and_examples_stand_for_themselves(fo
         ("Ada\t\n", {}, r"train\.txt:1: expected a word"),
         ("Ada B-PER\nof 0\n", {}, r"train\.txt:2: '0' is no tag of an entity; expected O, B-TYPE or I-TYPE"),
         ("Ada B-\n", {}, r"train\.txt:1: 'B-' is no tag of an entity"),
-        ("Ada N\n", {"scheme": "plain", "types": ["V", "X"]}, r"train\.txt:1: 'N' is not among tasks\.types: V, X"),
+        (
+            "Ada N\n",
+            {"scheme": "plain", "types": ["V", "X"]},
+            r"train\.txt:1: 'N' is not among tasks\.types\. Known: V, X",
+        ),
         ("\n\n", {}, r"train\.txt is empty"),
         ("-DOCSTART- O\n", {}, r"train\.txt holds no sentence"),
     ],

@@ -5,27 +5,26 @@ from typing import Any
 
 Span = tuple[str, int, int]  # type, first word, last word
 OUTSIDE = "O"
+POSITIONS = {"B": "B", "I": "I", "E": "E", "S": "S", "L": "E", "U": "S"}  # of a word in its entity; BILOU's as BIOES's
 
 
 def entities(tags: Sequence[str]) -> list[Span]:
-    """The entities of a sentence whose tags are O, B-TYPE or I-TYPE, in their order.
+    """The entities of a sentence whose tags are O or POSITION-TYPE, in their order.
 
-    An entity begins at B-TYPE, and at I-TYPE where none of this type goes on; so files of either scheme, IOB1 or IOB2,
-    are read alike. This is how conlleval and seqeval read tags that break the rules of a scheme. Ramshaw & Marcus 1995
-    (aclanthology.org/W95-0107), section 4.
+    An entity begins at B and S, and at I and E where none of this type goes on; it ends at E and S, and before another
+    one. So files in IOB1, IOB2, BIOES and BILOU are read alike. This is how conlleval and seqeval read tags that break
+    the rules of a scheme. Ramshaw & Marcus 1995 (aclanthology.org/W95-0107), section 4.
     """
     spans: list[Span] = []
     goes_on = ""
     for index, tag in enumerate(tags):
-        position, _, kind = tag.partition("-")
-        if position not in ("B", "I"):
-            goes_on = ""
-            continue
-        if position == "I" and kind == goes_on:
+        letter, _, kind = tag.partition("-")
+        position = POSITIONS.get(letter, OUTSIDE)
+        if position in ("I", "E") and kind == goes_on:
             spans[-1] = (kind, spans[-1][1], index)
-        else:
+        elif position != OUTSIDE:
             spans.append((kind, index, index))
-        goes_on = kind
+        goes_on = kind if position in ("B", "I") else ""
     return spans
 
 

@@ -105,10 +105,13 @@ class ColumnOptions(SelectionOptions):
     tag_column: int | None = None
     """Column of the tags, from 0, or from the end with -1; empty: -1, in .conllu files 3 (UPOS)."""
     scheme: Literal["auto", "iob", "plain"] = "auto"
-    """The tags: entities in IOB1 or IOB2, or a tag for each word by itself; auto: iob, in .conllu files plain."""
+    """The tags: entities in IOB1, IOB2, BIOES or BILOU, or a tag for each word by itself; auto: iob, in .conllu files
+    plain."""
     types: tuple[str, ...] = ()
-    """Types of entity to keep (others become O), or the closed set of plain tags; empty: all in the task's files.
-    Tasks with equal tags share a head."""
+    """Types of entity to keep (others become O), or the closed set of plain tags; empty: all in the task's files, for
+    the UPOS of .conllu files the 17 that there are. Tasks with equal tags share a head."""
+    relabel: dict[str, str] = Field(default_factory=dict)
+    """New names of types of entity, or of plain tags: {DATE: O, PERSON: PER}; O: no entity."""
 
 
 class RawTextOptions(SelectionOptions):

@@ -1,6 +1,6 @@
 """Task and Suite: what every family of tasks hands to training and evaluation."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,15 @@ from polyray.skills.form import TaskForm, TextOptions
 
 SPLITS = ("train", "dev", "test")
 Read = Callable[[str, int], tuple[Any, ...]]  # (split, seed) -> the task's examples, all of one kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The first place of a label in a split: "FILE:LINE"."""
+
+    split: str
+    label: str
+    place: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +37,7 @@ class Task:
     objective: str = "answers"  # a key of polyray.objectives.OBJECTIVES
     prompt: str = "{input}"  # what the network reads, a format string over the fields of an input
     inline_choices: bool = False  # an example's own choices stand inside its input
+    places: tuple[Place, ...] = ()  # the first of each label in each split, from suites that know them
 
     def __post_init__(self) -> None:
         check_name(self.name, "task")
@@ -65,6 +75,15 @@ class Task:
             ValueError: there are no examples, or not one prediction for each.
         """
         return lookup(METRICS, self.metric, "metric").score(predictions, examples)
+
+
+def first_places(labels: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
+    """The first place of each label in each split, of (split, label, "FILE:LINE") in the order of the files."""
+    first: dict[tuple[str, str], Place] = {}
+    for split, label, place in labels:
+        if (split, label) not in first:
+            first[split, label] = Place(split=split, label=label, place=place)
+    return tuple(first.values())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,33 @@ def repeats(suite: Suite, names: Sequence[str]) -> str:
     return f"{', '.join([*counts.values()][:5])}{more} are among the train or dev examples too: scores flatter."
 
 
+def unlearned(suite: Suite, trained: Sequence[str], splits: Sequence[str], scored: Sequence[str]) -> str:
+    """A sentence on labels of test examples that no training example has; empty: there are none.
+
+    Args:
+        trained: names of the tasks that are trained on; those with equal labels share a head.
+        splits: of these tasks, that are trained on.
+        scored: names of the tasks whose test examples are scored.
+    """
+    learned: dict[Any, set[str]] = {}
+    for name in trained:
+        labels = {place.label for place in suite.tasks[name].places if place.split in splits}
+        learned.setdefault(suite.tasks[name].labels, set()).update(labels)
+    lines = []
+    for name in scored:
+        task = suite.tasks[name]
+        seen = learned.get(task.labels, set())
+        tests = [place for place in task.places if place.split == "test" and place.label not in seen]
+        lines += [f"{place.label!r} of {name!r} ({place.place})" for place in tests]
+    if not lines:
+        return ""
+    more = f" and {len(lines) - 5} more labels" if len(lines) > 5 else ""
+    return (
+        f"{', '.join(lines[:5])}{more}: no training example has them, so they are never predicted and count as wrong. "
+        "Leave them out with tasks.types or rename them with tasks.relabel if that is not meant."
+    )
+
+
 def first_examples(task: Task, split: str, seed: int | None, limit: int) -> tuple[Any, ...]:
     """The first `limit` (0: all) examples of a split."""
     examples = task.examples(split, seed)
