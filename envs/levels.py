@@ -197,7 +197,7 @@ def level_called(name: str) -> Level:
 
 
 def _import(module: str) -> None:
-    if not all(part.isidentifier() for part in module.split(".")):
+    if not all(name.isidentifier() for name in module.split(".")):
         raise InputError(f"{OWN_LEVELS} holds names of modules, separated by commas; {module!r} is none.")
     try:
         importlib.import_module(module)

@@ -36,7 +36,7 @@ def run(config: Config, run: Run) -> Result:
     """Adapt to every task and split by every method, each group as a Ray task; see `Config`."""
     plan = check(config, run.out)
     suite = load_suite(config.tasks)
-    print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.part)))
+    print_note(run.console, repeats(suite, partition_tasks(suite, config.adapt.tasks)))
     run_groups(plan.groups, run)
     metrics = gather(plan.pieces)
     show(metrics, run.console, title=f"Few-shot adaptation, {Path(config.skills).parent.name}")
@@ -62,7 +62,7 @@ def plan_of(config: AdaptationRecipe, out: Path) -> Plan:
         raise InputError("adapt needs skills=FOLDER, the skills folder of a finished polytropon run.")
     folder = load_inventory(Path(config.skills))
     suite = load_suite(config.tasks)
-    names = partition_tasks(suite, config.adapt.part)
+    names = partition_tasks(suite, config.adapt.tasks)
     dtype = check_skills_dtype(folder, config.backbone_dtype)
     check_methods(config.adapt.methods, folder.spec.routing.kind, dtype)
     seen = set(folder.card.tasks) & set(names)

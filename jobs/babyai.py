@@ -72,17 +72,17 @@ class Config(Section):
     policy: PolicyChoice = PolicyChoice()
     """The network under the skills."""
     modules: ModuleOptions = ModuleOptions(kind="sparse", options=SparseOptions())
-    """What a skill is made of; skills sit on every layer of the network."""
+    """Kind and options of the modules that a skill is made of; skills sit on every layer of the network."""
     ticket: TicketOptions = TicketOptions()
     """Entries that sparse skills may change."""
     routing: RoutingOptions = RoutingOptions(options=LearnedOptions(n_skills=9, sample="task"))
-    """How levels share skills; `sample` is task or none."""
+    """Router, which lets levels share skills; `sample` is task or none."""
     cloning: CloningOptions = CloningOptions()
     """Imitation before reinforcement learning."""
     training: AgentTrainingOptions = AgentTrainingOptions()
-    """How long and how fast."""
+    """Length, batches and learning rates of the training."""
     evaluation: AgentValidationOptions = AgentValidationOptions()
-    """How the agent is scored at the end, and while it trains."""
+    """Episodes that score the agent at the end, and while it trains."""
     workers: ActorOptions = ActorOptions()
     """Who plays and who learns."""
     tracking: TrackingOptions = TrackingOptions()

@@ -41,13 +41,13 @@ class Config(polytropon.Config):
     """
 
     modules: SkillOptions = SkillOptions(options=LoraOptions(rank=4), sites=("ffn",))
-    """What a skill is made of."""
+    """Kind, options and sites of the modules that a skill is made of."""
     routing: RoutingOptions = RoutingOptions(options=LearnedOptions(n_skills=5))
-    """How tasks share skills: each router takes the options that it has; `routing.kind` is not read."""
+    """Options of the routers: each takes those that it has; `routing.kind` is not read."""
     training: TrainingOptions = TrainingOptions(
         steps=400, lr=2e-2, routing_lr=2e-1, backbone_lr=3e-3, beta2=0.99, report_every=20, save_every=200
     )
-    """How long and how fast."""
+    """Length, batches and learning rates of the training."""
     kinds: tuple[str, ...] = ("shared", "private", "polytropon")
     """Routers to compare: see `polyray list routers`."""
     each: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -55,7 +55,7 @@ class Config(polytropon.Config):
     adapt: AdaptationOptions = AdaptationOptions(
         steps=50, rates=(3e-3, 1e-2), routing_lr=1.0, beta2=0.99, looks=5, warmup=0.1
     )
-    """How each is adapted to the test tasks."""
+    """Adaptation of each to the test tasks."""
 
     @field_validator("kinds")
     @classmethod

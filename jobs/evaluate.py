@@ -33,7 +33,7 @@ class Config(ScoringRecipe):
     """Score the skills of a run on the tasks that they were trained on."""
 
     agent: AgentEvaluationOptions = AgentEvaluationOptions()
-    """How an agent is scored, where the skills are an agent's; its tasks are levels."""
+    """Episodes that score an agent, where the skills are an agent's; its tasks are levels."""
     tracking: TrackingOptions = TrackingOptions()
     """Experiment tracker that is told how it goes."""
 

@@ -33,7 +33,7 @@ ENVIRONMENT = {
 
 
 def cluster_config(gcs: str, most: int) -> dict[str, Any]:
-    """What `ray up` would be told: a head with one core, and up to `most` workers with one core each."""
+    """A config of `ray up`: a head with one core, and up to `most` workers with one core each."""
     return {
         "cluster_name": "fake", "max_workers": most, "idle_timeout_minutes": 0.1, "upscaling_speed": 10.0,
         "provider": {

@@ -30,7 +30,7 @@ def read(name: str) -> dict[str, Any]:
 
 
 def shape(name: str) -> Shape:
-    """What the file may hold: Ray's own schema, and ours of what Ray hands on to others; ours alone elsewhere."""
+    """Fields of the file: Ray's own schema, and ours of what Ray hands on to others; ours alone elsewhere."""
     if name in RAY_UP:
         ours, rays = read_shape(RAY_UP[name]), shape_of(read_schema(ray_folder() / "autoscaler" / "ray-schema.json"))
         rays["available_node_types"]["*"]["node_config"] = ours.pop("node_config")
@@ -85,5 +85,5 @@ def unknown_options(arguments: list[str]) -> list[str]:
 
 
 def start_parameters(parameters: dict[str, str]) -> list[str]:
-    """What Ray does not know of KubeRay's rayStartParams."""
+    """Names in KubeRay's rayStartParams that are no options of `ray start`."""
     return unknown_options([f"--{name}={value}" for name, value in parameters.items()])

@@ -19,7 +19,7 @@ MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # of the handshake, RFC 6455
 
 
 class FakeCluster:
-    """What the server says, and what it was asked.
+    """Answers of the server, and the requests that it got.
 
     Attributes:
         answers: status and text for (method, path), before everything else.

@@ -67,9 +67,7 @@ def _sum(terms: Iterable[Tensor]) -> Tensor:
 
 def first(output: Tensor | tuple[Tensor, ...]) -> Tensor:
     """The hidden states that a layer gives, of recurrent ones too."""
-    return (
-        output if isinstance(output, Tensor) else torch.cat([part for part in output if isinstance(part, Tensor)], -1)
-    )
+    return output if isinstance(output, Tensor) else torch.cat([x for x in output if isinstance(x, Tensor)], -1)
 
 
 def lora(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:

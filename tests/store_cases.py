@@ -106,7 +106,7 @@ def at(objects: Objects, delays: tuple[float, ...] = (0.0,)) -> Remote:
     return Remote(filesystem=objects, path="/bucket/run", url="test://bucket/run", delays=delays)
 
 
-def part(objects: Objects, home: Path, covers: Callable[[str], bool] = everything, timing: Timing = HASTY) -> Part:
+def new_part(objects: Objects, home: Path, covers: Callable[[str], bool] = everything, timing: Timing = HASTY) -> Part:
     """A part at `at(objects)` in a new folder below `home`."""
     folder = home / str(next(_numbers))
     folder.mkdir()

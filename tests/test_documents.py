@@ -108,7 +108,7 @@ def documented_defaults(document: Path) -> dict[str, str]:
     table = document.read_text(encoding="utf-8").partition("| field | default |")[2].partition("\n\n")[0]
     defaults: dict[str, str] = {}
     for row in table.splitlines()[2:]:
-        names, cell = (part.strip() for part in row.strip("|").split("|")[:2])
+        names, cell = (text.strip() for text in row.strip("|").split("|")[:2])
         fields, values = re.findall(r"`([\w.*]+)`", names), re.findall(r"`[^`]*`|[^\s,](?:[^\s]*[^\s,])?", cell)
         if cell and not re.search(r"\*|\bor\b", names):
             values = values * len(fields) if len(values) == 1 else values

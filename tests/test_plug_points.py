@@ -387,7 +387,7 @@ class WalkConfig(Section):
     """A walk."""
 
     steps: int = Field(3, ge=1)
-    """How many steps."""
+    """Steps of the walk."""
     stride: float = Field(1.0, gt=0)
     """Length of a step."""
 

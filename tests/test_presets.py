@@ -17,11 +17,13 @@ from polyray.modules.layers import linear_widths
 from polyray.modules.matching import match
 from polyray.modules.presets import PRESETS, site_patterns
 from polyray.modules.site import mixing
-from polyray.modules.structure import parts_by_structure
+from polyray.modules.structure import presets_by_structure
 
 JOINT = ("phi3", "gpt2", "gpt_neox", "falcon", "bloom", "modernbert")
 """Families whose queries, keys and values are one layer's output."""
-PARTS = [(family, part) for family, parts in PRESETS.items() for part, patterns in parts.items() if patterns]
+PRESET_CASES = [
+    (family, preset) for family, presets in PRESETS.items() for preset, patterns in presets.items() if patterns
+]
 
 
 @cache
@@ -29,8 +31,8 @@ def _model(family: str) -> nn.Module:
     return tiny_model(family).requires_grad_(False)
 
 
-def _sites(family: str, part: str) -> list[str]:
-    return match(_model(family), site_patterns(family, [part], _model(family)))
+def _sites(family: str, preset: str) -> list[str]:
+    return match(_model(family), site_patterns(family, [preset], _model(family)))
 
 
 def _linears(family: str) -> set[str]:
@@ -76,7 +78,7 @@ def test_bottlenecks_sit_on_the_last_layer_of_each_sublayer(family: str) -> None
         assert (linear_widths(_model(family).get_submodule(site)) or (0, 0))[1] == WIDTH
 
 
-@for_each(family=[family for family, part in PARTS if part == "ia3"])
+@for_each(family=[family for family, preset in PRESET_CASES if preset == "ia3"])
 def test_ia3_rescales_two_layers_of_each_attention_and_one_of_each_ffn(family: str) -> None:
     blocks = 2 * LAYERS if family in SEQ2SEQ else 1 if family == "albert" else LAYERS
     sites = set(_sites(family, "ia3"))
@@ -89,12 +91,12 @@ def test_ia3_picks_wi_of_a_plain_t5_and_the_linear_half_of_a_gated_one() -> None
     assert {site.rpartition(".")[2] for site in _sites("mt5", "ia3")} == {"k", "v", "wi_1"}
 
 
-@for_cases([{"family": family, "part": part} for family, part in PARTS])
-def test_modules_of_the_kind_that_a_part_is_for_run_there(family: str, part: str) -> None:
-    kind = {"houlsby": "bottleneck", "pfeiffer": "bottleneck", "ia3": "ia3", "prefix": "prefix"}.get(part, "lora")
+@for_cases([{"family": family, "preset": preset} for family, preset in PRESET_CASES])
+def test_modules_of_the_kind_that_a_preset_is_for_run_there(family: str, preset: str) -> None:
+    kind = {"houlsby": "bottleneck", "pfeiffer": "bottleneck", "ia3": "ia3", "prefix": "prefix"}.get(preset, "lora")
     before = _run(family)  # without a gradient: the backbone is frozen
     generator = torch.Generator().manual_seed(0)
-    patterns = site_patterns(family, [part], _model(family))
+    patterns = site_patterns(family, [preset], _model(family))
     inventory = attach(_model(family), patterns, kind, 2, MODULES[kind].Options(), generator)
     try:
         with torch.no_grad():
@@ -122,10 +124,10 @@ def _run(family: str) -> torch.Tensor:
 
 @for_each(family=[family for family in CONFIGS if family != "deberta-v2"])
 def test_names_and_shapes_alone_give_the_sites_of_the_presets(family: str) -> None:
-    by_structure = parts_by_structure(_model(family))
-    for part in PRESETS.get(family, {}):
-        if part != "prefix" or PRESETS[family]["prefix"]:  # only a forward pass shows how a module attends
-            assert set(by_structure[part]) == set(_sites(family, part) if PRESETS[family][part] else ()), part
+    by_structure = presets_by_structure(_model(family))
+    for preset in PRESETS.get(family, {}):
+        if preset != "prefix" or PRESETS[family]["prefix"]:  # only a forward pass shows how a module attends
+            assert set(by_structure[preset]) == set(_sites(family, preset) if PRESETS[family][preset] else ()), preset
 
 
 def test_experts_in_one_tensor_leave_attention_alone() -> None:
@@ -154,7 +156,7 @@ class Odd(nn.Module):
 
 
 def test_a_backbone_that_nobody_has_seen_is_read_by_its_shapes() -> None:
-    parts = parts_by_structure(Odd())
+    parts = presets_by_structure(Odd())
     attention, ffn = ("blocks.0.SelfAttn.mix_attn", "blocks.0.SelfAttn.back"), ("blocks.0.wide", "blocks.0.narrow")
     assert parts == {
         "attention": attention, "ffn": ffn, "all": (*attention, *ffn), "houlsby": (attention[1], ffn[1]),

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from polyray.cluster.sweeping.places import Place
 from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.searcher import JournalSearcher
+from polyray.cluster.sweeping.storage import Storage
 from polyray.cluster.sweeping.trial import Trials
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted
@@ -31,7 +31,7 @@ class ToyConfig(Section):
     lr: float = 0.1
     """The score after step n is n * lr."""
     fail: str = "no"
-    """How the run ends: no, memory, input, infinite."""
+    """End of the run: no (it succeeds), memory, input, infinite."""
     steps: int = 4
     """Steps, each with a validation and a checkpoint."""
     seed: int = 0
@@ -90,7 +90,7 @@ def drive(
     job: Job = TOY,
     tracking: TrialTracking | None = None,
     handfuls: list[list[int]] | None = None,
-    place: Place | None = None,
+    storage: Storage | None = None,
 ) -> list[int]:
     """Run the trials that a start of the sweep runs, at most `n_trials`: their numbers.
 
@@ -103,7 +103,7 @@ def drive(
         scheduler = SCHEDULERS[sweep.options.scheduler]
         chooses = searcher_of(sweep.space, sweep.options)
         kind = PopulationSearcher if scheduler.population else JournalSearcher
-        searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking, place=place)
+        searcher = kind(sweep, TrialRows(sweep), chooses, replay=scheduler.judges, tracking=tracking, storage=storage)
         while len(numbers) < n_trials and (suggestion := searcher.suggest(str(len(numbers)))) != "FINISHED":
             handful, trial_id = from_text(suggestion["trials"]), str(len(numbers))
             number = handful[0].number

@@ -39,8 +39,8 @@ class DiaryTracker:
         self._store.mkdir(parents=True, exist_ok=True)
         number = len({call["run"] for call in calls(self._store)})
         self._run = identifier if identifier is not None else f"run-{number}"
-        given = {"name": opening.name, "group": opening.group, "tags": opening.tags, "fields": opening.parameters}
-        self._write("start", resumed=identifier is not None, **given)
+        details = {"name": opening.name, "group": opening.group, "tags": opening.tags, "fields": opening.parameters}
+        self._write("start", resumed=identifier is not None, **details)
         print("a library that prints", flush=True)
         return self._run
 
@@ -65,7 +65,7 @@ def calls(store: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def told(store: Path) -> list[Any]:
+def calls_in_short(store: Path) -> list[Any]:
     """The calls so far in short: started or resumed, the steps, and the status at the end."""
     words = {"start": lambda c: "resumed" if c["resumed"] else "started", "log": lambda c: c["step"]}
     return [words.get(call["call"], lambda c: c["status"])(call) for call in calls(store)]

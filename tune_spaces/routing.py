@@ -1,4 +1,4 @@
-"""How tasks share skills: the router, and the options that it reads."""
+"""Routing between tasks and skills: the router, and the options that it reads."""
 
 from polyray.sweeps.fields import Grid, LogIntRange, LogUniform, OneOf
 from polyray.sweeps.space import Goal, Space

@@ -24,10 +24,10 @@ GRACE = 60.0  # seconds to end a round in
 NOTHING_RAN = 5  # pytest's exit status
 
 
-def figures(part: str, device: str, small: bool, seconds: float) -> Any:
+def figures(name: str, device: str, small: bool, seconds: float) -> Any:
     """Figures of a part, or its error."""
     tests = ("pytest", "-q", "-o", "addopts=", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu")
-    module = tests if part == "tests" else ("benchmarks.gpu.part", part, device, str(small), str(seconds))
+    module = tests if name == "tests" else ("benchmarks.gpu.part", name, device, str(small), str(seconds))
     began = time.monotonic()
     try:
         run = subprocess.run(
@@ -35,20 +35,20 @@ def figures(part: str, device: str, small: bool, seconds: float) -> Any:
         )
     except subprocess.TimeoutExpired:
         return {"error": f"It took longer than {seconds + GRACE:.0f} s."}
-    if run.returncode not in ((0, NOTHING_RAN) if part == "tests" else (0,)):
+    if run.returncode not in ((0, NOTHING_RAN) if name == "tests" else (0,)):
         return {"error": (run.stdout + run.stderr)[-8000:]}
     last = run.stdout.strip().splitlines()[-1]
-    return {"summary": last, "seconds": round(time.monotonic() - began, 1)} if part == "tests" else json.loads(last)
+    return {"summary": last, "seconds": round(time.monotonic() - began, 1)} if name == "tests" else json.loads(last)
 
 
 def measure(parts: Sequence[str], device: str, small: bool, seconds: float) -> dict[str, Any]:
     """Figures of each part by its name; what a part does not use of its share goes to those after it."""
     end = time.monotonic() + seconds
     results = {}
-    for position, part in enumerate(parts):
-        share = SHARES[part] / sum(SHARES[other] for other in parts[position:])
-        print(f"{part} ...", file=sys.stderr, flush=True)
-        results[part] = figures(part, device, small, max(1.0, share * (end - time.monotonic())))
+    for position, name in enumerate(parts):
+        share = SHARES[name] / sum(SHARES[other] for other in parts[position:])
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        results[name] = figures(name, device, small, max(1.0, share * (end - time.monotonic())))
     return results
 
 

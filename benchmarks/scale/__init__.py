@@ -1,1 +1,1 @@
-"""How large a sweep can become: sizes and costs that are measured, and what they add up to on many nodes."""
+"""Limits on the size of a sweep: sizes and costs that are measured, and what they add up to on many nodes."""

@@ -1,4 +1,4 @@
-"""How large a sweep can become.
+"""Limits on the size of a sweep.
 
 `sizes`: bytes that two trials of a training write and send. `files`: what the driver's work on the files of many trials
 costs, in processor time. `reports`: what a report of a trial costs the driver in Ray Tune. `simulation`: a sweep on
@@ -67,8 +67,8 @@ def main() -> None:
         "reports": ("Reports of trials, in Ray Tune", lambda: [reports.measure(20, 100)]),
         "simulation": ("A sweep on many nodes, simulated", lambda: list(simulation_rows(arguments))),
     }
-    for part, (title, rows) in parts.items():
-        if arguments.part in (None, part):
+    for name, (title, rows) in parts.items():
+        if arguments.part in (None, name):
             show(title, rows(), arguments.json)
 
 

@@ -1,4 +1,4 @@
-"""What the driver's own work on its files costs when a sweep has many trials: no trial runs, their files are made."""
+"""Cost of the driver's work on its own files when a sweep has many trials: no trial runs, their files are made."""
 
 import json
 import time

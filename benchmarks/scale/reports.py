@@ -1,4 +1,4 @@
-"""What a report of a trial costs the driver: Ray Tune, with trials that take no time and report often or never."""
+"""Cost of a trial's report to the driver: Ray Tune, with trials that take no time and report often or never."""
 
 import contextlib
 import os

@@ -46,7 +46,7 @@ class Sweep:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a sweep.
+    """Time and losses of a sweep.
 
     Attributes:
         wall: seconds from its beginning to its end.

@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE", help="control: SVG of the curves of the largest N")
     parser.add_argument("--json", action="store_true", help="one JSON document for each part")
     arguments = parser.parse_args()
-    for part, run in {"efficiency": show_efficiency, "control": show_control}.items():
-        if arguments.part in (None, part):
+    for name, run in {"efficiency": show_efficiency, "control": show_control}.items():
+        if arguments.part in (None, name):
             run(arguments)
 
 

@@ -26,7 +26,7 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$PWD/.ray-token-$SLURM_JOB_ID"
 base=$((20000 + SLURM_JOB_ID % 1000 * 10))
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address="$head:$base"
-own=(--temp-dir="/tmp/ray-$SLURM_JOB_ID" --num-cpus="$SLURM_CPUS_PER_TASK" --min-worker-port=0 --max-worker-port=0 --block)
+node_options=(--temp-dir="/tmp/ray-$SLURM_JOB_ID" --num-cpus="$SLURM_CPUS_PER_TASK" --min-worker-port=0 --max-worker-port=0 --block)
 
 steps=()
 finish() {
@@ -38,7 +38,7 @@ trap finish EXIT
 
 srun --nodes=1 --ntasks=1 --nodelist="$head" --overlap ray start --head --port="$base" --dashboard-host=127.0.0.1 \
     --dashboard-port=$((base+1)) --dashboard-agent-listen-port=$((base+2)) --ray-client-server-port=$((base+3)) \
-    --metrics-export-port=$((base+4)) "${own[@]}" > "ray-head-$SLURM_JOB_ID.log" 2>&1 &
+    --metrics-export-port=$((base+4)) "${node_options[@]}" > "ray-head-$SLURM_JOB_ID.log" 2>&1 &
 steps+=($!)
 until ray health-check --address "$address" > /dev/null 2>&1; do
     kill -0 "${steps[0]}" || { cat "ray-head-$SLURM_JOB_ID.log"; exit 1; }
@@ -46,7 +46,7 @@ until ray health-check --address "$address" > /dev/null 2>&1; do
 done
 if ((SLURM_JOB_NUM_NODES > 1)); then
     srun --nodes=$((SLURM_JOB_NUM_NODES - 1)) --ntasks-per-node=1 --exclude="$head" --overlap ray start \
-        --address="$address" --dashboard-agent-listen-port=$((base+5)) "${own[@]}" \
+        --address="$address" --dashboard-agent-listen-port=$((base+5)) "${node_options[@]}" \
         > "ray-workers-$SLURM_JOB_ID.log" 2>&1 &
     steps+=($!)
 fi

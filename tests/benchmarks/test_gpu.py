@@ -34,8 +34,8 @@ def test_every_part_has_a_share_of_the_time() -> None:
 def test_what_a_part_does_not_use_goes_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     shares: dict[str, float] = {}
 
-    def figures(part: str, device: str, small: bool, seconds: float) -> dict[str, Any]:
-        shares[part] = seconds
+    def figures(name: str, device: str, small: bool, seconds: float) -> dict[str, Any]:
+        shares[name] = seconds
         return {}
 
     monkeypatch.setattr(command, "figures", figures)
@@ -46,8 +46,8 @@ def test_what_a_part_does_not_use_goes_to_the_next(monkeypatch: pytest.MonkeyPat
 def test_a_part_that_fails_leaves_its_error_and_the_others_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def figures(part: str, *arguments: Any) -> dict[str, Any]:
-        return {"error": "out of memory"} if part == "routing" else {"steps": 3}
+    def figures(name: str, *arguments: Any) -> dict[str, Any]:
+        return {"error": "out of memory"} if name == "routing" else {"steps": 3}
 
     monkeypatch.setattr(command, "figures", figures)
     options = ["--device", "cpu", "--small", "--part", "routing", "--part", "planted"]

@@ -24,7 +24,7 @@ from polyray.skills.skill import Skill, save_skill
 
 class Config(Section):
     steps: int = 3
-    """How many steps."""
+    """Steps to make."""
 
 
 def work(config: Config, run: Run) -> Result:
@@ -147,7 +147,7 @@ def test_a_described_space_can_be_edited_and_described_again(
 def test_a_described_config_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert code("describe", "counting") == 0
     text = capsys.readouterr().out
-    assert "# How many steps.\nsteps: 3\n" in text
+    assert "# Steps to make.\nsteps: 3\n" in text
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     assert code("run", "counting", "--config", "mine.yaml", "--out", "here") == 0
 

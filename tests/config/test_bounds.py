@@ -52,7 +52,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "keep": "last", "schedule": "",
     },
     "adapt": {
-        "methods": ("skills",), "part": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),
+        "methods": ("skills",), "tasks": "test", "seeds": (), "steps": 1000, "batch": 8, "lr": 1e-3, "rates": (),
         "routing_lr": 1e-1, "weight_decay": 0.01, "warmup": 0.06, "clip": 1.0, "beta2": 0.999, "looks": 10, "seed": 0,
         "gpus": 0, "routing_rates": (), "choose": "split", "stack": 8,
     },

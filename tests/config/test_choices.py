@@ -50,9 +50,9 @@ class Shape(Choice):
 
 class Config(Section):
     shape: Shape = Shape()
-    """What is drawn."""
+    """The shape to draw."""
     times: int = 1
-    """How often."""
+    """Copies to draw."""
 
     def unread(self) -> Mapping[str, str]:
         return {"times": "a dot is drawn once"} if self.shape.kind == "dot" else {}
@@ -60,7 +60,7 @@ class Config(Section):
 
 class Thick(Config):
     shape: Shape = Shape(options=Lines(width=9), colour="blue")
-    """What is drawn."""
+    """The shape to draw."""
 
 
 def refusal(*overrides: str, kind: type[Section] = Config) -> str:

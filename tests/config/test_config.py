@@ -26,7 +26,7 @@ class Config(Section):
     include: tuple[str, ...] = ()
     """Patterns."""
     training: Training = Training()
-    """How to train."""
+    """Options of the training."""
 
 
 def refusal(file: Path | None = None, *overrides: str) -> str:
@@ -74,7 +74,7 @@ def test_the_description_documents_every_field_and_is_the_default_config(file: P
     text = describe_config(Config)
     file.write_text(text, encoding="utf-8")
     assert load_config(Config, file) == Config()
-    for message in ("# Which suite.", "# Any of them.", "# How to train.", "  # Learning rate.\n  lr: 0.01"):
+    for message in ("# Which suite.", "# Any of them.", "# Options of the training.", "  # Learning rate.\n  lr: 0.01"):
         assert message in text
 
 

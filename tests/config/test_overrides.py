@@ -42,7 +42,7 @@ class Config(Section):
     each: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Anything."""
     training: Training = Training()
-    """How long."""
+    """Length of the training."""
 
 
 def refusal(*overrides: str, file: Path | None = None) -> str:

@@ -70,7 +70,7 @@ def test_a_batch_of_an_own_level_is_that_of_minigrids_environments() -> None:
             assert [decode(words) for words in observed[0]["mission"]] == list(expected[0]["mission"])
             chosen = actions.choice(7, 6, p=(0.15, 0.15, 0.3, 0.2, 0.05, 0.15, 0.0))
             observed, expected = ours.step(chosen), theirs.step(chosen)
-            assert all(np.allclose(observed[part], expected[part], atol=1e-6) for part in (1, 2, 3))
+            assert all(np.allclose(observed[index], expected[index], atol=1e-6) for index in (1, 2, 3))
 
 
 def test_an_own_level_is_made_by_gymnasium_and_scored_on_held_out_states() -> None:

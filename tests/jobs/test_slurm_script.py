@@ -72,8 +72,8 @@ def test_it_is_bash_and_its_commands_have_options_that_exist(root: Path, script:
     subprocess.run(["bash", "-n", str(root / "jobs" / "cluster" / "slurm.sh")], check=True)
     starts = commands(script, "ray", "start")
     assert len(starts) == 2 and [line for arguments in starts for line in unknown_options(arguments)] == []
-    (own,) = re.findall(r"^own=\((.*)\)$", script, re.MULTILINE)
-    assert unknown_options([re.sub(r'="\$\w+"', "=1", word).strip('"') for word in own.split()]) == []
+    (options,) = re.findall(r"^node_options=\((.*)\)$", script, re.MULTILINE)
+    assert unknown_options([re.sub(r'="\$\w+"', "=1", word).strip('"') for word in options.split()]) == []
     assert "--dashboard-host=127.0.0.1" in starts[0] and "RAY_AUTH_MODE=token" in script
 
 

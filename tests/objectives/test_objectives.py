@@ -108,8 +108,8 @@ def test_the_training_loss_is_the_weighted_sum_and_its_gradient_reaches_skills_r
             loss.backward()
         weighted = float((losses(model, data, data.rows) * batch.weights).sum())
         assert float(loss.detach()) == pytest.approx(weighted, rel=1e-5), name
-        for part in (model.inventory, model.router, model.heads):
-            assert all(p.grad is not None and bool(p.grad.any()) for p in part.parameters()), name
+        for module in (model.inventory, model.router, model.heads):
+            assert all(p.grad is not None and bool(p.grad.any()) for p in module.parameters()), name
 
 
 def test_predictions_are_one_for_each_row_and_can_be_scored() -> None:

@@ -54,7 +54,7 @@ def test_a_continued_policy_knows_the_new_level_and_plays_the_old_ones_bit_for_b
     assert grown.router.tasks.names == (*KNOWN, NEW)
     assert grown.inventory.n_skills == grown.router.n_skills == N_SKILLS.get(routing, 3)
     frames = frames_of([0, 1, 1], 2, 0)
-    frames = type(frames)(**{**vars(frames), "memory": tuple(part.float() for part in frames.memory)})
+    frames = type(frames)(**{**vars(frames), "memory": tuple(states.float() for states in frames.memory)})
     before, after = policy(frames), grown.eval()(frames)
     assert torch.equal(before.logits, after.logits) and torch.equal(before.values, after.values)
     new = grown(type(frames)(**{**vars(frames), "task": torch.full((3,), 2)}))

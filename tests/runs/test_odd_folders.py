@@ -38,7 +38,7 @@ STANDS: dict[str, Callable[[Path], object]] = {
     "No such file": lambda file: file.symlink_to("/nowhere"),
     "larger than": sparse,
 }
-"""What stands at the place of a file, by a word of the message on it."""
+"""Functions that put something else at a file's path, by a word of the message on it."""
 
 
 def message(error: type[PolyrayError], action: Callable[[], object]) -> str:

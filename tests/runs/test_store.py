@@ -14,7 +14,7 @@ from store_cases import (
     killed,
     killed_within,
     names,
-    part,
+    new_part,
     refused_once,
 )
 
@@ -44,7 +44,7 @@ def large_from_40_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(objects: Objects, home: Path, states: list[int]) -> None:
     """One start of a run: it restores, publishes the states that are not there, each added to `states`, and ends."""
-    mine = part(objects, home)
+    mine = new_part(objects, home)
     mine.open()
     try:
         before = content(mine.folder)
@@ -58,20 +58,20 @@ def run(objects: Objects, home: Path, states: list[int]) -> None:
 
 def seen(objects: Objects, home: Path) -> int:
     """The number of the state that a reader sees; -1: none."""
-    reader = part(objects.view(), home)
+    reader = new_part(objects.view(), home)
     return STATES.index(content(reader.folder)) if reader.restore() else -1
 
 
 def leftovers(objects: Objects, home: Path) -> list[str]:
     """Objects that the newest state does not need."""
-    reader = part(objects.view(), home)
+    reader = new_part(objects.view(), home)
     reader.restore()
     needed = {f"files/{file.object}" for file in reader._manifest.files.values()} | {reader.state}
     return [name for name in names(objects) if name not in needed]
 
 
 def after(fault: Fault, number: int, home: Path) -> Iterator[str]:
-    """What is wrong with a run whose operation `number` has the fault, and with the one that goes on."""
+    """Violations by a run whose operation `number` has the fault, and by the run that resumes it."""
     objects, acknowledged = Objects(), list[int]()
     try:
         run(objects.view(fault, number), home, acknowledged)
@@ -105,16 +105,16 @@ def test_an_operation_that_fails_once_is_tried_again(tmp_path: Path) -> None:
 
 
 def taken_over_at(number: int, home: Path) -> str:
-    """What is wrong where another process takes over before operation `number` of a publication that goes on."""
+    """Violation where another process takes over before operation `number` of a publication that goes on."""
     objects = Objects()
-    old = part(objects.view(), home)
+    old = new_part(objects.view(), home)
     old.open()
     fill(old.folder, STATES[0])
     old.publish()
     taken: list[Part] = []
 
     def take_over(view: Objects, path: str, value: bytes) -> None:
-        new = part(objects.view(), home)
+        new = new_part(objects.view(), home)
         taken.append(new)
         new.open()
         fill(new.folder, STATES[2])
@@ -148,14 +148,14 @@ def test_of_two_that_begin_at_once_at_most_one_writes(tmp_path: Path) -> None:
         objects, opened = Objects(), list[Part]()
 
         def begin(view: Objects, path: str, value: bytes, number: int = number) -> None:
-            other = part(objects.view(), tmp_path, timing=LIVELY)  # noqa: B023  # called at once
+            other = new_part(objects.view(), tmp_path, timing=LIVELY)  # noqa: B023  # called at once
             try:
                 other.open()
                 opened.append(other)  # noqa: B023
             except FolderInUseError:
                 return
 
-        first = part(objects.view(begin, number), tmp_path, timing=LIVELY)
+        first = new_part(objects.view(begin, number), tmp_path, timing=LIVELY)
         try:
             first.open()
             first._lease.check()  # type: ignore[union-attr]

@@ -52,8 +52,8 @@ def start(sweep: SweepFolder, n_trials: int = 100, stopped: int = -1) -> list[in
     return numbers
 
 
-def told(sweep: Path, name: str) -> list[object]:
-    """What the tracker knows of one trial: that it began, its steps, its end."""
+def tracked(sweep: Path, name: str) -> list[object]:
+    """One trial as the tracker has it: its beginning, its steps, its end."""
     (run,) = {call["run"] for call in calls(sweep / "tracking") if call.get("name") == name}
     said = [call for call in calls(sweep / "tracking") if call["run"] == run]
     return [call.get("status", call.get("step", call["call"])) for call in said]
@@ -63,9 +63,9 @@ def test_every_trial_is_a_tracker_run_in_the_group_of_its_sweep_over_all_starts(
     path = tmp_path / "rates"
     assert start(toy_sweep(path, "tracking.kind=diary", scheduler="asha"), 2, stopped=1) == [0, 1]
     assert start(toy_sweep(path, "tracking.kind=diary", "tracking.tags={owner: me}", scheduler="asha")) == [0, 1, 2]
-    assert told(path, "rates-0000") == ["start", 1, 2, 3, 4, "done"]
-    assert told(path, "rates-0001") == ["start", 1, 2, "interrupted"]
-    assert told(path, "rates-0002") == ["start", 1, 2, 3, 4, "done"]
+    assert tracked(path, "rates-0000") == ["start", 1, 2, 3, 4, "done"]
+    assert tracked(path, "rates-0001") == ["start", 1, 2, "interrupted"]
+    assert tracked(path, "rates-0002") == ["start", 1, 2, 3, 4, "done"]
     starts = [call for call in calls(path / "tracking") if call["call"] == "start"]
     rows = read_rows(toy_sweep(path, scheduler="asha"))
     assert [call["fields"]["lr"] for call in starts] == [row.fields["lr"] for row in rows]

@@ -36,8 +36,8 @@ def test_a_suite_can_be_sent_to_another_process(suite: Suite) -> None:
 
 
 def test_there_are_as_many_tasks_and_examples_as_asked_for(suite: Suite) -> None:
-    assert {part: len(names) for part, names in suite.partition.items()} == {"train": 16, "dev": 0, "test": 6}
-    train, test = (suite.tasks[suite.partition[part][0]] for part in ("train", "test"))
+    assert {split: len(names) for split, names in suite.partition.items()} == {"train": 16, "dev": 0, "test": 6}
+    train, test = (suite.tasks[suite.partition[split][0]] for split in ("train", "test"))
     assert [len(train.examples(split)) for split in SPLITS] == [12, 5, 9]
     assert train.seeds == (0,)
     assert [len(test.examples(split, seed)) for split in SPLITS for seed in test.seeds] == [8] * 6 + [9] * 3
@@ -74,7 +74,7 @@ def test_every_output_is_its_tasks_skills_applied_in_their_order(suite: Suite) -
 def test_held_out_subsets_are_new_but_their_skills_are_not(seed: int) -> None:
     suite = load_planted(SMALL.model_copy(update={"seed": seed}))
     assert suite.allocation is not None
-    train, test = ([suite.allocation[name] for name in suite.partition[part]] for part in ("train", "test"))
+    train, test = ([suite.allocation[name] for name in suite.partition[split]] for split in ("train", "test"))
     assert not set(train) & set(test)
     assert len(set(train)) == SMALL.train_subsets
     assert len(set(test)) == len(test)

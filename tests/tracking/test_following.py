@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fork_cases import in_child
 from rich.console import Console
-from tracker_cases import AWAY, HANGS, DiaryTracker, calls, told
+from tracker_cases import AWAY, HANGS, DiaryTracker, calls, calls_in_short
 
 from polyray.cli import main
 from polyray.cluster.launch import run_job
@@ -71,7 +71,7 @@ def test_a_run_is_told_across_its_starts_and_may_change_its_tracker(tmp_path: Pa
     assert start["tags"].items() >= {"job": "fake", "folder": str(out), "owner": "me"}.items()
     said = launch(out, Config(tracking=TrackingOptions(kind="diary", name="other")))
     assert "exact to the byte" not in said
-    assert told(out / "tracking") == ["started", 1, "interrupted", "resumed", 2, "done"]
+    assert calls_in_short(out / "tracking") == ["started", 1, "interrupted", "resumed", 2, "done"]
     assert "name: other" in (out / "config.yaml").read_text()
     folder = RunFolder(path=out, job="fake", config=Config(), address=None)
     assert folder.is_done and folder.damage() is None  # the tracker's files are not summed
@@ -87,9 +87,9 @@ def test_a_killed_run_was_interrupted_and_a_tracker_that_fails_or_hangs_holds_no
 
     os.waitpid(in_child(die), 0)
     deadline = time.monotonic() + 30
-    while told(tmp_path / "tracking") != ["started", 1, "interrupted"] and time.monotonic() < deadline:
+    while calls_in_short(tmp_path / "tracking") != ["started", 1, "interrupted"] and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert told(tmp_path / "tracking") == ["started", 1, "interrupted"]
+    assert calls_in_short(tmp_path / "tracking") == ["started", 1, "interrupted"]
     (tmp_path / "tracking" / AWAY).touch()
     with tracked(tmp_path, "fake", config, said.append):
         Run(tmp_path).report(2, {"loss": 1.0})
@@ -116,7 +116,7 @@ def test_a_finished_run_is_told_afterwards(tmp_path: Path, monkeypatch: pytest.M
     assert code("track", str(out), "tracking.kind=diary") == 1
     away.unlink()
     assert code("track", str(out), "tracking.kind=diary") == code("track", str(out), "tracking.kind=diary") == 0
-    assert told(out / "tracking") == ["started", 1, 2, "done"]
+    assert calls_in_short(out / "tracking") == ["started", 1, 2, "done"]
     assert (out / "config.yaml").read_bytes() == before
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from small_job import CountingConfig, count
-from tracker_cases import AWAY, DiaryTracker, calls, told
+from tracker_cases import AWAY, DiaryTracker, calls, calls_in_short
 
 from polyray.config import Section, load_config
 from polyray.errors import InputError
@@ -89,7 +89,7 @@ def test_a_resumed_run_goes_on_with_its_tracker_run_and_repeats_no_step(tmp_path
         run.report(step, {"loss": 1.0})
         resumed.advance()
     advanced(resumed, "done", {})
-    assert told(tmp_path / "tracking") == ["started", 1, 2, 3, "interrupted", "resumed", 4, "done"]
+    assert calls_in_short(tmp_path / "tracking") == ["started", 1, 2, 3, "interrupted", "resumed", 4, "done"]
     assert {call["run"] for call in calls(tmp_path / "tracking")} == {"run-0"}
     assert publisher(tmp_path).is_over  # nothing is left to say of a run that is done
 
@@ -98,7 +98,7 @@ def test_with_other_options_or_another_project_another_tracker_run_begins(tmp_pa
     Run(tmp_path).report(1, {"loss": 1.0})
     for options, changes in (({}, {}), ({"chapter": "two"}, {}), ({"chapter": "two"}, {"project": "mine"})):
         advanced(publisher(tmp_path, options, **changes), "interrupted", {})
-    assert told(tmp_path / "tracking") == ["started", 1, "interrupted"] * 3
+    assert calls_in_short(tmp_path / "tracking") == ["started", 1, "interrupted"] * 3
     assert len({call["run"] for call in calls(tmp_path / "tracking")}) == 3
 
 
@@ -110,7 +110,7 @@ def test_a_line_that_is_being_written_is_sent_when_it_is_whole(tmp_path: Path) -
             stream.write(text)
         publishing.advance()
         publishing.advance()
-    assert told(tmp_path / "tracking") == ["started", 1, 2, 3]
+    assert calls_in_short(tmp_path / "tracking") == ["started", 1, 2, 3]
 
 
 class Clock:
@@ -142,21 +142,21 @@ def test_a_tracker_that_fails_is_tried_again_ever_more_rarely_and_gets_everythin
     assert len(clock.complaints) < 10_000 / LONGEST_WAIT + 10
     (clock.store / AWAY).unlink()
     clock.at(20_000.0)
-    assert told(clock.store) == ["started", 1, "started", 1]
+    assert calls_in_short(clock.store) == ["started", 1, "started", 1]
     Run(tmp_path / "a").report(2, {"loss": 1.0})
     (clock.store / AWAY).touch()
     clock.at(20_001.0)
     clock.publishing.receive({"end": str(tmp_path / "a"), "status": "done", "metrics": {"mean": 1}})
     (clock.store / AWAY).unlink()
     assert clock.publishing.close()
-    assert told(clock.store) == ["started", 1, "started", 1, "interrupted", "resumed", 2, "done"]
+    assert calls_in_short(clock.store) == ["started", 1, "started", 1, "interrupted", "resumed", 2, "done"]
     assert [call["metrics"] for call in calls(clock.store)[-1:]] == [{"result/mean": 1.0}]
 
 
 def test_what_a_tracker_never_took_is_not_counted_as_sent(tmp_path: Path) -> None:
     clock = Clock(tmp_path)
     (clock.store / AWAY).touch()
-    assert not clock.publishing.close() and told(clock.store) == []
+    assert not clock.publishing.close() and calls_in_short(clock.store) == []
 
 
 class Config(Section):
@@ -201,4 +201,4 @@ def test_a_run_is_the_same_to_the_byte_whoever_watches(tmp_path: Path) -> None:
         }
 
     assert content("watched") == content("alone")
-    assert told(tmp_path / "watched" / "tracking") == ["started", 1, 2, 3, "done"]
+    assert calls_in_short(tmp_path / "watched" / "tracking") == ["started", 1, 2, 3, "done"]

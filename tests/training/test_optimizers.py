@@ -80,7 +80,7 @@ def test_each_group_has_its_own_rate_and_only_the_routing_is_not_decayed() -> No
 def test_without_a_rate_the_backbone_is_frozen_and_in_no_group() -> None:
     of = model()
     assert set(groups(of, backbone_lr=0.0)) == {"skills", "routing"}
-    modular = {id(p) for part in (of.inventory, of.router) for p in part.parameters()}
+    modular = {id(p) for module in (of.inventory, of.router) for p in module.parameters()}
     assert all(p.requires_grad == (id(p) in modular) for p in of.parameters())
 
 

@@ -61,8 +61,8 @@ def few_shots(trained: Modular, number: int) -> FewShotData:
 def adaptations(trained: Modular, n: int = len(OPTIONS), **shared: Any) -> list[Adaptation]:
     common = {"steps": 5, "batch": 4, "looks": 2, **shared}
     return [
-        Adaptation(data=few_shots(trained, number), options=AdaptationOptions(**{**common, **own}))
-        for number, own in enumerate(OPTIONS[:n])
+        Adaptation(data=few_shots(trained, number), options=AdaptationOptions(**{**common, **options}))
+        for number, options in enumerate(OPTIONS[:n])
     ]
 
 

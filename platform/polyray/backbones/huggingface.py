@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a s
     from transformers import PretrainedConfig, PreTrainedModel
 
 POOLER = "pooler."
-"""How the names begin of tensors that pool an encoder's output for a classifier, which no objective uses."""
+"""First letters of the names of tensors that pool an encoder's output for a classifier, which no objective uses."""
 
 BACKBONES: dict[str, str] = {
     **{name: f"{kind}, seeded, byte-level, no download" for name, (kind, _) in TINY.items()},

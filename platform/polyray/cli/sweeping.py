@@ -57,9 +57,9 @@ def sweep(
     settings = sweep_settings(overrides or (), trials, seconds)
     options, for_job = import_module("polyray.sweeps.options").read_options(loading.find_space(space), settings)
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
-    places = import_module("polyray.cluster.sweeping.places")
+    storage = import_module("polyray.cluster.sweeping.storage")
     console = Console(stderr=as_json)
-    ways = {"covers": places.is_ours, "reads": places.is_light}
+    ways = {"covers": storage.is_ours, "reads": storage.is_light}
     with placed(out, f"sweep-{job}", console, writes=not only_plan, **ways) as (path, store):
         plan = import_module("polyray.cluster.sweeping.planning").plan
         planned = plan(

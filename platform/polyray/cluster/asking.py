@@ -13,7 +13,7 @@ LATE = 0.1  # seconds for an answer that should be there
 def ask_nodes(
     work: Callable[..., Any], arguments: Mapping[str, tuple[Any, ...]], seconds: float, *, retries: int = 0
 ) -> dict[str, Any]:
-    """What `work` returns on each node, by the nodes' ids; of a node without an answer the `RayError`.
+    """Results of `work` on each node by the node's id, or the `RayError` of a node that gives none.
 
     Args:
         arguments: of `work`, by the ids of the nodes that are asked.

@@ -130,16 +130,16 @@ def stored_run(address: Mapping[str, str], worker: Worker, hook: Hook) -> Iterat
 @contextmanager
 def _writer(address: Mapping[str, str], worker: Worker, hook: Hook) -> Iterator[tuple[Run, Mailbox]]:
     """The run of the first worker, which tells the others the state that they are to restore."""
-    told = False
+    announced = False
     try:
         with working_copy(address["url"], quiet, address["name"], wait=PATIENCE) as copy:
             worker.gather({"state": copy.part.state})
-            told = True
+            announced = True
             out = _out(copy.folder, address)
             copy.look = Messenger(copy.part, out)
             yield Run(out, hooks=[hook], store=copy), copy.part
     except PolyrayError as error:
-        if not told:
+        if not announced:
             worker.gather({"problem": str(error)})
         raise
 

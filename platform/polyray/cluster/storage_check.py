@@ -55,7 +55,7 @@ def _ask(remote: Remote, url: str, name: str, nodes: dict[str, str]) -> None:
 
 
 def _problem(answer: str | RayError) -> str:
-    """What keeps a node from the storage, by its answer; empty: nothing."""
+    """Reason for which a node cannot use the storage, by its answer; empty: it can."""
     if isinstance(answer, GetTimeoutError):
         return f"did not answer within {PATIENCE:g} s"
     if isinstance(answer, RayError):  # the node went, which is the cluster's affair
@@ -64,7 +64,7 @@ def _problem(answer: str | RayError) -> str:
 
 
 def _probe(url: str, name: str, node: str) -> str:
-    """What keeps this node from the storage; empty: nothing."""
+    """Reason for which this node cannot use the storage; empty: it can."""
     try:
         remote = open_remote(url, HASTE)
         if remote.read(name) != name.encode():

@@ -45,7 +45,7 @@ class WorkerOptions(Section):
     gpus: int = Field(0, ge=0)
     """GPUs of a worker."""
     restarts: int = Field(3, ge=0)
-    """How often training goes on by itself after a worker died."""
+    """Times at most that training goes on by itself after a worker died."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +185,7 @@ def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str | None) -> Non
     Args:
         storage: folder for Ray Train's own files, from which nothing is read again; None: one of this process's own.
     """
-    with tempfile.TemporaryDirectory() as own:
+    with tempfile.TemporaryDirectory() as temporary:
         TorchTrainer(
             _enter,
             train_loop_config=loop,
@@ -195,7 +195,9 @@ def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str | None) -> Non
                 resources_per_worker={"CPU": group.cpus, **({"GPU": group.gpus} if group.gpus else {})},
             ),
             run_config=RunConfig(
-                name="train", storage_path=storage or own, failure_config=FailureConfig(max_failures=group.restarts)
+                name="train",
+                storage_path=storage or temporary,
+                failure_config=FailureConfig(max_failures=group.restarts),
             ),
             torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
         ).fit()

@@ -103,7 +103,7 @@ class Choice(Section):
 
     @field_validator("kind")
     @classmethod
-    def _known(cls, kind: str) -> str:
+    def _kind_exists(cls, kind: str) -> str:
         try:
             cls.options_of(kind)
         except InputError as error:

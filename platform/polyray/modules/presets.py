@@ -6,7 +6,7 @@ from torch import nn
 
 from polyray.errors import InputError
 from polyray.modules.matching import candidates
-from polyray.modules.structure import parts_by_structure
+from polyray.modules.structure import presets_by_structure
 
 Parts = Mapping[str, tuple[str, ...]]
 
@@ -147,7 +147,7 @@ PRESETS: Mapping[str, Parts] = {
     "gptj": _GPTJ,
     **dict.fromkeys(("gpt_neox", "falcon", "bloom"), _NEOX),
 }
-"""Family (`model_type` of the backbone's config) -> part -> patterns of layer names; heads and embeddings are in none.
+"""Family (`model_type` of the config) -> preset -> patterns of layer names; heads and embeddings are in none.
 
 attention: queries, keys, values and outputs of self- and cross-attention. ffn: the feed-forward network. all: both.
 houlsby: the last layer of every sublayer, pfeiffer: of the feed-forward sublayer only, for bottlenecks. ia3: keys,
@@ -156,21 +156,21 @@ values and the feed-forward network's hidden layer. prefix: the attention module
 
 
 def site_patterns(family: str, sites: Sequence[str], network: nn.Module) -> tuple[str, ...]:
-    """`sites` with the names of parts replaced by patterns of the layers of `network`; other patterns pass unchanged.
+    """`sites` with the names of presets replaced by patterns of the layers of `network`; other patterns pass unchanged.
 
-    The patterns are the preset of the family, or the names that `parts_by_structure` finds where it has none.
+    The patterns are those of the family, or the names that `presets_by_structure` finds where it has none.
 
     Raises:
-        InputError: a part is named, and the network has no such layers.
+        InputError: a preset is named, and the network has no such layers.
     """
-    names = dict.fromkeys(part for table in PRESETS.values() for part in table)
-    parts = PRESETS.get(family) or (parts_by_structure(network) if names.keys() & sites else {})
+    names = dict.fromkeys(preset for table in PRESETS.values() for preset in table)
+    presets = PRESETS.get(family) or (presets_by_structure(network) if names.keys() & sites else {})
     patterns: list[str] = []
     for site in sites:
-        if site in names and not parts[site]:
+        if site in names and not presets[site]:
             raise InputError(
                 f"modules.sites={site!r}: this backbone ({family}) has no such layers. Give patterns of layer names; "
                 f"layers of it that can carry skills: {candidates(network)}."
             )
-        patterns += parts[site] if site in names else [site]
+        patterns += presets[site] if site in names else [site]
     return tuple(dict.fromkeys(patterns))

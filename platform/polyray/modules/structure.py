@@ -44,7 +44,7 @@ class Projection:
         return fits and self.name != other.name and self.block == other.block
 
 
-def parts_by_structure(network: nn.Module) -> dict[str, tuple[str, ...]]:
+def presets_by_structure(network: nn.Module) -> dict[str, tuple[str, ...]]:
     """The names of the layers of each part that PRESETS has; empty where the network has no such layers.
 
     A layer is attention's if a module around it is called so, by its name or its class. The feed-forward network is

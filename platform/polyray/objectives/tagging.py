@@ -128,7 +128,9 @@ class Tagging:
         hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
         for key in dict.fromkeys(batch.keys):
             if key not in network.heads:
-                raise InputError(f"There is no head for the tags {', '.join(tags_of(key))}; {_known(network)}.")
+                raise InputError(
+                    f"There is no head for the tags {', '.join(tags_of(key))}; {_describe_heads(network)}."
+                )
             rows = [row for row, of_row in enumerate(batch.keys) if of_row == key]
             yield rows, network.heads[key](hidden[rows])
 
@@ -217,6 +219,6 @@ def _tags(row: TagRow, best: Sequence[int]) -> tuple[str, ...]:
     return (*read, *[OUTSIDE] * (len(row.example.words) - len(read)))
 
 
-def _known(network: Network) -> str:
+def _describe_heads(network: Network) -> str:
     heads = [", ".join(tags_of(key)) for key in network.heads]
     return f"known heads have the tags {' | '.join(heads)}" if heads else "these skills have no heads at all"

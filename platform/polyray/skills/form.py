@@ -16,22 +16,22 @@ class TextOptions(Section):
     max_output: int = Field(64, ge=1)
     """Tokens of an answer at most, in training and in generation."""
     too_long: Literal["error", "truncate"] = "error"
-    """What to do with a longer text: stop before training and count them, or cut them and report how many."""
+    """Treatment of longer texts: stop before training and count them, or cut them and report how many."""
 
 
 class TaskForm(Section):
     """Prompt, answers and lengths of a task: enough to put new inputs to a network without the data."""
 
     objective: str = "answers"
-    """How the task is put to the network: see `polyray list objectives`."""
+    """Objective, which puts the task to the network: see `polyray list objectives`."""
     metric: str = ""
-    """What scores its predictions: see `polyray list metrics`; empty: not known."""
+    """Metric of its predictions: see `polyray list metrics`; empty: not known."""
     prompt: str = ""
-    """What the network reads, with the fields of an input in braces: "[colour] {input}"; empty: not known."""
+    """Text that the network reads, with the fields of an input in braces: "[colour] {input}"; empty: not known."""
     labels: tuple[str, ...] = ()
     """Closed set of answers or tags; empty: there is none."""
     choices: Literal["labels", "own", "inline"] = "labels"
-    """Where the answers to choose among stand: the labels, the field `choices` of an input, or "(A) red (B) green"
+    """Source of the answers to choose among: the labels, the field `choices` of an input, or "(A) red (B) green"
     inside it."""
     text: TextOptions = TextOptions()
     """Lengths of texts, as in training."""

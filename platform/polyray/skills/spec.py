@@ -9,6 +9,6 @@ class InventorySpec(Section):
     """Modules, sites and router of an inventory: enough to build it again on its backbone and load its tensors."""
 
     modules: SkillOptions = SkillOptions()
-    """What a skill is made of."""
+    """Kind, options and sites of the modules that a skill is made of."""
     routing: RoutingOptions = RoutingOptions()
-    """How tasks share skills."""
+    """Router, which lets tasks share skills."""

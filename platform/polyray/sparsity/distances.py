@@ -52,7 +52,7 @@ class Distances:
         return sum(tensor.numel() for tensor in self.tensors.values())
 
     def of(self, names: Iterable[str]) -> "Distances":
-        """Those of some tensors."""
+        """Distances of the tensors with these names."""
         chosen = list(names)
         origin = None if self.origin is None else {name: self.origin[name] for name in chosen}
         return Distances({name: self.tensors[name] for name in chosen}, origin)
@@ -63,7 +63,7 @@ class Distances:
         return tensor if self.origin is None else tensor - self.origin[name].detach().to(self.dtype)
 
     def blocks(self, name: str) -> Iterator[tuple[int, Tensor]]:
-        """Of each block of a flattened tensor the index of its first entry, and the entries' keys [n].
+        """Index of the first entry and keys [n] of the entries of each block of a flattened tensor.
 
         A key is the distance's own bits without the sign, read as an integer: it grows with the distance, and NaN has
         keys above that of infinity.

@@ -34,9 +34,9 @@ class SweepOptions(Section):
     trials: int = Field(20, ge=1)
     """Configurations to try; the searcher grid tries all that the space has."""
     searcher: str = "tpe"
-    """How configurations are chosen: see `polyray list searchers`. Unless set, the space's."""
+    """Searcher, which chooses configurations: see `polyray list searchers`. Unless set, the space's."""
     scheduler: str = "none"
-    """What ends trials early, or changes them: see `polyray list schedulers`. Unless set, the space's."""
+    """Scheduler, which ends trials early or changes them: see `polyray list schedulers`. Unless set, the space's."""
     seed: int = Field(0, ge=0)
     """Seed of the configurations that are drawn, not of the trainings."""
     startup: int = Field(8, ge=1)
@@ -50,7 +50,7 @@ class SweepOptions(Section):
     repeats: int = Field(1, ge=1)
     """Runs of every configuration, each with a seed of its own; configurations are compared by the mean."""
     retries: int = Field(2, ge=0)
-    """How often a trial that failed is tried again, where that can help."""
+    """Times that a trial that failed is tried again, where that can help."""
     concurrent: int = Field(0, ge=0)
     """Trials at once; 0: as many as the cluster has room for."""
     seconds: float = Field(0.0, ge=0)
@@ -110,7 +110,7 @@ class SweepConfig(Section):
     """The section `sweep`, which is set beside the sections of the job."""
 
     sweep: SweepOptions = SweepOptions()
-    """How the sweep is done."""
+    """Trials, searcher and scheduler of the sweep."""
 
 
 def read_options(space: Space, overrides: Sequence[str]) -> tuple[SweepOptions, list[str]]:

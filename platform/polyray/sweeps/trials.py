@@ -119,7 +119,7 @@ def _donor(folders: tuple[Path, ...], entry: Entry) -> int | None:
 
 
 def _state(folders: tuple[Path, ...], results: list[dict[str, Any] | None], verdict: Verdict) -> tuple[State, str]:
-    """How far a trial has come, and the reason for its end where it is no finished one."""
+    """State of a trial, and the reason for its end where it did not finish."""
     if verdict.state != "open":
         return verdict.state, verdict.reason
     if all(result is not None and result["status"] == "done" for result in results):

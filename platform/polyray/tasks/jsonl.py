@@ -87,13 +87,13 @@ def _task(paths: Mapping[str, Path], cards: Mapping[str, Card], prompt_name: boo
         metric=card.metric,
         labels=card.labels,
         seeds=(0,),
-        read=partial(_kept, examples, paths[name]),
+        read=partial(_examples_of, examples, paths[name]),
         has_choices=has_choices,
         prompt=prompt_of(name, prompt_name),
     )
 
 
-def _kept(
+def _examples_of(
     examples: Mapping[str, tuple[TextAnswers, ...]], path: Path, split: str, seed: int
 ) -> tuple[TextAnswers, ...]:
     if split not in examples:

@@ -60,7 +60,7 @@ class PlantedOptions(Section):
     n_skills: int = Field(default=5, ge=2, le=len(SKILLS))
     """Latent skills: the first so many of vowels, lips, teeth, liquids, throat, stutter, plural, reverse."""
     subset_sizes: tuple[int, ...] = Field(default=(2, 3), min_length=1)
-    """How many skills a task may compose."""
+    """Numbers of skills that a task may compose."""
     train_subsets: int = Field(default=8, ge=1)
     """Different subsets of skills among the train tasks."""
     test_subsets: int = Field(default=6, ge=0)
@@ -82,7 +82,7 @@ class PlantedOptions(Section):
     max_length: int = Field(default=7, ge=4, le=32)
     """Letters of the longest word."""
     skew: float = Field(default=0.7, ge=0, le=2)
-    """How much letter frequencies differ between tasks: standard deviation of their logarithm; 0: not at all."""
+    """Difference of letter frequencies between tasks: standard deviation of their logarithm; 0: none."""
     seed: int = 0
     """Seed of subsets, letter frequencies and words."""
 

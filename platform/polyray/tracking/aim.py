@@ -11,7 +11,7 @@ from polyray.tracking.tracker import Opening
 
 
 class AimOptions(Section):
-    """Where Aim keeps its runs."""
+    """Repository in which Aim keeps runs."""
 
     repo: str = ""
     """Folder of the repository, or the address of a server, aim://host:port. Empty: tracking/aim in the folder of the

@@ -20,7 +20,7 @@ REFUSED = re.compile(r"[^\w\-. /:]")  # characters that MLflow's names may not h
 
 
 class MlflowOptions(Section):
-    """Where MLflow keeps its runs."""
+    """Database or server in which MLflow keeps runs."""
 
     uri: str = ""
     """Tracking URI, such as http://host:5000 or sqlite:///runs/mlflow.db. Empty: that of MLFLOW_TRACKING_URI, else

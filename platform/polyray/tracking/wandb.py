@@ -13,7 +13,7 @@ from polyray.tracking.tracker import Opening
 
 
 class WandbOptions(Section):
-    """How Weights & Biases is used."""
+    """Account and mode of Weights & Biases."""
 
     entity: str = ""
     """Team or user that the project belongs to; empty: your own."""

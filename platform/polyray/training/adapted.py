@@ -1,4 +1,4 @@
-"""What an adaptation leaves in the run folder: its outcome, and the skill that the new task's mix amounts to."""
+"""Files that an adaptation leaves in the run folder: its outcome, and the skill that the new task's mix amounts to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -37,9 +37,9 @@ class PredictionRecipe(Section):
     text: TextOptions = TextOptions()
     """Lengths of texts; a field that is not set is as in training."""
     evaluation: EvaluationOptions = EvaluationOptions()
-    """How answers are predicted."""
+    """Batches and decoding of predictions."""
     form: TaskForm = TaskForm()
-    """How the task is put to the network, for folders that do not say it: imported ones, and those of schema 1."""
+    """Form of the task, for folders that do not say it: imported ones, and those of schema 1."""
 
     def unread(self) -> Mapping[str, str]:
         """`evaluation.max_examples`: every input is answered."""

@@ -27,8 +27,8 @@ class AdaptationOptions(OptimizerOptions):
     """Length and speed of one few-shot adaptation, and the choice of its result on the development set."""
 
     methods: tuple[Method, ...] = ("skills",)
-    """What is trained: skills and a new row, the row only, the averaged skills, fresh skills, the full model."""
-    part: Literal["test", "dev"] = "test"
+    """Trained parameters: skills and a new row, the row only, the averaged skills, fresh skills, the full model."""
+    tasks: Literal["test", "dev"] = "test"
     """Which tasks of the partition."""
     seeds: tuple[int, ...] = ()
     """Few-shot splits; empty: all of each task."""
@@ -45,7 +45,7 @@ class AdaptationOptions(OptimizerOptions):
     """Whose development score chooses among rates: that of each few-shot split, or the mean over the splits of a
     task."""
     looks: int = Field(10, ge=1)
-    """How often the development set is looked at; the best look is kept."""
+    """Evaluations on the development set; the best state is kept."""
     seed: int = 0
     """Seed of everything that is drawn."""
     stack: int = Field(8, ge=1)

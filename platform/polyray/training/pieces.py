@@ -36,9 +36,9 @@ class AdaptationRecipe(SuiteConfig):
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     adapt: AdaptationOptions = AdaptationOptions(warmup=0.1)
-    """How one adaptation is trained and chosen."""
+    """Training of one adaptation, and the choice of its result."""
     evaluation: EvaluationOptions = EvaluationOptions()
-    """How development and test examples are scored."""
+    """Scoring of development and test examples."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,10 +103,10 @@ class TrainingRecipe(SuiteConfig):
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     modules: SkillOptions = SkillOptions()
-    """What a skill is made of."""
+    """Kind, options and sites of the modules that a skill is made of."""
     routing: RoutingOptions = RoutingOptions()
-    """How tasks share skills."""
+    """Router, which lets tasks share skills."""
     training: TrainingOptions = TrainingOptions()
-    """How long and how fast."""
+    """Length, batches and learning rates of the training."""
     evaluation: ValidationOptions = ValidationOptions()
-    """How the training tasks' test examples are scored at the end, and their dev examples while training."""
+    """Scoring of the training tasks' test examples at the end, and of their dev examples while training."""

@@ -47,11 +47,11 @@ class ScoringRecipe(SuiteConfig):
     backbone_dtype: SkillsDtype = "card"
     """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     score: ScoreOptions = ScoreOptions()
-    """What is scored."""
+    """Tasks and examples that are scored."""
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     evaluation: EvaluationOptions = EvaluationOptions()
-    """How answers are predicted."""
+    """Batches and decoding of predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""What a run or a sweep will find and cost, seen before it begins."""
+"""Conditions and cost of a run or a sweep, looked at before it begins."""

@@ -1,4 +1,4 @@
-"""What must hold before a run or a sweep begins; each failure is one line with its remedy."""
+"""Conditions that must hold before a run or a sweep begins; each failure is one line with its remedy."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

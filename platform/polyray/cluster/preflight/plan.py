@@ -11,7 +11,7 @@ from polyray.cluster.preflight.wording import bytes_text, seconds_text
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was seen and what is to be expected.
+    """Checks of a run or a sweep before it begins, and a forecast of its cost.
 
     Attributes:
         title: what is planned.
@@ -51,7 +51,7 @@ class Plan:
         return [*lines, self.note] if self.note else lines
 
     def short(self) -> list[str]:
-        """What does not hold, one line each, and a line with the forecast."""
+        """Checks that failed, one line each, and a line with the forecast."""
         lines = [f"{check.name}: {check.text}" for check in self.checks if not check.holds]
         lines += [f"the first steps: {self.problem}"] if self.problem else []
         f = self.forecast

@@ -46,7 +46,7 @@ WAIT = 300.0  # seconds for the start of worker processes and the measurement in
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """What is to be planned.
+    """Run or sweep whose start is planned.
 
     Attributes:
         title: of the plan. name, job: of the job. configs: of the first trials. runs: that are left.

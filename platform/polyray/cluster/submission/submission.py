@@ -27,7 +27,7 @@ OWN_VARIABLES = ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS", STOP_WAIT)  # that a u
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """What the processes of a job find on the cluster.
+    """Environment of a job's processes on the cluster: variables, and Polyray itself.
 
     Attributes:
         variables: environment variables that the user named, with their values.
@@ -90,13 +90,13 @@ class Submission:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What the cluster keeps about it."""
-        own = {
+        """Metadata of the job on the cluster: the user's labels, and Polyray's fields."""
+        fields = {
             jobs.VERSION: __version__, jobs.KIND: self.kind, jobs.JOB: self.job, jobs.SPACE: self.space,
             jobs.OUT: self.out, jobs.COMMAND: self.command, jobs.PYTHON: self.environment.python,
             jobs.IMAGE: "yes" if self.environment.image else "", jobs.SHARED: "yes" if self.shared else "",
         }  # fmt: skip
-        return {**self.labels, **{key: value for key, value in own.items() if value}}
+        return {**self.labels, **{key: value for key, value in fields.items() if value}}
 
     @property
     def demand(self) -> dict[str, float]:

@@ -17,11 +17,11 @@ from rich.console import Console
 
 from polyray.cluster.monitoring.sweeps import SweepWatch
 from polyray.cluster.session import RaySession, quieten
-from polyray.cluster.sweeping.places import Place, SharedPlace, StoredPlace
 from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.resources import ahead, at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
+from polyray.cluster.sweeping.storage import RemoteStorage, SharedFolder, Storage
 from polyray.cluster.sweeping.trial import Trials
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
 from polyray.files import make_folders, remove_folder
@@ -88,10 +88,10 @@ class SweepRun:
             (sweep.path / STOP).unlink(missing_ok=True)  # it stopped an earlier start
             self._clear()
             rows = TrialRows(sweep)
-            place: Place = StoredPlace(sweep, self.store) if self.store is not None else SharedPlace(sweep)
+            storage: Storage = RemoteStorage(sweep, self.store) if self.store is not None else SharedFolder(sweep)
             scheduler, chooses = SCHEDULERS[sweep.options.scheduler], searcher_of(sweep.space, sweep.options)
             kind = PopulationSearcher if scheduler.population else JournalSearcher
-            searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking, place=place)
+            searcher = kind(sweep, rows, chooses, replay=scheduler.judges, tracking=tracking, storage=storage)
             try:
                 if searcher.has_more:
                     self._run(searcher, rows)
@@ -233,7 +233,7 @@ class _Tuning(threading.Thread):
         tuner.fit()
 
     def _trainable(self) -> Callable[[dict[str, Any]], None]:
-        """What Tune runs for a handful of trials; the dashboard shows its name."""
+        """The function that Tune runs for a handful of trials; the dashboard shows its name."""
         sweep = replace(self._run_of.sweep, path=self._run_of.sweep.path.absolute())
         trials = Trials(sweep=sweep, job=self._run_of.job, folder=os.getcwd())
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ray.tune.search import Searcher as TuneSearcher
 
-from polyray.cluster.sweeping.places import Place, SharedPlace
+from polyray.cluster.sweeping.storage import SharedFolder, Storage
 from polyray.runs.result import read_result
 from polyray.runs.run import STOP
 from polyray.sweeps.folder import SweepFolder
@@ -35,17 +35,17 @@ class JournalSearcher(TuneSearcher):
 
     def __init__(
         self, sweep: SweepFolder, rows: TrialRows, searcher: Searcher, *, replay: bool,
-        tracking: TrialTracking | None = None, place: Place | None = None,
+        tracking: TrialTracking | None = None, storage: Storage | None = None,
     ) -> None:  # fmt: skip
         """A searcher for one start of a sweep.
 
         Args:
             replay: whether trials that have ended are given too, so that a scheduler sees their validations.
             tracking: told of each trial's beginning and end; None: nobody is.
-            place: of the sweep's files; None: a folder that all processes share.
+            storage: of the sweep's files; None: a folder that all processes share.
         """
         super().__init__()
-        self._tracking, self._place = tracking, place if place is not None else SharedPlace(sweep)
+        self._tracking, self._storage = tracking, storage if storage is not None else SharedFolder(sweep)
         self._sweep, self._rows, self._searcher = sweep, rows, searcher
         self._trials: list[Trial] = []
         self._seconds = deque[float](maxlen=2 * LARGEST_HANDFUL)  # that the newest trials have taken
@@ -73,7 +73,7 @@ class JournalSearcher(TuneSearcher):
             if not handful:
                 return None if self._must_wait else TuneSearcher.FINISHED
             self._live[trial_id] = handful
-        self._place.publish()
+        self._storage.publish()
         for entry in handful:
             if self._tracking is not None and self._trials[entry.number].state not in ENDED:
                 self._tracking.begin(entry)  # one that has ended is given for its validations alone
@@ -98,11 +98,11 @@ class JournalSearcher(TuneSearcher):
     def ask_to_stop(self) -> None:
         """Ask all trials that run to save a checkpoint and end."""
         for number in self._running():
-            self._place.ask_to_stop(number)
+            self._storage.ask_to_stop(number)
 
     def refresh(self) -> None:
         """Bring what the trials that run have published, now and then."""
-        self._place.refresh(self._running())
+        self._storage.refresh(self._running())
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Store nothing: the sweep's folder has it all."""
@@ -129,10 +129,10 @@ class JournalSearcher(TuneSearcher):
 
     def _end(self, entry: Entry, *, failed: bool) -> State:
         """Read the outcome of a trial; one that `failed` without a verdict gets it now."""
-        self._place.look(entry.number)
+        self._storage.look(entry.number)
         file = self._sweep.verdict_file(entry.number)
         if failed and read_verdict(file).state == "open":
-            with self._place.editing(entry.number):
+            with self._storage.editing(entry.number):
                 write_verdict(file, Verdict(state="failed", reason=self._reason(entry)))
         row = self._rows.row(entry)
         self._trials[entry.number] = trial_of(row)

@@ -14,7 +14,7 @@ from rich.console import Console
 from polyray.cluster.inside import OwnProcess
 from polyray.cluster.launch import run_in
 from polyray.cluster.sweeping.overseers import Judge, Overseer, Pause, Report
-from polyray.cluster.sweeping.places import trial_place
+from polyray.cluster.sweeping.storage import trial_storage
 from polyray.cluster.tasks import enter_folder
 from polyray.errors import InputError, Interrupted, RunError
 from polyray.reuse import Shelf, reusing
@@ -75,7 +75,7 @@ class Trials:
         """
         os.environ.update({"TUNE_FUNCTION_THREAD_TIMEOUT_S": LONG, "RAY_CHDIR_TO_TRIAL_DIR": "0"})
         enter_folder(self.folder)
-        with trial_place(self.sweep, number) as (sweep, store):
+        with trial_storage(self.sweep, number) as (sweep, store):
             replace(self, sweep=sweep, store=store)._run_here(number, fields, report, until)
 
     def _run_here(self, number: int, fields: Mapping[str, Any], report: Report, until: int) -> None:

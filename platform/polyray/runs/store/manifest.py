@@ -65,7 +65,7 @@ class Manifest:
 
 
 def manifest_names(names: list[str]) -> list[str]:
-    """Those of the names that are manifests', oldest first."""
+    """Names of manifests among `names`, oldest first."""
     return sorted((name for name in names if NAME.fullmatch(name)), key=_order)
 
 

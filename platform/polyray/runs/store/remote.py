@@ -18,7 +18,7 @@ PACKAGES = {
     "s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "abfss": "adlfs",
     "oss": "ossfs", "hf": "huggingface_hub", "sftp": "paramiko", "ssh": "paramiko", "smb": "smbprotocol",
 }  # fmt: skip
-"""What to install for a protocol."""
+"""Package to install for a protocol."""
 
 Answer = TypeVar("Answer")
 
@@ -220,9 +220,9 @@ def open_remote(url: str, delays: Sequence[float] = DELAYS) -> Remote:
         remedy = f"Install it on every node: pip install {package}" if package else " ".join(str(error).split())
         raise InputError(f"--out {url}: the package for {protocol}:// is not installed. {remedy}") from None
     except ValueError as error:
-        known = ", ".join(f"{name}://" for name in ("s3", "gs", "abfs", "file"))
+        protocols = ", ".join(f"{name}://" for name in ("s3", "gs", "abfs", "file"))
         reason = " ".join(str(error).split())
-        raise InputError(f"--out {url}: {reason:.200}. Known are {known} and others of fsspec.") from None
+        raise InputError(f"--out {url}: {reason:.200}. Known are {protocols} and others of fsspec.") from None
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"--out {url}: cannot open {protocol}://: {reason:.300}") from error

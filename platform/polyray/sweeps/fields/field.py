@@ -82,7 +82,7 @@ class Field(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Conditional:
-    """What every kind of field has: a line of documentation, and conditions.
+    """A field with a line of documentation and conditions; every kind of field is one.
 
     Attributes:
         about: one line.

@@ -12,7 +12,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from store_cases import DeadError
 from toy_sweep import SPACE, TOY, ToyConfig, drive, failing_space, ran, run_toy, toy_sweep
 
-from polyray.cluster.sweeping.places import StoredPlace, is_light, is_ours
+from polyray.cluster.sweeping.storage import RemoteStorage, is_light, is_ours
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.runs.store.fetching import fetch
@@ -34,11 +34,11 @@ def start(url: str, n_trials: int = 100, job: Job = TOY, space: Space = SPACE, *
     """One start of a sweep behind `url`, whose driver dies after so many trials: the trials that it ran."""
     with working_copy(url, print, covers=is_ours, reads=is_light) as store:
         sweep = replace(toy_sweep(store.folder, space=space, **options), url=url)
-        return drive(sweep, n_trials, job=job, place=StoredPlace(sweep, store))
+        return drive(sweep, n_trials, job=job, storage=RemoteStorage(sweep, store))
 
 
 def outcomes(sweep: SweepFolder) -> list[object]:
-    """What must not depend on where and how often a sweep went on."""
+    """Records that do not depend on the folders and the number of starts of a sweep."""
     rows = read_rows(sweep)
     lines = [(folder / "metrics.jsonl").read_text() for row in rows for folder in row.folders]
     return [(sweep.path / "trials.jsonl").read_text(), lines, [(row.state, row.goals, row.step) for row in rows]]

@@ -1,4 +1,4 @@
-"""The place of a sweep's files: a folder that all processes share, or storage behind a URL, where a trial is a part."""
+"""Storage of a sweep's files: a folder that all processes share, or one behind a URL, where a trial is a part."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -32,8 +32,8 @@ def is_light(path: str) -> bool:
     return not LEFT & set(PurePosixPath(path).parts)
 
 
-class Place(Protocol):
-    """The driver's side of the place of a sweep's files."""
+class Storage(Protocol):
+    """The driver's side of the storage of a sweep's files."""
 
     def publish(self) -> None:
         """Publish the driver's own files.
@@ -59,7 +59,7 @@ class Place(Protocol):
         """Ask a trial to save a checkpoint and end."""
 
 
-class SharedPlace:
+class SharedFolder:
     """A folder that all processes share."""
 
     def __init__(self, sweep: SweepFolder) -> None:
@@ -83,7 +83,7 @@ class SharedPlace:
         _touch(self._sweep, number)
 
 
-class StoredPlace:
+class RemoteStorage:
     """A working copy of the driver's, into which the light files of the trials are brought.
 
     Tune asks in a thread of its own, so each method is one at a time.
@@ -153,7 +153,7 @@ def part_name(number: int) -> str:
 
 
 @contextmanager
-def trial_place(sweep: SweepFolder, number: int) -> Iterator[tuple[SweepFolder, WorkingCopy | None]]:
+def trial_storage(sweep: SweepFolder, number: int) -> Iterator[tuple[SweepFolder, WorkingCopy | None]]:
     """The sweep as the process of a trial sees it, and what it publishes of it; None: the folder is shared.
 
     Raises:
