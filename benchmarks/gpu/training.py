@@ -11,11 +11,11 @@ from polyray.config import load_config
 from polyray.modules.site import without_skills
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite, load_suite
+from polyray.training.batches import TrainingData
 from polyray.training.data import encoded, first_examples, mean_score, partition_tasks
 from polyray.training.evaluation import predictions, score
 from polyray.training.loop import Report, Training, fit
 from polyray.training.model import Modular, build
-from polyray.training.multitask import TrainingData
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.worker import Alone

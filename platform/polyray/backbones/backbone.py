@@ -28,7 +28,8 @@ class Backbone:
     continues the input; written_reach: tokens that a decoder of its own writes at most; 0 for no limit. pretrained:
     whether `name` is that of a checkpoint. dtype: number format of the weights; the fingerprint is of those in the
     file. original: loads the network as it was pretrained, where `model` was trained since. anchors: the answers'
-    embeddings by their texts.
+    embeddings by their texts. untied: the embeddings that a masked language model decodes with, where they are not
+    those that it reads with.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Backbone:
     dtype: BackboneDtype = "fp32"
     original: "Callable[[], PreTrainedModel] | None" = None
     anchors: dict[str, Tensor] = field(default_factory=dict)
+    untied: Tensor | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -69,6 +71,15 @@ class Backbone:
     def embeddings(self) -> Tensor:
         """Its input embeddings [V, E], which a masked language model's head shares."""
         return cast(Tensor, self.model.get_input_embeddings().weight)
+
+    @property
+    def decoder(self) -> Tensor:
+        """Embeddings [V, E] that a masked language model's head decodes with: the input embeddings unless untied."""
+        return self.embeddings if self.untied is None else self.untied
+
+    def untie(self) -> None:
+        """Let a masked language model decode with the input embeddings as they are now, whatever becomes of them."""
+        self.untied = self.embeddings.detach().clone()
 
     @property
     def dropout(self) -> float:

@@ -38,6 +38,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "objectives": ("polyray.objectives", "OBJECTIVES"),
     "backbones": ("polyray.backbones", "BACKBONES"),
     "modules": ("polyray.modules.kinds", "MODULES"),
+    "methods": ("polyray.training.tuning.table", "TUNINGS"),
     "routers": ("polyray.routing", "ROUTERS"),
     "metrics": ("polyray.metrics", "METRICS"),
     "levels": ("polyray.envs.levels", "ABOUT"),

@@ -20,6 +20,9 @@ class Change(Protocol):
     def dense(self) -> Tensor:
         """The change in the parameter's own shape."""
 
+    def add_to(self, parameter: Tensor) -> None:
+        """Add the change to a contiguous parameter in place, rounded once; entries off a support keep their bits."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class DenseChange:
@@ -35,6 +38,10 @@ class DenseChange:
     def dense(self) -> Tensor:
         """The change itself."""
         return self.change
+
+    def add_to(self, parameter: Tensor) -> None:
+        """Add the change in place."""
+        parameter.add_(self.change.to(parameter.device))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,6 +64,11 @@ class SparseChange:
             size *= length
         return self.values.new_zeros(size).scatter(0, self.support.long(), self.values).view(self.shape)
 
+    def add_to(self, parameter: Tensor) -> None:
+        """Add the values to their entries in place."""
+        flat, support = parameter.view(-1), self.support.to(parameter.device)
+        flat[support] = (flat[support] + self.values.to(parameter.device)).to(parameter.dtype)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LowRankChange:
@@ -75,3 +87,7 @@ class LowRankChange:
     def dense(self) -> Tensor:
         """The product."""
         return (self.scale * self.left @ self.right).view(self.shape)
+
+    def add_to(self, parameter: Tensor) -> None:
+        """Add the product in place."""
+        parameter.add_(self.dense().to(parameter.device))

@@ -126,7 +126,7 @@ class MaskedLM:
         """The row [M] and the true token [M] of each hidden token, and its logits [M, V]."""
         hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
         counted = batch.labels != IGNORED
-        logits = network.heads[self.name](hidden[counted], network.backbone.embeddings)
+        logits = network.heads[self.name](hidden[counted], network.backbone.decoder)
         return counted.nonzero()[:, 0], batch.labels[counted], logits
 
     def predict(
@@ -158,7 +158,7 @@ class MaskedLM:
             ids = tokens.ids.to(device)
             hidden = backbone.model(input_ids=ids, attention_mask=tokens.mask.to(device)).last_hidden_state
             masked = torch.eq(ids, mask)
-            logits = network.heads[self.name](hidden[masked], backbone.embeddings)
+            logits = network.heads[self.name](hidden[masked], backbone.decoder)
             best = iter(ordinary[logits[:, ordinary].argmax(-1)].tolist())
             return [[backbone.text.decode([next(best)]) for _ in range(n)] for n in masked.sum(1).tolist()]
 

@@ -182,6 +182,11 @@ class Run:
         return checkpoint
 
     @property
+    def newest_checkpoint(self) -> Path | None:
+        """The newest whole checkpoint; unlike `restored` it leaves everything as it is."""
+        return latest_checkpoint(self._checkpoints)
+
+    @property
     def stop_requested(self) -> bool:
         """Whether the user asks the run to save a checkpoint and end; members of a group agree on the answer first."""
         return self.stop_file.exists()

@@ -85,6 +85,9 @@ class Card(BaseModel):
     seed: int = 0
     parents: tuple[Parent, ...] = ()  # the skill is their weighted sum
     started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
+    base: tuple[Ancestor, ...] = ()  # these skills were in force beneath it while it was trained
+    method: str = ""  # by which it was trained, where there is a choice: a key of TUNINGS
+    recipe: str = ""  # fingerprint of all that decides how it was trained
     forms: dict[str, TaskForm] = Field(default_factory=dict)  # of its tasks, where it is the one skill that they use
     trained_backbone: TrainedBackbone | None = None  # of such a skill, where the backbone was trained with it
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -54,5 +54,4 @@ def fold(skill: Skill, backbone: nn.Module) -> None:
         raise InputError(f"{quantised[0]} is quantised: load the backbone in fp32 or bf16 to fold a skill into it.")
     with torch.no_grad():
         for name, change in changes.items():
-            parameter = backbone.get_parameter(name)
-            parameter.add_(change.dense().to(parameter.device))
+            change.add_to(backbone.get_parameter(name))

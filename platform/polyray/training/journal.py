@@ -1,15 +1,11 @@
 """The record of a training: metrics, progress, checkpoints, and its skills at the end."""
 
-import logging
-import random
-import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from polyray.analysis.allocation import analyse, features
 from polyray.analysis.recovery import assignment_accuracy, recovery_ami
@@ -23,6 +19,7 @@ from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite
 from polyray.training.data import mean_score, partition_tasks
 from polyray.training.loop import Report, Training
+from polyray.training.members import member_state, restore_member
 from polyray.training.model import Modular
 from polyray.training.optimizers import adam_tensors, load_adam
 from polyray.training.sampler import Sampler
@@ -30,8 +27,6 @@ from polyray.training.worker import Worker
 
 SKILLS = "skills"
 STATE = "training"  # in a checkpoint: optimiser, sampler, and for each member of the group its generators
-
-log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -59,31 +54,10 @@ class Journal:
         state = load_state(checkpoint / STATE)
         load_adam(training.adam, state["adam"])
         training.step, training.n_lost = state["step"], state["n_lost"]
-        self._restore_member(training, state["members"])
+        restore_member(training, self._worker, state["members"])
         sampler.restore(state["sampler"])
         if "selection" in state:
             self.selection.restore(state["selection"])
-
-    def _restore_member(self, training: Training, members: Sequence[Mapping[str, Any]]) -> None:
-        """Restore what each member of the group has for itself; a group of another size draws its noise anew."""
-        rank, world = self._worker.rank, self._worker.world
-        if len(members) == world:
-            training.lost = members[rank]["lost"]
-            training.noise.set_state(members[rank]["noise"])
-            torch.set_rng_state(members[rank]["torch"])
-            if "cuda" in members[rank]:
-                torch.cuda.set_rng_state(members[rank]["cuda"])
-            return
-        training.lost = statistics.fmean(member["lost"] for member in members)
-        seed = random.Random(f"{training.noise.initial_seed()}-{training.step}-{rank}-{world}")
-        training.noise.manual_seed(seed.getrandbits(63))
-        torch.manual_seed(seed.getrandbits(63))
-        if self._run.first:
-            log.warning(
-                "The checkpoint after step %d is of %d workers, this group has %d: it goes on with the same data in "
-                "the same order, no longer byte for byte.",
-                training.step, len(members), world,
-            )  # fmt: skip
 
     def write(self, report: Report, model: Modular, validation: Mapping[str, Any] | None = None) -> None:
         """Report one line of metrics and one of progress.
@@ -104,12 +78,9 @@ class Journal:
 
     def save(self, training: Training, sampler: Sampler) -> None:
         """Save a checkpoint of everything that the next step depends on."""
-        member = {"lost": training.lost, "noise": training.noise.get_state(), "torch": torch.get_rng_state()}
-        if self._worker.device.type == "cuda":
-            member["cuda"] = torch.cuda.get_rng_state()
         state = {
             "step": training.step, "n_lost": training.n_lost, "sampler": sampler.state(),
-            "adam": adam_tensors(training.adam), "members": self._worker.gather(member),
+            "adam": adam_tensors(training.adam), "members": self._worker.gather(member_state(training, self._worker)),
         }  # fmt: skip
         if self.selection.figures:
             state["selection"] = self.selection.state()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from polyray.modules.site import mixing
 from polyray.objectives import Batch
 from polyray.training.model import Modular
-from polyray.training.optimizers import OptimizerOptions, set_rates, trained
+from polyray.training.optimizers import AdamOptions, set_rates, trained
 
 Precision = Literal["fp32", "bf16"]
 
@@ -68,7 +68,7 @@ class Training:
 
 def fit(
     training: Training,
-    options: OptimizerOptions,
+    options: AdamOptions,
     steps: int,
     *,
     every: int,
@@ -113,7 +113,7 @@ def is_due(step: int, steps: int, every: int) -> bool:
     return every > 0 and (step % every == 0 or step == steps)
 
 
-def _step(training: Training, options: OptimizerOptions, steps: int, accumulate: int, precision: Precision) -> int:
+def _step(training: Training, options: AdamOptions, steps: int, accumulate: int, precision: Precision) -> int:
     """One update: the number of tokens that were read."""
     training.set_peaks(training.step)
     set_rates(training.adam, training.step, steps, options.warmup)

@@ -11,6 +11,7 @@ from polyray.backbones.backbone import device_of
 from polyray.backbones.precision import DtypeChoice, SkillsDtype, check_dtype
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory, attach
+from polyray.modules.dense import DenseStack
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.presets import site_patterns
@@ -96,6 +97,12 @@ def build(backbone: Backbone, spec: InventorySpec, tasks: Sequence[Task], genera
     model = _on_backbone(backbone, spec, patterns, router, generator)
     model.heads.update(heads_for(backbone, tasks, generator))
     return model
+
+
+def bare(backbone: Backbone, tasks: Sequence[str], heads: Mapping[str, nn.Module] | None = None) -> Modular:
+    """`backbone` with heads and no site, for skills that change its own parameters."""
+    inventory = Inventory({}, "dense", 1, DenseStack.Options(), torch.Generator())
+    return Modular(backbone, inventory, FixedRouter(tasks, torch.ones(len(tasks), 1)), heads)
 
 
 def rebuild(backbone: Backbone, folder: InventoryFolder) -> Modular:

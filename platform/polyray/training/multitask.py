@@ -1,6 +1,5 @@
 """Multi-task training as it runs on every worker."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.errors import Interrupted
-from polyray.objectives import Batch
 from polyray.routing import RoutingOptions
 from polyray.runs.run import Run
 from polyray.runs.selection import Selection
@@ -18,13 +16,12 @@ from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import Provenance
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Suite, load_suite
+from polyray.training.batches import TrainingData
 from polyray.training.data import (
     category_allocation,
     encoded_once,
-    examples_fingerprint,
     first_examples,
     partition_tasks,
-    pooled_examples,
 )
 from polyray.training.evaluation import predictions, score
 from polyray.training.journal import Journal, planted_allocation
@@ -32,7 +29,6 @@ from polyray.training.loop import Training, fit
 from polyray.training.model import Modular, build
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
-from polyray.training.sampler import Sampler
 from polyray.training.schedule import read_schedule
 from polyray.training.validation import Validator
 from polyray.training.worker import Worker
@@ -87,7 +83,7 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     return {}
 
 
-def _provenance(recipe: TrainingRecipe, suite: Suite, data: "TrainingData", backbone: Backbone) -> Provenance:
+def _provenance(recipe: TrainingRecipe, suite: Suite, data: TrainingData, backbone: Backbone) -> Provenance:
     """Origin of the skills."""
     tasks = partition_tasks(suite, "train")
     return Provenance(
@@ -105,7 +101,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
 
 
 def _train(
-    recipe: TrainingRecipe, training: Training, data: "TrainingData", journal: Journal, worker: Worker,
+    recipe: TrainingRecipe, training: Training, data: TrainingData, journal: Journal, worker: Worker,
     validator: Validator | None,
 ) -> None:  # fmt: skip
     options = recipe.training
@@ -158,34 +154,3 @@ def spec_of(recipe: TrainingRecipe, suite: Suite) -> InventorySpec:
         values = {"kind": routing.kind, **options, "allocation": category_allocation(suite)}
         routing = RoutingOptions.model_validate(values)
     return InventorySpec(modules=recipe.modules, routing=routing)
-
-
-class TrainingData:
-    """Batches of the training tasks; every worker draws the same batch and takes its share of it.
-
-    Raises:
-        InputError: the suite has no training tasks, or their examples do not fit the backbone.
-    """
-
-    def __init__(self, recipe: TrainingRecipe, suite: Suite, backbone: Backbone, worker: Worker) -> None:
-        self._backbone, self._worker = backbone, worker
-        tasks = partition_tasks(suite, "train")
-        by_task = {task: pooled_examples(suite.tasks[task], recipe.tasks.train_splits) for task in tasks}
-        self.encoded = encoded_once(
-            backbone, suite, [x for examples in by_task.values() for x in examples], recipe.text
-        )
-        self.fingerprints = {task: examples_fingerprint(examples) for task, examples in by_task.items()}
-        rows = Counter(row.example.task for row in self.encoded.rows)
-        sizes = [rows[task] for task in tasks]
-        self._first = [sum(sizes[:task]) for task in range(len(sizes))]
-        self.sampler = Sampler(sizes, recipe.training.batch, recipe.training.task_power, recipe.training.seed)
-
-    def draw(self) -> Batch:
-        """This worker's share of the next batch."""
-        indices = [self._first[task] + row for task, row in self.sampler.draw()]
-        member, n_members = self._worker.rank, self._worker.world
-        rows = [self.encoded.rows[index] for index in indices[member::n_members]]
-        batch: Batch = self.encoded.objective.collate(self._backbone, rows, self.sampler.noise(member))
-        if n_members > 1:  # the mean of the workers' gradients is then that of the whole batch, however it is shared
-            batch = batch.out_of(self._worker.mean(float(batch.counts.sum())))
-        return batch.to(self._worker.device)

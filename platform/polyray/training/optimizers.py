@@ -11,13 +11,11 @@ from polyray.training.entries import ChosenEntries
 from polyray.training.model import Modular
 
 
-class OptimizerOptions(Section):
-    """Learning rates and their schedule, weight decay, clipping."""
+class AdamOptions(Section):
+    """Learning rate and its schedule, weight decay, clipping."""
 
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate of the skills, and of the heads of tasks that have one."""
-    routing_lr: float = Field(1e-1, gt=0)
-    """Peak learning rate of the routing: the second speed (Ponti et al. 2023, section 2.3)."""
     weight_decay: float = Field(0.01, ge=0)
     """Weight decay of skills, heads and backbone; the routing has none."""
     warmup: float = Field(0.06, ge=0, le=1)
@@ -26,6 +24,13 @@ class OptimizerOptions(Section):
     """Largest norm of the gradient."""
     beta2: float = Field(0.999, gt=0, lt=1)
     """Adam's memory of squared gradients; runs of some hundred steps want 0.99."""
+
+
+class OptimizerOptions(AdamOptions):
+    """Learning rates and their schedule, weight decay, clipping."""
+
+    routing_lr: float = Field(1e-1, gt=0)
+    """Peak learning rate of the routing: the second speed (Ponti et al. 2023, section 2.3)."""
 
 
 def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.0) -> torch.optim.AdamW:
@@ -47,18 +52,20 @@ def optimizer(model: Modular, options: OptimizerOptions, backbone_lr: float = 0.
     )
 
 
-def sparse_optimizer(chosen: ChosenEntries, options: OptimizerOptions) -> torch.optim.AdamW:
+def adamw(parameters: Mapping[str, Sequence[nn.Parameter]], options: AdamOptions) -> torch.optim.AdamW:
+    """AdamW over groups of parameters at one rate; names: of the groups in metrics, an empty one is left out."""
+    groups = [_group(list(group), options.lr, options.weight_decay, name) for name, group in parameters.items()]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True
+    )
+
+
+def sparse_optimizer(chosen: ChosenEntries, options: AdamOptions) -> torch.optim.AdamW:
     """AdamW over chosen entries and the parameters that are trained whole; a step writes the entries into the network.
 
     Its state is of these alone. Weight decay, too, changes no other entry.
     """
-    groups = [
-        _group([chosen.values], options.lr, options.weight_decay, "entries"),
-        _group(list(chosen.dense.values()), options.lr, options.weight_decay, "heads"),
-    ]
-    adam = torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=options.lr, betas=(0.9, options.beta2), fused=True
-    )
+    adam = adamw({"entries": [chosen.values], "heads": list(chosen.dense.values())}, options)
     adam.register_step_post_hook(lambda optimizer, arguments, named: chosen.write())
     return adam
 

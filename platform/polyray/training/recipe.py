@@ -1,7 +1,7 @@
 """All that decides what multi-task training learns, as one config that jobs compose and workers read."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -12,7 +12,7 @@ from polyray.objectives import TextOptions, ValidationOptions
 from polyray.routing import RoutingOptions
 from polyray.runs.selection import Keep
 from polyray.tasks import TasksOptions
-from polyray.training.optimizers import OptimizerOptions
+from polyray.training.optimizers import AdamOptions, OptimizerOptions
 
 
 class SuiteConfig(Section):
@@ -54,19 +54,13 @@ class SuiteConfig(Section):
         return values
 
 
-class TrainingOptions(OptimizerOptions):
-    """Length, speed and precision of multi-task training."""
+class LoopOptions(AdamOptions):
+    """Batches, precision, seed, reports and checkpoints of a training."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"schedule"})
-
-    steps: int = Field(1000, ge=1)
-    """Updates."""
     batch: int = Field(32, ge=1)
     """Examples of an update, over all workers; accumulation not counted."""
     accumulate: int = Field(1, ge=1)
     """Batches of an update."""
-    backbone_lr: float = Field(0.0, ge=0)
-    """Peak learning rate of the backbone; 0 freezes it."""
     task_power: float = Field(1.0, ge=0, le=1)
     """A task is drawn with probability proportional to size ** task_power: 1 proportional, 0 uniform."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -74,19 +68,50 @@ class TrainingOptions(OptimizerOptions):
     computes in bf16 in any case."""
     checkpointing: bool = False
     """Recompute activations in the backward pass instead of keeping them."""
-    strategy: Literal["ddp", "fsdp"] = "ddp"
-    """Copies of the backbone on every worker, or one that is sharded over them (FSDP2; needs a frozen backbone)."""
     seed: int = 0
     """Seed of everything that is drawn."""
     report_every: int = Field(50, ge=1)
     """Steps between two lines of metrics.jsonl."""
     save_every: int = Field(500, ge=1)
     """Steps between two checkpoints; one more at the end."""
+    keep: Keep = "last"
+    """Which state ends in skills/: the last one, or the best one by validation score (needs evaluation.every)."""
+
+
+class TrainingOptions(OptimizerOptions, LoopOptions):
+    """Length, speed and precision of multi-task training."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"schedule"})
+
+    steps: int = Field(1000, ge=1)
+    """Updates."""
+    backbone_lr: float = Field(0.0, ge=0)
+    """Peak learning rate of the backbone; 0 freezes it."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """Copies of the backbone on every worker, or one that is sharded over them (FSDP2; needs a frozen backbone)."""
     schedule: str = ""
     """File with peak learning rates that change at given steps, as a sweep with a population writes it; it goes before
     lr, routing_lr and backbone_lr."""
-    keep: Keep = "last"
-    """Which state ends in skills/: the last one, or the best one by validation score (needs evaluation.every)."""
+
+
+class SuiteRecipe(Protocol):
+    """The parts of a recipe that say which examples are learned, and how they are read and scored."""
+
+    @property
+    def tasks(self) -> TasksOptions:
+        """Which tasks of the suite."""
+
+    @property
+    def text(self) -> TextOptions:
+        """Lengths of texts."""
+
+    @property
+    def training(self) -> LoopOptions:
+        """Batches and seed."""
+
+    @property
+    def evaluation(self) -> ValidationOptions:
+        """Validation."""
 
 
 class TrainingRecipe(SuiteConfig):

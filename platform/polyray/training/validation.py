@@ -14,7 +14,7 @@ from polyray.tasks import Suite
 from polyray.training.data import Encoded, encoded_once, mean_score, partition_tasks, pooled_examples
 from polyray.training.evaluation import mean_losses, predictions, score
 from polyray.training.model import Modular
-from polyray.training.recipe import TrainingRecipe
+from polyray.training.recipe import SuiteRecipe
 
 SHOWN = 5  # names of tasks in a message
 
@@ -36,7 +36,7 @@ class Validator:
         self._max_output = min(max_output, max(row.n_written for row in data.rows))
 
     @classmethod
-    def of(cls, recipe: TrainingRecipe, suite: Suite, backbone: Backbone) -> Self | None:
+    def of(cls, recipe: SuiteRecipe, suite: Suite, backbone: Backbone) -> Self | None:
         """The validation that the recipe asks for, None for none; call it before skills are on `backbone`.
 
         Raises:
@@ -61,7 +61,7 @@ class Validator:
         return {"score": mean_score(scores), "loss": fmean(losses.values()), "tasks": tasks, "losses": losses}
 
 
-def validation_examples(recipe: TrainingRecipe, suite: Suite) -> list[Any]:
+def validation_examples(recipe: SuiteRecipe, suite: Suite) -> list[Any]:
     """Dev examples of every training task: those of all few-shot splits that are not trained on, the first ones.
 
     Raises:

@@ -1,0 +1,192 @@
+"""Every way to train one skill of a whole network: what it changes, what it saves, and that it goes on exactly."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from tuning_cases import TINY, files_of, recipe_of, tune_alone, tune_with_stops, write_names
+
+from polyray.backbones import load_backbone
+from polyray.config import load_config
+from polyray.errors import InputError
+from polyray.modules.kinds import MODULES
+from polyray.objectives import heads_for
+from polyray.reuse import Shelf, reusing
+from polyray.skills.delta import fold
+from polyray.skills.skill import load_skill
+from polyray.skills.sparse_delta import sparse_delta
+from polyray.sparsity import Distances, largest_plainly
+from polyray.tasks import load_suite
+from polyray.training.batches import TrainingData
+from polyray.training.model import bare
+from polyray.training.optimizers import set_rates
+from polyray.training.tuning.recipe import TuningRecipe
+from polyray.training.tuning.table import TUNINGS
+from polyray.training.worker import Alone
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_names(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shelf() -> Iterator[None]:
+    """Load backbone and suite once."""
+    with reusing(Shelf()):
+        yield
+
+
+def test_every_method_changes_what_it_says_and_goes_on_exactly(data: Path, tmp_path: Path) -> None:
+    wrong = []
+    for kind in TUNINGS:
+        recipe = recipe_of(data, f"method.kind={kind}")
+        metrics = tune_alone(tmp_path / kind, recipe)
+        assert tune_with_stops(tmp_path / f"{kind}-stopped", recipe) > 1
+        wrong += [f"{kind}: {file}" for file in different(tmp_path / kind, tmp_path / f"{kind}-stopped")]
+        skill = load_skill(tmp_path / kind / "skills" / "names")
+        card = skill.card
+        assert (card.method, card.tasks, len(card.recipe)) == (kind, ("names",), 64)
+        assert 0 <= metrics["mean"] <= 1 and metrics["validation"]["step"] in (1, 2)
+        if card.kind in MODULES:
+            continue
+        n_entries = changed_entries(tmp_path / kind / "skills" / "names")
+        assert metrics["parameters"]["entries"] == card.options["entries"] == n_entries, kind
+    assert not wrong, wrong
+
+
+def different(first: Path, second: Path) -> list[str]:
+    """Files that differ."""
+    one, other = files_of(first), files_of(second)
+    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
+
+
+def changed_entries(folder: Path) -> int:
+    """The number of entries of a skill; all others keep their bits when it is put on the backbone."""
+    skill, network = load_skill(folder), load_backbone("tiny-encoder").network
+    before = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    fold(skill, network)
+    delta = sparse_delta(skill)
+    for name, parameter in network.named_parameters():
+        same = parameter.detach().view(torch.int32) == before[name].view(torch.int32)
+        if name in delta.changes:
+            same.view(-1)[delta.changes[name].support] = True
+        assert bool(same.all()), name
+    return delta.n_entries
+
+
+def test_lottery_ticket_is_the_algorithm_of_the_paper(data: Path, tmp_path: Path) -> None:
+    more = ("method.k=50", "training.keep=last", "method.pull=0.5", "training.clip=0.1")
+    recipe = recipe_of(data, *more)
+    tune_alone(tmp_path / "run", recipe)
+    delta = sparse_delta(load_skill(tmp_path / "run" / "skills" / "names"))
+    plain, support = plain_ticket(recipe)
+    supports = {name: indices.tolist() for name, indices in support.items() if len(indices)}
+    assert {name: change.support.tolist() for name, change in delta.changes.items()} == supports
+    assert sum(map(len, supports.values())) == 50
+    for name, change in delta.changes.items():
+        torch.testing.assert_close(change.values, plain[name].view(-1)[support[name]], rtol=0, atol=1e-6)
+    assert max(float(change.values.abs().max()) for change in delta.changes.values()) > 1e-2
+
+
+def plain_ticket(recipe: TuningRecipe) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """LT-SFT as its paper tells it, with whole gradients and masks: the change of every parameter, and the support."""
+    suite, backbone = load_suite(recipe.tasks), load_backbone(recipe.backbone)
+    data = TrainingData(recipe, suite, backbone, Alone())
+    heads = heads_for(backbone, list(suite.tasks.values()), torch.Generator().manual_seed(recipe.training.seed))
+    model = bare(backbone, list(suite.tasks), heads)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    names = [name for name, _ in backbone.network.named_parameters() if "LayerNorm" not in name]
+    masks: dict[str, Tensor] | None = None
+    for _ in range(2):
+        model.load_state_dict(state)
+        data.restart()
+        train_plainly(model, names, data, recipe, masks)
+        trained = {name: backbone.network.get_parameter(name).detach().clone() for name in names}
+        origin = {name: state[f"network.{name}"] for name in names}
+        if masks is None:
+            support = largest_plainly(Distances(trained, origin), 50)
+            masks = {name: torch.zeros_like(tensor, dtype=torch.bool) for name, tensor in trained.items()}
+            for name, indices in support.items():
+                masks[name].view(-1)[indices] = True
+    return {name: trained[name] - origin[name] for name in names}, support
+
+
+def train_plainly(
+    model: Any, names: list[str], data: TrainingData, recipe: TuningRecipe, masks: dict[str, Tensor] | None
+) -> None:
+    """One phase: AdamW, a linear schedule, L1 towards the start, clipping; under masks where there are any."""
+    entries = [model.network.get_parameter(name) for name in names]
+    heads = list(model.heads.parameters())
+    start = [parameter.detach().clone() for parameter in (*entries, *heads)]
+    strength = 0.5 / sum(parameter.numel() for parameter in model.network.parameters())
+    adam = torch.optim.AdamW([*entries, *heads], lr=recipe.training.lr, weight_decay=0.0)
+    adam.param_groups[0]["peak"] = recipe.training.lr
+    model.train()
+    for step in range(recipe.training.steps):
+        set_rates(adam, step, recipe.training.steps, 0.0)
+        batch = data.draw()
+        model.inventory.slot.opened = True
+        model(batch).backward()
+        model.inventory.slot.opened = False
+        for parameter, before in zip([*entries, *heads], start, strict=True):
+            assert parameter.grad is not None
+            parameter.grad += strength * (parameter.detach() - before).sign()
+        for name, parameter in zip(names, entries, strict=True):
+            if masks is not None and parameter.grad is not None:
+                parameter.grad *= masks[name]
+        torch.nn.utils.clip_grad_norm_([*entries, *heads], recipe.training.clip)
+        adam.step()
+        model.zero_grad()
+
+
+def test_iterations_share_the_entries_and_stops_in_any_phase_change_nothing(data: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(data, "method.k=101", "method.iterations=2", "method.full_steps=2", "training.seed=1")
+    tune_alone(tmp_path / "run", recipe)
+    starts = tune_with_stops(tmp_path / "stopped", recipe)
+    assert starts >= 4 and not different(tmp_path / "run", tmp_path / "stopped")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    phases = list(dict.fromkeys(line["phase"] for line in lines))
+    assert phases == ["full", "sparse", "full_2", "sparse_2"]
+    assert changed_entries(tmp_path / "run" / "skills" / "names") == 101
+
+
+def test_the_changes_of_full_fine_tuning_take_the_place_of_a_first_phase(data: Path, tmp_path: Path) -> None:
+    tune_alone(tmp_path / "one", recipe_of(data, "method.k=70", "method.per=tensor"))
+    tune_alone(tmp_path / "full", recipe_of(data, "method.kind=full"))
+    ranking = tmp_path / "full" / "skills" / "names"
+    tune_alone(tmp_path / "two", recipe_of(data, "method.k=70", "method.per=tensor", f"method.ranking={ranking}"))
+    first, second = (load_skill(tmp_path / name / "skills" / "names") for name in ("one", "two"))
+    assert first.card.fingerprint == second.card.fingerprint and first.card.options["entries"] == 70
+    with pytest.raises(InputError, match=r"119000 entries are to be selected, and .* changes only \d+ of those"):
+        tune_alone(tmp_path / "many", recipe_of(data, "method.k=119000", f"method.ranking={ranking}"))
+
+
+def test_a_budget_above_the_changed_entries_says_how_many_changed(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"119000 entries are to be selected, and only 1\d\d\d\d\d entries of .*chang"):
+        tune_alone(tmp_path / "run", recipe_of(data, "method.k=119000"))
+    with pytest.raises(InputError, match="cannot share 2 entries"):
+        tune_alone(tmp_path / "few", recipe_of(data, "method.k=2", "method.iterations=3"))
+    with pytest.raises(InputError, match="ranking takes the place of the first phase"):
+        load_config(TuningRecipe, overrides=[*TINY, "method.ranking=x", "method.full_steps=3"])
+
+
+def test_skills_beneath_and_heads_of_another_skill_are_the_start(data: Path, tmp_path: Path) -> None:
+    tune_alone(tmp_path / "first", recipe_of(data, "method.kind=random", "name=first"))
+    first = tmp_path / "first" / "skills" / "first"
+    recipe = recipe_of(data, "method.kind=head", f"base=[{first}]", f"heads={first}", "training.lr=1e-30")
+    tune_alone(tmp_path / "second", recipe)
+    skill, other = load_skill(tmp_path / "second" / "skills" / "names"), load_skill(first)
+    assert [base.fingerprint for base in skill.card.base] == [other.card.fingerprint]
+    for name, tensor in other.heads.items():
+        torch.testing.assert_close(skill.heads[name], tensor)
+    scores = [
+        json.loads((tmp_path / run / "metrics.jsonl").read_text().splitlines()[-1]) for run in ("first", "second")
+    ]
+    assert scores[0]["validation"]["loss"] == pytest.approx(scores[1]["validation"]["loss"], rel=1e-5)
