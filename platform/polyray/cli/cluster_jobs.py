@@ -43,11 +43,7 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """List the jobs of a cluster, the newest first."""
-    rows = [
-        job
-        for job in list_jobs(JobServer.find(address))
-        if everything or job.metadata.get(cluster_jobs.KIND) in ("run", "sweep", cluster_jobs.PLAN)
-    ]
+    rows = [job for job in list_jobs(JobServer.find(address)) if everything or job.kind is not None]
     if as_json:
         typer.echo(json.dumps([asdict(job) for job in rows], indent=2))
         return
@@ -151,7 +147,7 @@ def _source(job: ClusterJob, address: str | None) -> str:
     Raises:
         InputError: it has none, or the job still writes there.
     """
-    if cluster_jobs.OUT not in job.metadata or job.metadata.get(cluster_jobs.KIND) == cluster_jobs.PLAN:
+    if cluster_jobs.OUT not in job.metadata or (job.kind is not None and not job.kind.writes):
         raise InputError(f"The job {job.id} is no run or sweep of Polyray's: it has no folder to fetch.")
     if not job.is_over:
         wait, end = (command_on(address, *words) for words in (("logs", job.id, "--follow"), ("stop", job.id)))

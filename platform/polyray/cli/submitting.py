@@ -10,7 +10,7 @@ from polyray.cli.arguments import JobName, Planned, sweep_settings, typed
 from polyray.cli.cluster_jobs import Address, follow_job, going_on
 from polyray.cluster.submission.cluster import check_versions
 from polyray.cluster.submission.ending import check_end, command_on
-from polyray.cluster.submission.jobs import PLAN
+from polyray.cluster.submission.jobs import KINDS
 from polyray.cluster.submission.local_files import LocalFiles, is_shared
 from polyray.cluster.submission.server import JobServer
 from polyray.cluster.submission.submission import (
@@ -85,12 +85,12 @@ def submit(
 ) -> None:
     """Send a run, or a sweep, to a Ray cluster."""
     environment = Environment(variables=named_variables(env or ()), image=image, python=python)
-    own_labels, kind = labels(label or ()), PLAN if only_plan else "sweep" if sweep else "run"
+    own_labels, kind = labels(label or ()), "plan" if only_plan else "sweep" if sweep else "run"
     server = JobServer.find(address)
     check_versions(server)
     command = _command(job, words or [], sweep, config, trials, seconds)
     files = command.files(shared or ())
-    job_id = new_id(kind, job)
+    job_id = new_id(KINDS[kind].prefix, job)
     folder = folder_on_cluster(out, job_id)
     options = {
         "--sweep": sweep, "--config": config, "--out": folder, "--trials": trials, "--seconds": seconds, "--env": env,
@@ -143,7 +143,7 @@ def _hand_over(server: JobServer, submission: Submission, files: LocalFiles, lim
         submission.submit(server, archive)
     except KeyboardInterrupt:
         raise Interrupted("Nothing was submitted, unless `polyray jobs` lists it.") from None
-    folder = f" Its folder there is {submission.out}." if submission.kind != PLAN else ""
+    folder = f" Its folder there is {submission.out}." if KINDS[submission.kind].writes else ""
     typer.echo(f"Submitted {submission.id} to {server.address}.{folder}")
 
 

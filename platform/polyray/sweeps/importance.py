@@ -46,10 +46,10 @@ def _variance_shares(record: SweepRecord, rows: Sequence[TrialRow], names: Seque
 
 def _domain(axis: Axis) -> BaseDistribution:
     """Names, or a stretch of length 1, in logarithms where distances count so."""
-    if axis.kind == "category":
+    if not axis.ordered:
         return CategoricalDistribution(range(int(axis.high) + 1))
     return FloatDistribution(0.0, 1.0)
 
 
 def _coordinate(field: Field, value: Value) -> float:
-    return field.coordinate(value) if field.axis.kind == "category" else position(field, value)
+    return position(field, value) if field.axis.ordered else field.coordinate(value)

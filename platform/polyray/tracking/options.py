@@ -31,10 +31,10 @@ class TrackingOptions(Choice):
     """Words to search by, {name: value}; the job and the folder are always among them."""
 
     def unread(self) -> Mapping[str, str]:
-        """All fields but the kind, where it is none."""
-        if self.kind != "none":
+        """All fields but the kind, where there is nobody to tell."""
+        if self.tracker.package:
             return {}
-        return dict.fromkeys(("project", "name", "tags"), "tracking.kind is none")
+        return dict.fromkeys(("project", "name", "tags"), f"tracking.kind is {self.kind}")
 
     @property
     def tracker(self) -> type[Tracker]:

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from polyray.cluster.submission.jobs import COMMAND, KIND, PLAN, ClusterJob
+from polyray.cluster.submission.jobs import COMMAND, ClusterJob
 from polyray.errors import RunError
 
 NOT_FOUND = 127  # exit code of a shell for a command that it does not find
@@ -24,7 +24,7 @@ def end_of(job: ClusterJob, address: str | None = None) -> str:
     Args:
         address: as the user wrote it, for the commands in the line.
     """
-    if job.status == "SUCCEEDED" and job.metadata.get(KIND) == PLAN:
+    if job.status == "SUCCEEDED" and job.kind is not None and not job.kind.writes:
         return f"The plan {job.id} is made: {command_on(address, 'logs', job.id)}"
     if job.status == "SUCCEEDED":
         return f"The job {job.id} is done. Bring its folder home with: {command_on(address, 'fetch', job.id, 'DIR')}"

@@ -83,7 +83,7 @@ class NodeFolder:
 
     def _receive(self, receiver: Receiver) -> None:
         """Let a job write the folder to its log, and read it."""
-        job_id = new_id("fetch", self.job.id)
+        job_id = new_id("fetch-", self.job.id)
         self._submit(job_id)
         follower = Follower(self.server, job_id, receiver.take)
         job = follower.stream()

@@ -14,9 +14,28 @@ from polyray.lookup import lookup
 OVER = ("STOPPED", "SUCCEEDED", "FAILED")
 VERSION, KIND, JOB, SPACE, OUT, COMMAND = "polyray", "kind", "job", "space", "out", "command"
 SHARED, IMAGE, PYTHON = "shared", "image", "python"
-PLAN = "plan"  # kind of a job that only looks, as run and sweep do with --plan
 METADATA = (VERSION, KIND, JOB, SPACE, OUT, COMMAND, SHARED, IMAGE, PYTHON)
 """Keys of the metadata that Polyray's own jobs carry; all others are the user's labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionKind:
+    """A kind of job that `polyray submit` sends.
+
+    Attributes:
+        prefix: beginning of its submission ids.
+        writes: whether it leaves a run folder.
+    """
+
+    prefix: str
+    writes: bool = True
+
+
+KINDS = {
+    "run": SubmissionKind(prefix=""),
+    "sweep": SubmissionKind(prefix="sweep-"),
+    "plan": SubmissionKind(prefix="plan-", writes=False),  # a run or sweep with --plan
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +60,11 @@ class ClusterJob:
     ended: float
     exit_code: int | None
     node: str
+
+    @property
+    def kind(self) -> SubmissionKind | None:
+        """Kind of the submission; None for a job that `polyray submit` did not send."""
+        return KINDS.get(self.metadata.get(KIND, ""))
 
     @property
     def is_over(self) -> bool:

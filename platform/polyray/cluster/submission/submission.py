@@ -120,9 +120,8 @@ class Submission:
         jobs.submit_job(server, request)
 
 
-def new_id(kind: str, job: str) -> str:
+def new_id(prefix: str, job: str) -> str:
     """A name for a job on the cluster: what it is, when, and four letters that make it the only one."""
-    prefix = "" if kind == "run" else f"{kind}-"
     return f"{prefix}{job}-{datetime.now(UTC).astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 

@@ -12,7 +12,7 @@ def ticks(field: Field) -> list[tuple[float, str]]:
     """Positions and labels: every value of a short list, else the ends and the middle."""
     axis = field.axis
     count = round(axis.high - axis.low) + 1
-    if axis.kind != "real" and count <= MOST_TICKS:
+    if axis.whole and count <= MOST_TICKS:
         values = [field.at(axis.low + step) for step in range(count)]
     else:
         middle = (axis.low * axis.high) ** 0.5 if axis.log else (axis.low + axis.high) / 2

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from polyray.errors import InputError
 
@@ -16,15 +16,17 @@ class Axis:
     """The coordinates by which a searcher takes the values of a field.
 
     Attributes:
-        kind: real numbers, whole numbers in an order, or whole numbers that stand for names without an order.
         low, high: the ends, both included.
         log: distances count in logarithms.
+        whole: only whole numbers are coordinates.
+        ordered: neighbours are alike; else the whole numbers stand for names without an order.
     """
 
-    kind: Literal["real", "integer", "category"]
     low: float
     high: float
     log: bool = False
+    whole: bool = False
+    ordered: bool = True
 
 
 class Field(Protocol):

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
@@ -32,7 +32,7 @@ class IntRange(Conditional):
     @property
     def axis(self) -> Axis:
         """The numbers of steps."""
-        return Axis(kind="integer", low=0, high=(self.high - self.low) // self.step)
+        return Axis(low=0, high=(self.high - self.low) // self.step, whole=True)
 
     def at(self, coordinate: float) -> int:
         """The number after so many steps."""
@@ -73,7 +73,7 @@ class LogIntRange(LogRange):
     low: int
     high: int
     keyword: ClassVar[str] = "logint"
-    numbers: ClassVar[Literal["real", "integer"]] = "integer"
+    whole: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole(self.low, self.high)

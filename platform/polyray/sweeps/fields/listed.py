@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional, Value, as_value
@@ -20,7 +20,7 @@ class Listed(Conditional):
     keyword: ClassVar[str]
     listed: ClassVar[bool] = True
     stepped: ClassVar[bool] = False
-    order: ClassVar[Literal["integer", "category"]]
+    ordered: ClassVar[bool]
 
     def __post_init__(self) -> None:
         if not 0 < len(self.values) <= LONGEST:
@@ -34,7 +34,7 @@ class Listed(Conditional):
     @property
     def axis(self) -> Axis:
         """The indices of the values."""
-        return Axis(kind=self.order, low=0, high=len(self.values) - 1)
+        return Axis(low=0, high=len(self.values) - 1, whole=True, ordered=self.ordered)
 
     def at(self, coordinate: float) -> Value:
         """The value at an index."""
@@ -73,11 +73,11 @@ class OneOf(Listed):
     """One of some values without an order, such as names: none is nearer to another than the rest."""
 
     keyword: ClassVar[str] = "choice"
-    order: ClassVar[Literal["integer", "category"]] = "category"
+    ordered: ClassVar[bool] = False
 
 
 class Grid(Listed):
     """One of some values in an order: neighbours are alike."""
 
     keyword: ClassVar[str] = "grid"
-    order: ClassVar[Literal["integer", "category"]] = "integer"
+    ordered: ClassVar[bool] = True

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, ClassVar, Literal, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from polyray.errors import InputError
 from polyray.sweeps.fields.field import Axis, Conditional
@@ -36,9 +36,9 @@ class Uniform(Conditional):
     def axis(self) -> Axis:
         """The numbers, or those of the steps."""
         if self.step is None:
-            return Axis(kind="real", low=self.low, high=self.high)
+            return Axis(low=self.low, high=self.high)
         steps = (Decimal(repr(self.high)) - self._start) // Decimal(repr(self.step))
-        return Axis(kind="integer", low=0, high=int(steps))
+        return Axis(low=0, high=int(steps), whole=True)
 
     @property
     def _start(self) -> Decimal:
@@ -96,7 +96,7 @@ class LogRange(Conditional):
     keyword: ClassVar[str]
     listed: ClassVar[bool] = False
     stepped: ClassVar[bool] = False
-    numbers: ClassVar[Literal["real", "integer"]]
+    whole: ClassVar[bool]
 
     def __post_init__(self) -> None:
         check_ends(self.low, self.high)
@@ -105,7 +105,7 @@ class LogRange(Conditional):
     @property
     def axis(self) -> Axis:
         """The numbers on a logarithmic scale."""
-        return Axis(kind=self.numbers, low=self.low, high=self.high, log=True)
+        return Axis(low=self.low, high=self.high, log=True, whole=self.whole)
 
     def ends(self) -> Sequence[float]:
         """The lowest and the highest number."""
@@ -121,7 +121,7 @@ class LogUniform(LogRange):
     """A positive number from `low` to `high` whose logarithm is uniform; its coordinate is itself."""
 
     keyword: ClassVar[str] = "loguniform"
-    numbers: ClassVar[Literal["real", "integer"]] = "real"
+    whole: ClassVar[bool] = False
 
     def at(self, coordinate: float) -> float:
         """The coordinate."""

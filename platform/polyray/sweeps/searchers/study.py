@@ -89,17 +89,17 @@ def state_of(trial: Trial, n_goals: int) -> TrialState:
 
 
 def _distribution(axis: Axis) -> BaseDistribution:
-    if axis.kind == "category":
+    if not axis.ordered:
         return CategoricalDistribution(range(int(axis.high) + 1))
-    if axis.kind == "integer":
+    if axis.whole:
         return IntDistribution(int(axis.low), int(axis.high), log=axis.log)
     return FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
 def _suggested(trial: optuna.Trial, name: str, axis: Axis) -> float:
-    if axis.kind == "category":
+    if not axis.ordered:
         index: int = trial.suggest_categorical(name, range(int(axis.high) + 1))
         return index
-    if axis.kind == "integer":
+    if axis.whole:
         return trial.suggest_int(name, int(axis.low), int(axis.high), log=axis.log)
     return trial.suggest_float(name, axis.low, axis.high, log=axis.log)
