@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,3 +53,16 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"there is no folder {folder}: set POLYRAY_DATA to the folder with the real data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def pretrained() -> Callable[[str], Path]:
+    """Name -> folder of a pretrained network: in POLYRAY_PRETRAINED, or in ../shared/pretrained."""
+    folder = Path(os.environ.get("POLYRAY_PRETRAINED", ROOT.parent / "shared" / "pretrained"))
+
+    def find(name: str) -> Path:
+        if not (folder / name / "config.json").is_file():
+            pytest.skip(f"there is no network in {folder / name}: set POLYRAY_PRETRAINED to the folder with {name}")
+        return folder / name
+
+    return find

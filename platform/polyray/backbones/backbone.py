@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from polyray.backbones.text import Text
 from polyray.errors import InputError
-from polyray.skills.card import BackboneDtype
+from polyray.skills.card import BackboneDtype, FullBackbone
 
 if TYPE_CHECKING:  # the models of transformers take a second to load, and agents have none
     from transformers import PreTrainedModel
@@ -27,9 +27,9 @@ class Backbone:
     (transformers' model_type), which names its sites. reach: tokens that it reads at most, with the answer where it
     continues the input; written_reach: tokens that a decoder of its own writes at most; 0 for no limit. pretrained:
     whether `name` is that of a checkpoint. dtype: number format of the weights; the fingerprint is of those in the
-    file. original: loads the network as it was pretrained, where `model` was trained since. anchors: the answers'
-    embeddings by their texts. untied: the embeddings that a masked language model decodes with, where they are not
-    those that it reads with.
+    file. original: loads the network as it was pretrained, where `model` was trained since. trimmed_from: the full
+    network, where this one is a copy with fewer pieces. anchors: the answers' embeddings by their texts. untied: the
+    embeddings that a masked language model decodes with, where they are not those that it reads with.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Backbone:
     pretrained: bool = False
     dtype: BackboneDtype = "fp32"
     original: "Callable[[], PreTrainedModel] | None" = None
+    trimmed_from: FullBackbone | None = None
     anchors: dict[str, Tensor] = field(default_factory=dict)
     untied: Tensor | None = None
 

@@ -26,6 +26,7 @@ from polyray.lookup import suggestion
 from polyray.reuse import is_reusing, reused
 from polyray.skills.card import BackboneDtype
 from polyray.skills.fingerprint import fingerprint
+from polyray.skills.vocabulary import full_backbone
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
     from transformers import PretrainedConfig, PreTrainedModel
@@ -99,7 +100,8 @@ def _pretrained(name: str, revision: str, dtype: DtypeChoice) -> Backbone:
         del backbone  # before the weights are read again: both together would need more memory than either
         model = _network(name, revision, config, chosen)
         backbone = in_memory(name, kind, model, text, exact)
-    return replace(backbone, revision=revision, pretrained=True, dtype=chosen)
+    full = full_backbone(Path(name))
+    return replace(backbone, revision=revision, pretrained=True, dtype=chosen, trimmed_from=full)
 
 
 def _network(name: str, revision: str, config: "PretrainedConfig", dtype: BackboneDtype) -> "PreTrainedModel":

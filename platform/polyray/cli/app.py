@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from polyray import __version__
+from polyray.cli import backbones as cli_backbones
 from polyray.cli import skills as cli_skills
 from polyray.cli.arguments import AsJson, Dashboard, JobName, Planned, typed
 from polyray.cli.cluster_jobs import fetch, jobs, logs, status, stop
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_skills.app, name="skills")
+app.add_typer(cli_backbones.app, name="backbones")
 app.command()(predict)
 app.command()(submit)
 app.command()(jobs)

@@ -1,8 +1,6 @@
 """The commands `polyray skills ...`."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +9,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from polyray.cli.outputs import refuse_taken, writing_to
 from polyray.errors import InputError
 from polyray.lookup import lookup
 
@@ -63,7 +62,7 @@ def lift(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the skill; it must not be there yet.")],
 ) -> None:
     """Write the one skill that a trained task uses: the weighted sum of an inventory's skills."""
-    _refuse_taken(out)
+    refuse_taken(out)
     # torch, which both bring along, takes seconds, and a mistyped command should not wait for it
     inventory = import_module("polyray.skills.inventory").load_inventory(folder)
     skill = import_module("polyray.skills.lifting").lift(inventory, task, out)
@@ -84,7 +83,7 @@ def export(
 ) -> None:
     """Write a skill as another library loads it."""
     lookup(FORMATS, to, "format")
-    _refuse_taken(out)
+    refuse_taken(out)
     loaded = _library().find_skill(skill.parent, skill.name)
     if _library().sits_on_trained_backbone(skill):
         raise InputError(
@@ -92,7 +91,7 @@ def export(
             "would be put on the weights from before."
         )
     network = _layers_of(loaded.card.backbone)
-    with _writing(out):
+    with writing_to(out):
         import_module("polyray.skills.peft").export_peft(loaded, out, task_type=task_type, network=network)
     typer.echo(f"The skill {loaded.card.name!r} is in {out}, a LoRA adapter of {loaded.card.backbone.name}.")
 
@@ -107,7 +106,7 @@ def import_skill(
 ) -> None:
     """Make a skill of an adapter that another library wrote."""
     lookup(FORMATS, source, "format")
-    _refuse_taken(out)
+    refuse_taken(out)
     if not adapter.is_dir():
         raise InputError(f"{adapter} is no folder; expected that of an adapter.")
     network = import_module("polyray.backbones").load_backbone(backbone, revision)
@@ -116,7 +115,7 @@ def import_skill(
         adapter, name=out.name, backbone=card, network=network.network
     )
     import_module("polyray.training.model").put_on(network, skill, out.name)  # refuses what does not fit
-    with _writing(out):
+    with writing_to(out):
         import_module("polyray.skills.skill").save_skill(skill, out)
     typer.echo(f"The adapter is the skill {out.name!r} in {out}, with {len(skill.card.sites)} sites on {network.name}.")
 
@@ -132,20 +131,6 @@ def _layers_of(backbone: Any) -> Any:
             err=True,
         )
         return None
-
-
-def _refuse_taken(out: Path) -> None:
-    if out.exists():
-        raise InputError(f"{out} is there already. Choose another folder.")
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Turn an error of the disk into one message; what is written is whole or absent."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"Cannot write {out}: {error.strerror}. Choose another folder.") from None
 
 
 def _library() -> ModuleType:

@@ -25,11 +25,24 @@ BackboneDtype = Literal["fp32", "bf16", "int8", "nf4"]
 AnyCard = TypeVar("AnyCard", bound=BaseModel)
 
 
+class FullBackbone(BaseModel):
+    """The network whose vocabulary was trimmed, with n_pieces rows; rows_sha256: of the file that maps the pieces."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    revision: str = ""
+    fingerprint: str
+    n_pieces: int
+    rows_sha256: str = ""
+
+
 class BackboneCard(BaseModel):
     """The network that a skill was trained on.
 
     dtype: number format of its weights while the skill was trained; the fingerprint is of the weights in the file.
     options: the network's own, where it is built from options and not loaded by name (an agent's network).
+    trimmed_from: the full network, where this one is a copy with fewer pieces.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +53,7 @@ class BackboneCard(BaseModel):
     fingerprint: str
     dtype: BackboneDtype = "fp32"
     options: dict[str, Any] = Field(default_factory=dict)
+    trimmed_from: FullBackbone | None = None
 
 
 class Ancestor(BaseModel):

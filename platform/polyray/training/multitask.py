@@ -96,7 +96,7 @@ def backbone_card(backbone: Backbone) -> BackboneCard:
     """Name, kind, revision, fingerprint and number format of a backbone."""
     return BackboneCard(
         name=backbone.name, kind=backbone.kind, revision=backbone.revision, fingerprint=backbone.fingerprint,
-        dtype=backbone.dtype,
+        dtype=backbone.dtype, trimmed_from=backbone.trimmed_from,
     )  # fmt: skip
 
 
