@@ -53,7 +53,7 @@ from transformers import (
 
 from polyray.backbones.backbone import Backbone, Kind
 from polyray.backbones.huggingface import in_memory
-from polyray.backbones.text import PretrainedText
+from polyray.backbones.pretrained_text import PretrainedText
 
 LAYERS, WIDTH, POSITIONS = 2, 8, 32
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", *(f"w{number}" for number in range(16))]

@@ -59,6 +59,14 @@ def write_conll(folder: Path) -> None:
     (folder / "ud" / "en-ud-train.conllu").write_text(f"# text = Ada\n{row}\n\n" * 12)
 
 
+def write_classification(folder: Path) -> None:
+    for split in ("train", "dev"):
+        (folder / split).mkdir()
+        (folder / split / "aym.tsv").write_text("id\tpremise\thypothesis\tlabel\n1\ta b\tc\tyes\n2\td\te\tno\n")
+    rows = '{"premise": "a", "hypothesis": "b", "label": "yes"}\n{"premise": "a", "hypothesis": "c", "label": 1}\n'
+    (folder / "train" / "eng.jsonl").write_text(rows)
+
+
 def write_text(folder: Path) -> None:
     (folder / "hau.txt").write_text("".join(f"line {number}\n" for number in range(30)))
 
@@ -103,6 +111,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "TSV": (write_crossfit, read_suite("crossfit", partition="all")),
     "JSON lines": (write_jsonl, read_suite("jsonl")),
     "CoNLL": (write_conll, read_suite("conll")),
+    "classification": (write_classification, read_suite("classification")),
     "text": (write_text, read_suite("text")),
     "YAML": (write_config, lambda folder: load_config(TrainingRecipe, folder / "config.yaml")),
     "space": (write_space, read_space_for_training),
@@ -169,9 +178,13 @@ def listing(folder: Path) -> list[str]:
     return sorted(f"{path.relative_to(folder)} {path.lstat().st_size}" for path in folder.rglob("*"))
 
 
-def attempt(number: int, seed: int = 0) -> str:
-    """Make hostile folder `number` of this seed, and read it: what went wrong, empty if nothing."""
-    kind = list(FORMATS)[number % len(FORMATS)]
+def attempt(number: int, seed: int = 0, kind: str = "") -> str:
+    """Make hostile folder `number` of this seed, and read it: what went wrong, empty if nothing.
+
+    Args:
+        kind: its format; empty: the formats take turns.
+    """
+    kind = kind or list(FORMATS)[number % len(FORMATS)]
     write, read = FORMATS[kind]
     draw = random.Random(f"{seed} {number}")
     folder = Path(tempfile.mkdtemp(prefix="hostile-"))

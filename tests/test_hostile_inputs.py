@@ -10,7 +10,7 @@ def offenders(first: int, last: int) -> list[str]:
 
 def test_some_hostile_files_of_every_format_are_read_or_refused_with_one_message() -> None:
     assert not offenders(0, 8 * len(FORMATS))
-    assert not attempt(429)  # a tag of five thousand letters, which a message repeated
+    assert not attempt(429, kind="CoNLL")  # a tag of five thousand letters, which a message repeated
 
 
 @pytest.mark.slow

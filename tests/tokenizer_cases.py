@@ -3,7 +3,7 @@
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from polyray.backbones.text import PretrainedText
+from polyray.backbones.pretrained_text import PretrainedText
 
 
 def word_pieces() -> PretrainedText:
@@ -13,7 +13,7 @@ def word_pieces() -> PretrainedText:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     special = {f"{name.strip('[]').lower()}_token": name for name in names[:5]}
     return PretrainedText(PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special), "encoder")

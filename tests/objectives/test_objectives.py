@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from training_cases import KNOWN, SUITE, answer_task, answers, no_examples, rows_of, suite_of, tiny_model
+from training_cases import KNOWN, SUITE, WORDS, answer_task, answers, no_examples, rows_of, suite_of, tiny_model
 
 from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
-from polyray.tasks import RawText, Suite, TaggedWords, Task
+from polyray.tasks import LabelledTexts, RawText, Suite, TaggedWords, Task
 from polyray.training.data import Encoded
 from polyray.training.model import Modular
 
@@ -37,6 +37,17 @@ def tagging_case() -> Case:
     return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
 
 
+def label_case() -> Case:
+    tasks = [
+        replace(answer_task(name), metric="Label-ACC", objective="classification", prompt="{a} {b}") for name in KNOWN
+    ]
+    examples = [
+        LabelledTexts(task=task, texts=("ab " * n, "c" * n), label=WORDS[n % 3])
+        for n, task in enumerate(["colour"] * 5 + ["size"] * 3, 1)
+    ]
+    return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
+
+
 def text_case_of_lines() -> Case:
     names = [*KNOWN]
     tasks = [replace(answer_task(name), labels=None, metric="Masked-ACC", objective="masked_lm") for name in names]
@@ -48,6 +59,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "answers": lambda: [text_case("tiny-seq2seq"), text_case("tiny-causal")],
     "choices": lambda: [text_case("tiny-encoder")],
     "tagging": lambda: [tagging_case()],
+    "classification": lambda: [label_case()],
     "masked_lm": lambda: [text_case_of_lines()],
 }
 

@@ -12,8 +12,9 @@ from polyray.backbones.text import ByteText, Text
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import EvaluationOptions, TextOptions, head_of, objective_for
+from polyray.objectives.labels import labels_of
 from polyray.objectives.losses import IGNORED
-from polyray.objectives.tagging import Tagging, TagHead, tags_of
+from polyray.objectives.tagging import Tagging, TagHead
 from polyray.tasks import TaggedWords, Task
 from polyray.training.evaluation import predictions
 from polyray.training.model import Modular
@@ -122,7 +123,7 @@ def test_tasks_with_equal_tags_share_a_head_and_others_have_their_own_in_one_bat
 def test_a_key_names_the_tags_whatever_characters_they_have() -> None:
     tags = (".", ",", "$.", "a:b", "x/y", "%", "Ünder_s", "``")
     key = TAGGING.head_key(tag_task("odd", tags))
-    assert tags_of(key) == tags and not set("./") & set(key)
+    assert labels_of(key) == tags and not set("./") & set(key)
     head = head_of(load_backbone("tiny-encoder"), key)
     assert isinstance(head, TagHead) and head.weight.shape == (8, 64)
     torch.nn.ModuleDict({key: head})  # torch refuses names with a dot
@@ -133,7 +134,7 @@ def test_tags_that_no_head_knows_are_refused_with_the_known_ones() -> None:
     data = rows_of(model, SUITE, [sentence("a b", "O O", "eng")])
     router = tiny_model("tiny-encoder", [SUITE.tasks["eng"]]).router
     mixed = Modular(model.backbone, model.inventory, router, dict(model.heads.items()))
-    with pytest.raises(InputError, match=r"no head for the tags B-LOC, I-LOC, O; known heads have the tags N, V\."):
+    with pytest.raises(InputError, match=r"no head for the labels B-LOC, I-LOC, O; known heads have the labels N, V\."):
         predictions(mixed, data, EvaluationOptions(), 0)
 
 
@@ -145,9 +146,9 @@ def test_what_does_not_fit_tagging_is_refused() -> None:
         objective_for(encoder, [tag_task("eng", metric="EM")])
     with pytest.raises(InputError, match="'colour' has 'answers', 'eng' has 'tagging'"):
         objective_for(encoder, [answer_task("colour"), SUITE.tasks["eng"]])
-    with pytest.raises(InputError, match="has the tags B-LOC, I-LOC, O; an example has 'B-PER'"):
+    with pytest.raises(InputError, match="has the labels B-LOC, I-LOC, O; an example has 'B-PER'"):
         TAGGING.encode(encoder, SUITE.tasks, [sentence("a", "B-PER")], TextOptions())
-    with pytest.raises(InputError, match="'eng' has no tags"):
+    with pytest.raises(InputError, match="'eng' has no labels"):
         TAGGING.head_key(tag_task("eng", ()))
 
 

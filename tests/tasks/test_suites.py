@@ -14,7 +14,18 @@ from polyray.errors import InputError
 from polyray.lookup import lookup
 from polyray.metrics import METRICS
 from polyray.skills.form import TextOptions
-from polyray.tasks import SPLITS, TASKS, RawText, Suite, TaggedWords, TasksOptions, TextAnswers, load_suite, read_all
+from polyray.tasks import (
+    SPLITS,
+    TASKS,
+    LabelledTexts,
+    RawText,
+    Suite,
+    TaggedWords,
+    TasksOptions,
+    TextAnswers,
+    load_suite,
+    read_all,
+)
 
 ROWS = {"train": [("fine film", "good"), ("dull film", "bad")], "dev": [("so-so", "bad")], "test": [("lovely", "good")]}
 
@@ -50,6 +61,15 @@ def hub(root: Path) -> dict[str, object]:
     return {"hub": {"mood": source}}
 
 
+def classification(root: Path) -> dict[str, object]:
+    folder = root / "classification" / "mood"
+    folder.mkdir(parents=True)
+    for split, rows in ROWS.items():
+        text = "".join(f"{source}\t{target}\n" for source, target in [("text", "mood"), *rows])
+        (folder / f"{split}.tsv").write_text(text, encoding="utf-8")
+    return {"path": str(folder.parent), "texts": ["text"], "label": "mood"}
+
+
 def conll(root: Path) -> dict[str, object]:
     folder = root / "conll" / "names"
     folder.mkdir(parents=True)
@@ -71,11 +91,13 @@ def planted(root: Path) -> dict[str, object]:
 
 GOLD: dict[type, Callable[[Any], Any]] = {  # perfect predictions
     TextAnswers: lambda example: example.outputs[0],
+    LabelledTexts: lambda example: example.label,
     TaggedWords: lambda example: example.tags,
     RawText: lambda example: {"tokens": 2, "hits": 2, "loss": 0.0},
 }
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
-    "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl, "planted": planted, "text": raw_text,
+    "classification": classification, "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl,
+    "planted": planted, "text": raw_text,
 }  # fmt: skip
 
 

@@ -77,3 +77,20 @@ def test_raw_text_of_two_languages_is_learned_with_one_head(data: Path, tmp_path
     assert losses[-1] < 0.85 * losses[0] and result["too_long"] == 0
     assert all(set(scores) == {"Masked-ACC", "loss", "perplexity"} for scores in result["tasks"].values())
     assert all(scores["loss"] < 5.0 for scores in result["tasks"].values())  # log 259 = 5.56 knows nothing
+
+
+def test_every_file_of_inference_is_read_as_it_is_and_languages_share_the_labels_of_english(data: Path) -> None:
+    words = {"e": "entailment", "n": "neutral", "c": "contradiction"}
+    tasks = suite("classification", data / "nli", relabel=words).tasks
+    assert len(tasks) == 12 and {task.labels for task in tasks.values()} == {("contradiction", "entailment", "neutral")}
+    counts = {name: [len(tasks[name].examples(split)) for split in ("dev", "test")] for name in tasks}
+    assert counts["americasnli-nah"] == [585, 738] and counts["en_wiki-sim_wiki"][1] == 229
+    train = tasks["en_wiki-base_wiki"].examples("train")
+    assert abs(len(train) - 0.9 * 2740) < 60 and len(train) + counts["en_wiki-base_wiki"][0] == 2740
+    premises = {split: {x.texts[0] for x in tasks["en_wiki-base_wiki"].examples(split)} for split in ("train", "dev")}
+    assert not premises["train"] & premises["dev"]
+    blank = [x for x in tasks["americasnli-nah"].examples("test") if not x.texts[0].strip()]
+    assert [x.label for x in blank] == ["entailment", "neutral", "contradiction"]
+    for task in tasks.values():
+        examples = task.examples("test")
+        assert task.score([x.label for x in examples], examples) == {"Label-ACC": 1.0, "macro_f1": 1.0}

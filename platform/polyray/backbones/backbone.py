@@ -89,6 +89,12 @@ class Backbone:
         return float(config.get("hidden_dropout_prob", config.get("dropout", 0.0)))
 
     @property
+    def second_segment(self) -> int:
+        """The segment (token type) of the second of two texts that it reads together; 0: it knows none."""
+        n_segments: int = self.model.config.to_dict().get("type_vocab_size", 0)
+        return self.text.second_segment if n_segments > 1 else 0
+
+    @property
     def writes(self) -> bool:
         """Whether it can write a text, token by token."""
         return self.kind != "encoder"

@@ -19,7 +19,8 @@ from polyray.backbones.precision import (
     keep_trainable,
     loading_options,
 )
-from polyray.backbones.text import ByteText, PretrainedText, Text
+from polyray.backbones.pretrained_text import PretrainedText
+from polyray.backbones.text import ByteText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
 from polyray.lookup import suggestion

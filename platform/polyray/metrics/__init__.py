@@ -5,6 +5,7 @@
 
 from polyray.metrics.classification import macro_f1, matthews_correlation
 from polyray.metrics.correlation import pearson_correlation
+from polyray.metrics.labels import LabelAccuracy, LabelF1
 from polyray.metrics.masked import MaskedAccuracy, Recovery
 from polyray.metrics.matching import accuracy, exact_match, qa_f1
 from polyray.metrics.metric import AnswerMetric, Metric
@@ -21,6 +22,8 @@ METRICS: dict[str, Metric] = {
     "Pearson-Correlation": AnswerMetric(name="Pearson-Correlation", function=pearson_correlation),
     "Entity-F1": EntityF1(),
     "Tag-ACC": TagAccuracy(),
+    "Label-ACC": LabelAccuracy(),
+    "Label-F1": LabelF1(),
     "Masked-ACC": MaskedAccuracy(),
 }
 

@@ -14,6 +14,7 @@ from polyray.lookup import lookup
 from polyray.metrics import METRICS
 from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices
+from polyray.objectives.classification import Classification
 from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions, ValidationOptions
@@ -24,6 +25,7 @@ OBJECTIVES: dict[str, Objective] = {
     "answers": Answers(),
     "choices": Choices(),
     "tagging": Tagging(),
+    "classification": Classification(),
     "masked_lm": MaskedLM(),
 }
 

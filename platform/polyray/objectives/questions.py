@@ -86,6 +86,34 @@ def prompt(task: Task, question: Question) -> str:
         InputError: the question lacks a field of the prompt, or it does not fit there.
     """
     names = prompt_fields(task)
+    fields = _fields(task, names, question)
+    if names == [INPUT]:
+        question.text(INPUT)
+    try:
+        return unicode(FORMATTER.vformat(task.prompt, (), fields), question.where)
+    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{question.where}: the fields do not fit the prompt {task.prompt!r}: {type(error).__name__}: {error}."
+        ) from None
+
+
+def texts_of(task: Task, question: Question) -> tuple[str, ...]:
+    """The texts in the fields that the prompt of `task` names, in their order, as in `prompt`.
+
+    Raises:
+        InputError: the question lacks a field, or it holds no text.
+    """
+    names = prompt_fields(task)
+    whole = Question(fields=_fields(task, names, question), where=question.where)
+    return tuple(whole.text(name) for name in names)
+
+
+def _fields(task: Task, names: list[str], question: Question) -> dict[str, Any]:
+    """The fields of the question, in which a text alone stands for the one field of a prompt that has one.
+
+    Raises:
+        InputError: one of `names`, which the prompt reads, is missing.
+    """
     fields = dict(question.fields)
     if set(fields) == {INPUT} and len(names) == 1:
         fields = dict.fromkeys(names, question.text(INPUT))
@@ -95,14 +123,7 @@ def prompt(task: Task, question: Question) -> str:
             f"{question.where}: the task {task.name!r} reads the fields {', '.join(names)}; {missing[0]!r} is missing. "
             "Give them in a file of JSON lines (inputs=FILE.jsonl)."
         )
-    if names == [INPUT]:
-        question.text(INPUT)
-    try:
-        return unicode(FORMATTER.vformat(task.prompt, (), fields), question.where)
-    except (KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{question.where}: the fields do not fit the prompt {task.prompt!r}: {type(error).__name__}: {error}."
-        ) from None
+    return fields
 
 
 def prompt_fields(task: Task) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
 from polyray.backbones.text import padded
-from polyray.errors import InputError
+from polyray.objectives.labels import INIT_STD, head_key, label_numbers, labels_of, rows_by_head
 from polyray.objectives.lengths import TooLong, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
@@ -19,7 +18,6 @@ from polyray.objectives.questions import Question
 from polyray.tasks import TaggedWords, Task
 
 OUTSIDE = "O"  # predicted for words that were cut off
-INIT_STD = 0.02  # of a fresh head's weights, as in transformers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,13 +124,8 @@ class Tagging:
     def _logits(self, network: Network, batch: TagBatch) -> Iterator[tuple[list[int], Tensor]]:
         """For each head the rows that use it, and their logits [rows, T, tags]."""
         hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
-        for key in dict.fromkeys(batch.keys):
-            if key not in network.heads:
-                raise InputError(
-                    f"There is no head for the tags {', '.join(tags_of(key))}; {_describe_heads(network)}."
-                )
-            rows = [row for row, of_row in enumerate(batch.keys) if of_row == key]
-            yield rows, network.heads[key](hidden[rows])
+        for rows, head in rows_by_head(network, batch.keys):
+            yield rows, head(hidden[rows])
 
     def predict(
         self, network: Network, rows: Sequence[TagRow], options: EvaluationOptions, max_output: int
@@ -165,13 +158,11 @@ class Tagging:
         Raises:
             InputError: the task has no tags.
         """
-        if not task.labels:
-            raise InputError(f"Task {task.name!r} has no tags to tell apart (Task.labels).")
-        return f"{self.name}:{','.join(quote(tag, safe='').replace('.', '%2E') for tag in task.labels)}"
+        return head_key(self.name, task)
 
     def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module:
         """A linear layer from the network's output to the tags, with the dropout that the network itself has."""
-        return TagHead(backbone.width, len(tags_of(key)), backbone.dropout, generator)
+        return TagHead(backbone.width, len(labels_of(key)), backbone.dropout, generator)
 
 
 class TagHead(nn.Linear):
@@ -190,11 +181,6 @@ class TagHead(nn.Linear):
         return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))
 
 
-def tags_of(key: str) -> tuple[str, ...]:
-    """The tags that the head under `key` tells apart, in the order of its outputs."""
-    return tuple(map(unquote, key.partition(":")[2].split(",")))
-
-
 def _row(
     backbone: Backbone, example: TaggedWords, pieces: Sequence[Sequence[int]], limit: int, key: str,
     tags: tuple[str, ...],
@@ -205,10 +191,7 @@ def _row(
             break
         first.append(len(ids))
         ids += piece
-    unknown = set(example.tags).difference(tags)
-    if unknown:
-        raise InputError(f"Task {example.task!r} has the tags {', '.join(tags)}; an example has {min(unknown)!r}.")
-    labels = tuple(tags.index(tag) for tag in example.tags[: len(first)])
+    labels = label_numbers(example.task, example.tags, tags)[: len(first)]
     return TagRow(
         example=example, input=(*ids, *backbone.text.suffix), first=tuple(first), labels=labels, key=key, tags=tags
     )
@@ -217,8 +200,3 @@ def _row(
 def _tags(row: TagRow, best: Sequence[int]) -> tuple[str, ...]:
     read = [row.tags[best[index]] for index in row.first]
     return (*read, *[OUTSIDE] * (len(row.example.words) - len(read)))
-
-
-def _describe_heads(network: Network) -> str:
-    heads = [", ".join(tags_of(key)) for key in network.heads]
-    return f"known heads have the tags {' | '.join(heads)}" if heads else "these skills have no heads at all"

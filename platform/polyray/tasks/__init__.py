@@ -13,11 +13,13 @@ from pydantic import field_validator
 from polyray.config import Choice, Section
 from polyray.lookup import all_known
 from polyray.reuse import reused
+from polyray.tasks.classification import classification
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.examples import Example, RawText, TaggedWords, TextAnswers
+from polyray.tasks.examples import Example, LabelledTexts, RawText, TaggedWords, TextAnswers
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import (
+    ClassificationOptions,
     ColumnOptions,
     FolderOptions,
     HubDataset,
@@ -51,6 +53,10 @@ def _planted(options: PlantedSuiteOptions) -> Suite:
 
 
 TASKS: dict[str, SuiteKind] = {
+    "classification": SuiteKind(
+        about="texts, or pairs of texts, with labels as TSV or JSON lines", Options=ClassificationOptions,
+        load=classification,
+    ),
     "conll": SuiteKind(about="sequence tagging tasks in CoNLL columns or CoNLL-U", Options=ColumnOptions, load=conll),
     "crossfit": SuiteKind(
         about="few-shot text-to-text tasks as TSV files in the layout of CrossFit", Options=FolderOptions, load=crossfit
@@ -96,11 +102,13 @@ def load_suite(tasks: TasksOptions) -> Suite:
 __all__ = [
     "SPLITS",
     "TASKS",
+    "ClassificationOptions",
     "ColumnOptions",
     "Example",
     "FolderOptions",
     "HubDataset",
     "HubOptions",
+    "LabelledTexts",
     "PlantedSuiteOptions",
     "RawText",
     "RawTextOptions",

@@ -61,6 +61,24 @@ class RawText:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelledTexts:
+    """A text, or two that are read together, with their label; an empty one where it is to be predicted."""
+
+    task: str
+    texts: tuple[str, ...]
+    label: str
+
+    @property
+    def line(self) -> str:
+        """Texts and label, separated by tabs."""
+        return "\t".join((*self.texts, self.label))
+
+    def record(self) -> dict[str, Any]:
+        """Texts and label."""
+        return {"texts": list(self.texts), "label": self.label}
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaggedWords:
     """A sentence in words, with one tag for each, or with none where they are to be predicted."""
 

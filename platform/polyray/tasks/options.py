@@ -114,6 +114,32 @@ class ColumnOptions(SelectionOptions):
     """New names of types of entity, or of plain tags: {DATE: O, PERSON: PER}; O: no entity."""
 
 
+class ClassificationOptions(SelectionOptions):
+    """A suite of texts, or pairs of texts, with labels."""
+
+    texts: tuple[str, ...] = ("premise", "hypothesis")
+    """Columns or fields of the text that is read, or of two that are read together."""
+    label: str = "label"
+    """Column or field of the label."""
+    labels: tuple[str, ...] = ()
+    """Closed set of labels; empty: those of the training examples, or of all where there are none. Tasks with equal
+    labels share a head."""
+    relabel: dict[str, str] = Field(default_factory=dict)
+    """New names of labels: {e: entailment, n: neutral, c: contradiction}."""
+    metric: Literal["Label-ACC", "Label-F1"] = "Label-ACC"
+    """Metric of the tasks; the other one is reported beside it."""
+
+    @field_validator("texts")
+    @classmethod
+    def _one_or_two(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        if len(texts) not in (1, 2) or len(set(texts)) < len(texts):
+            raise ValueError(f"expected one field or two different ones, found {len(texts)}: {', '.join(texts)}")
+        for name in texts:
+            if not name.strip() or set(name) & set("{}[].!:"):
+                raise ValueError(f"{name!r} cannot stand in a prompt: rename the field")
+        return texts
+
+
 class RawTextOptions(SelectionOptions):
     """A suite of texts without labels."""
 
