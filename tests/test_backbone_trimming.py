@@ -15,9 +15,14 @@ from transformers import AutoTokenizer
 from polyray.backbones import load_backbone
 from polyray.backbones.trimming import trim
 from polyray.backbones.trimming.pieces import NEEDED, characters, most_frequent, needed_pieces, restricted
-from polyray.backbones.trimming.verification import check_outputs
+from polyray.backbones.trimming.verification import check_outputs, outputs
 from polyray.cli.app import main
 from polyray.errors import InputError
+from polyray.modules.changes import SparseChange
+from polyray.skills.card import check_backbone
+from polyray.skills.delta import fold
+from polyray.skills.skill import load_skill, save_skill
+from polyray.skills.sparse_delta import SparseDelta, sparse_skill
 from polyray.skills.vocabulary import full_backbone, read_rows
 from polyray.training.multitask import backbone_card
 
@@ -118,6 +123,30 @@ def command(capsys: pytest.CaptureFixture[str], full: Path, out: Path, text: Pat
     return report
 
 
+def check_lifting(folder: Path) -> None:
+    """A skill of the trimmed backbone, lifted by the command, computes the same on the full one."""
+    trimmed, generator = load_backbone(str(folder / "out")), torch.Generator().manual_seed(0)
+    changes = {}
+    for name, parameter in trimmed.network.named_parameters():
+        support = torch.rand(parameter.numel(), generator=generator).lt(0.2).nonzero().flatten().int()
+        values = torch.randn(len(support), generator=generator)
+        changes[name] = SparseChange(values=values, support=support, shape=tuple(parameter.shape))
+    skill = sparse_skill(SparseDelta(changes=changes), name="skill", backbone=backbone_card(trimmed))
+    save_skill(skill, folder / "skill")
+    with pytest.raises(SystemExit) as caught:
+        main(["skills", "lift", str(folder / "skill"), str(folder / "lifted"), "--to", str(folder / "full")])
+    assert caught.value.code == 0
+    full, lifted = load_backbone(str(folder / "full")), load_skill(folder / "lifted")
+    check_backbone(lifted.card, full.fingerprint)
+    rows = read_rows(folder / "out", skill.card.backbone.trimmed_from or pytest.fail("the card names no full backbone"))
+    for backbone, on_it in ((trimmed, skill), (full, lifted)):
+        fold(on_it, backbone.network)
+    texts = [backbone.text.encode("w3 w5 w11") for backbone in (full, trimmed)]
+    assert [int(rows[number]) for number in texts[1]] == texts[0]
+    expected, actual = outputs(full, texts[:1], rows), outputs(trimmed, texts[1:], torch.arange(len(rows)))
+    torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-6)
+
+
 OTHERS = ("bert", "gpt2", "llama")  # a bias of the output, a tied output, an untied one; BART has all but the last
 
 
@@ -146,6 +175,7 @@ def test_a_trimmed_folder_has_the_outputs_of_the_full_one(
     logits = [network(input_ids=numbers).logits for network, numbers in zip(networks, ids, strict=True)]
     torch.testing.assert_close(logits[1], logits[0][..., rows], rtol=0, atol=1e-6)
     assert sum(p.numel() for p in networks[1].parameters()) == report["n_parameters"] < report["n_full_parameters"]
+    check_lifting(tmp_path)
     if family == "bert":  # a trimmed folder that is trimmed again maps to the first one
         (tmp_path / "less.txt").write_text("w11\n")
         trim(str(tmp_path / "out"), [tmp_path / "less.txt"], tmp_path / "less")

@@ -127,6 +127,9 @@ def test_a_task_s_skill_is_lifted_once(kind: str, capsys: pytest.CaptureFixture[
     assert same_tensors(recompute(tmp_path / "lifted").tensors, load_skill(tmp_path / "lifted").tensors)
     assert code(*lifting) == 2
     assert "is there already" in capsys.readouterr().err
+    for wrong in (lifting[:-1], (*lifting, "--to", "tiny-encoder")):
+        assert code(*wrong) == 2
+        assert "skills lift takes FOLDER TASK OUT, or FOLDER OUT --to BACKBONE; found" in capsys.readouterr().err
 
 
 def test_a_skill_goes_to_peft_and_comes_back_with_its_tensors(

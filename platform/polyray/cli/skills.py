@@ -57,17 +57,44 @@ def verify(folder: Library) -> None:
 
 @app.command()
 def lift(
-    folder: Library,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A task that the skills were trained on.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the skill; it must not be there yet.")],
+    operands: Annotated[
+        list[str],
+        typer.Argument(metavar="FOLDER [TASK] OUT", help="Skills and one of their tasks, or a skill; the new folder."),
+    ],
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="BACKBONE", help="The full backbone, for a skill of a trimmed one.")
+    ] = None,
+    trimmed: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The trimmed one, if it is no longer where the card says.")
+    ] = None,
+    without_heads: Annotated[
+        bool, typer.Option("--without-heads", help="Leave out heads with an entry for each piece of the vocabulary.")
+    ] = False,
 ) -> None:
-    """Write the one skill that a trained task uses: the weighted sum of an inventory's skills."""
+    """Write a skill for use without what it was trained in.
+
+    FOLDER TASK OUT: the one skill that a task uses, the weighted sum of an inventory's skills.
+
+    FOLDER OUT --to BACKBONE: a skill that was trained on a trimmed backbone, for the full one.
+    """
+    n_expected = 3 if to is None else 2
+    if len(operands) != n_expected:
+        expected = "FOLDER TASK OUT, or FOLDER OUT --to BACKBONE"
+        raise InputError(f"skills lift takes {expected}; found {' '.join(operands)!r}{f' --to {to}' if to else ''}.")
+    folder, out = Path(operands[0]), Path(operands[-1])
     refuse_taken(out)
-    # torch, which both bring along, takes seconds, and a mistyped command should not wait for it
+    # torch, which they bring along, takes seconds, and a mistyped command should not wait for it
+    if to is not None:
+        with writing_to(out):
+            skill = import_module("polyray.training.lifting").lift_to(
+                folder, out, to, trimmed=trimmed, without_heads=without_heads
+            )
+        typer.echo(f"The skill {folder.name!r} is in {out}, for {skill.card.backbone.name}.")
+        return
     inventory = import_module("polyray.skills.inventory").load_inventory(folder)
-    skill = import_module("polyray.skills.lifting").lift(inventory, task, out)
+    skill = import_module("polyray.skills.lifting").lift(inventory, operands[1], out)
     parents = ", ".join(f"{parent.name}" for parent in skill.card.parents)
-    typer.echo(f"The skill of {task!r} is in {out}: a weighted sum of {parents}.")
+    typer.echo(f"The skill of {operands[1]!r} is in {out}: a weighted sum of {parents}.")
 
 
 @app.command()

@@ -99,6 +99,7 @@ class Card(BaseModel):
     seed: int = 0
     parents: tuple[Parent, ...] = ()  # the skill is their weighted sum
     started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
+    lifted_from: Ancestor | None = None  # the same skill on a trimmed copy of the backbone
     base: tuple[Ancestor, ...] = ()  # these skills were in force beneath it while it was trained
     method: str = ""  # by which it was trained, where there is a choice: a key of TUNINGS
     recipe: str = ""  # fingerprint of all that decides how it was trained
@@ -201,6 +202,12 @@ def check_backbone(card: Card, fingerprint: str) -> None:
         InputError: the fingerprints differ.
     """
     if card.backbone.fingerprint != fingerprint:
+        full = card.backbone.trimmed_from
+        if full is not None and full.fingerprint == fingerprint:
+            raise InputError(
+                f"Skill {card.name!r} was trained on a trimmed copy of this backbone: write it anew for the full one, "
+                "polyray skills lift SKILL OUT --to BACKBONE."
+            )
         raise InputError(
             f"Skill {card.name!r} was trained on the backbone {card.backbone.name!r} with the fingerprint "
             f"{card.backbone.fingerprint[:12]}, this one has {fingerprint[:12]}: load the same weights."
