@@ -9,7 +9,7 @@ import torch
 
 from polyray.backbones.backbone import Backbone
 from polyray.backbones.huggingface import load_backbone
-from polyray.backbones.text import PretrainedText
+from polyray.backbones.pretrained_text import PretrainedText
 from polyray.backbones.trimming.network import load_whole, named_pieces, trim_network, write_network
 from polyray.backbones.trimming.texts import usage
 from polyray.backbones.trimming.tokenizer import document_of, select, trimmed_document, write_tokenizer
