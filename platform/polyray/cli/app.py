@@ -41,6 +41,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "modules": ("polyray.modules.kinds", "MODULES"),
     "methods": ("polyray.training.tuning.table", "TUNINGS"),
     "routers": ("polyray.routing", "ROUTERS"),
+    "merges": ("polyray.merging", "MERGES"),
     "metrics": ("polyray.metrics", "METRICS"),
     "levels": ("polyray.envs.levels", "ABOUT"),
     "spaces": ("polyray.tune_spaces", "SPACES"),

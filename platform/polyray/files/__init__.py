@@ -3,6 +3,7 @@
 from polyray.files.whole import (
     absent_folders,
     clear,
+    fill_file,
     is_remains,
     make_folders,
     remove_empty,
@@ -12,5 +13,6 @@ from polyray.files.whole import (
 )
 
 __all__ = [
-    "absent_folders", "clear", "is_remains", "make_folders", "remove_empty", "remove_folder", "write_file", "writing",
+    "absent_folders", "clear", "fill_file", "is_remains", "make_folders", "remove_empty", "remove_folder", "write_file",
+    "writing",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -71,6 +71,23 @@ def write_file(file: Path, content: str | bytes) -> None:
     temporary = _beside(file)
     try:
         disk().write(Point.FILE_WRITTEN, temporary, encoded)
+        disk().sync(Point.FILE_SYNCED, temporary)
+        disk().rename(Point.FILE_RENAMED, temporary, file)
+        disk().sync(Point.NAME_SYNCED, file.parent)
+    finally:
+        if disk().exists(temporary):
+            _clear_names(file.parent, file.name)
+
+
+def fill_file(file: Path, write: Callable[[Path], object]) -> None:
+    """Replace `file` by what `write` writes to the path that it is called with; whole or not at all, as `write_file`.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    temporary = _beside(file)
+    try:
+        disk().fill(Point.FILE_WRITTEN, temporary, write)
         disk().sync(Point.FILE_SYNCED, temporary)
         disk().rename(Point.FILE_RENAMED, temporary, file)
         disk().sync(Point.NAME_SYNCED, file.parent)

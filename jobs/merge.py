@@ -1,0 +1,103 @@
+"""Merging models into one, tensor by tensor, without loading any of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from polyray.cluster.tasks import run_pieces
+from polyray.errors import InputError, Interrupted
+from polyray.files.disk import disk
+from polyray.merging.fisher_weighted import EwrShares
+from polyray.merging.folder import MODEL, Shard, finish, merge_piece
+from polyray.merging.mergekit import read_mergekit
+from polyray.merging.plan import MergePlan, OutputTensor, plan_merge
+from polyray.merging.recipe import MergeRecipe
+from polyray.merging.stream import Advance
+from polyray.progress import bars
+from polyray.reports.console import print_note
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
+
+
+class Config(MergeRecipe):
+    """Merge models into one."""
+
+    files: ClassVar[frozenset[str]] = MergeRecipe.files | {"mergekit"}
+
+    mergekit: str = ""
+    """A recipe in mergekit's YAML, read in place of base, parts, merge and dtype."""
+    parallel: bool = False
+    """Merge the files of the model side by side, as Ray tasks; else one after the other, without Ray."""
+    threads: int = Field(1, ge=1)
+    """Threads of a process that merges."""
+
+
+def run(config: Config, run: Run) -> Result:
+    """Merge file by file; a merge that was stopped goes on with the files that lack. See `Config`.
+
+    Raises:
+        InputError: `parallel` is set where nodes share no folder, or as `check`.
+        Interrupted: the run was asked to stop.
+    """
+    plan = check(config)
+    if config.parallel and run.store is not None:
+        raise InputError("parallel=true needs an --out that all nodes share: a path, not a URL.")
+    shards = [Shard(plan=plan, index=index, out=run.out) for index in range(len(plan.shards))]
+    with bars(run.console) as display:
+        line = display.add_task("merging", total=sum(map(n_entries, plan.shards)), note="")
+        merge_files = _side_by_side if config.parallel else _in_turn
+        shares = merge_files(config, shards, run, lambda entries: display.update(line, advance=entries))
+    card = finish(plan, run.out, shares, disk().digest)
+    tensors = [tensor for shard in plan.shards for tensor in shard]
+    print_note(run.console, f"The merged model is in {run.out / MODEL}.")
+    metrics: dict[str, Any] = {
+        "n_tensors": len(tensors), "n_files": len(shards),
+        "bytes": sum(tensor.n_bytes for tensor in tensors), **card["shares"],
+    }  # fmt: skip
+    return Result(metrics=metrics)
+
+
+def check(config: Config) -> MergePlan:
+    """Look at the files of all models.
+
+    Raises:
+        InputError: the recipe lacks something, or a file does not fit.
+    """
+    if not config.mergekit:
+        return plan_merge(MergeRecipe.model_validate(config.model_dump(include=set(MergeRecipe.model_fields))))
+    if config.base or config.parts:
+        raise InputError("mergekit=FILE brings base and parts along: leave base and parts out.")
+    recipe = read_mergekit(Path(config.mergekit))
+    return plan_merge(recipe.model_copy(update={"shard": config.shard, "seed": config.seed}))
+
+
+def n_entries(tensors: Sequence[OutputTensor]) -> int:
+    """Numbers in some tensors."""
+    return sum(tensor.n_entries for tensor in tensors)
+
+
+def _in_turn(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> EwrShares:
+    """Merge the files in this process."""
+    torch.set_num_threads(config.threads)
+    shares = EwrShares()
+    for shard in shards:
+        if run.stop_requested:
+            raise Interrupted("The merge was stopped, as asked; files that are merged stay.")
+        shares += EwrShares(**merge_piece(shard, advance)["shares"])
+    return shares
+
+
+def _side_by_side(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> EwrShares:
+    """Merge the files as Ray tasks."""
+    run.cluster.start()
+    shares = EwrShares()
+    for index, outcome in run_pieces(merge_piece, shards, run):
+        shares += EwrShares(**outcome["shares"])
+        advance(n_entries(shards[index].plan.shards[index]))
+    return shares
+
+
+JOB = Job(about="merge models into one, of any size, tensor by tensor", Config=Config, run=run, check=check)

@@ -1,0 +1,158 @@
+"""A merged model as a folder of transformers, made file by file, so that a merge that was stopped goes on."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from polyray.files import fill_file, make_folders, remove_folder, write_file, writing
+from polyray.files.disk import Point, disk
+from polyray.formats import is_file, is_folder, read_json_object
+from polyray.formats.text import MEBI
+from polyray.merging.fisher_weighted import EwrShares
+from polyray.merging.model_files import INDEX, WHOLE, open_model
+from polyray.merging.plan import MergePlan, fisher_files, models
+from polyray.merging.stream import Advance, merge_shard
+
+CARD, SCHEMA = "merge.json", 1
+MODEL = "model"  # folder of the merged model in a run folder
+SHARDS = "shards"  # folder of files that are merged already
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
+LARGEST_COPY = 256 * MEBI  # of a file beside the weights, such as a tokenizer's
+DTYPE_FIELDS = ("dtype", "torch_dtype")  # of config.json
+DTYPE_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """One file of the merged model, to be written below the folder `out`."""
+
+    plan: MergePlan
+    index: int
+    out: Path
+
+    def moved(self, out: Path) -> Self:
+        """The same file below another folder."""
+        return type(self)(plan=self.plan, index=self.index, out=out)
+
+    @property
+    def file(self) -> Path:
+        """The file."""
+        return self.out / SHARDS / f"{self.index:05}.safetensors"
+
+    @property
+    def record(self) -> Path:
+        """The note beside it: what it was merged from."""
+        return self.file.with_suffix(".json")
+
+
+def merge_piece(shard: Shard, advance: Advance = int) -> dict[str, Any]:
+    """Merge one file of the model, unless it is there already from the same parts: the sums of `EwrShares`.
+
+    Raises:
+        InputError: a part cannot be read, or the method refuses it.
+        StorageError: the disk refused.
+    """
+    fingerprint = plan_fingerprint(shard.plan)
+    if is_file(shard.record) and is_file(shard.file):
+        record = read_json_object(shard.record)
+        if record.get("fingerprint") == fingerprint:
+            return {"shares": record["shares"]}
+    make_folders(shard.file.parent)
+    shares: list[EwrShares] = []
+    fill_file(shard.file, lambda path: shares.append(merge_shard(shard.plan, shard.index, path, advance)))
+    record = {"fingerprint": fingerprint, "shares": vars(shares[0])}
+    write_file(shard.record, json.dumps(record))
+    return {"shares": record["shares"]}
+
+
+def plan_fingerprint(plan: MergePlan) -> str:
+    """Changes when the recipe, or the size or date of one of its files does."""
+    state: list[Any] = [plan.recipe.model_dump(mode="json")]
+    for path in (*models(plan.recipe), *fisher_files(plan.recipe)):
+        for file in _weight_files(path):
+            status = file.stat()
+            state.append([str(file), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
+
+
+def finish(plan: MergePlan, out: Path, shares: EwrShares, digest: Callable[[Path], str]) -> dict[str, Any]:
+    """Put the merged files together as the folder `out/model`: the content of its card.
+
+    Args:
+        digest: the checksum of a file, such as `polyray.files.disk.Disk.digest`.
+
+    Raises:
+        InputError: a file beside the weights cannot be read.
+        StorageError: the disk refused.
+    """
+    n_shards = len(plan.shards)
+    names = [WHOLE] if n_shards == 1 else [f"model-{i + 1:05}-of-{n_shards:05}.safetensors" for i in range(n_shards)]
+    card = {**_provenance(plan, digest), "shares": _fractions(shares)}
+    with writing(out / MODEL) as folder:
+        for index, name in enumerate(names):
+            disk().rename(Point.FILE_RENAMED, Shard(plan=plan, index=index, out=out).file, folder / name)
+        card["sha256"] = {name: digest(folder / name) for name in names}
+        if n_shards > 1:
+            write_file(folder / INDEX, _index(plan, names))
+        for name, content in _companions(plan):
+            write_file(folder / name, content)
+        write_file(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    remove_folder(out / SHARDS)
+    return card
+
+
+def _fractions(shares: EwrShares) -> dict[str, float]:
+    """Share of Fisher entries on the floor, and of the change's squared length that is shrinking; none elsewhere."""
+    if not shares.n_fisher:
+        return {}
+    change = shares.shrink + shares.task
+    return {
+        "on_floor": shares.on_floor / shares.n_fisher,
+        "shrink": shares.shrink / change if change else 0.0,
+        "shrink_length": shares.shrink**0.5,
+        "task_length": shares.task**0.5,
+    }
+
+
+def _provenance(plan: MergePlan, digest: Callable[[Path], str]) -> dict[str, Any]:
+    """The recipe, and the checksums of all files that were read."""
+    paths = (*models(plan.recipe), *fisher_files(plan.recipe))
+    parents = {path: {file.name: digest(file) for file in _weight_files(path)} for path in dict.fromkeys(paths)}
+    return {"schema": SCHEMA, "recipe": plan.recipe.model_dump(mode="json"), "parents": parents}
+
+
+def _weight_files(path: str) -> list[Path]:
+    """The files that hold the tensors of a model."""
+    with open_model(Path(path)) as model:
+        return list(dict.fromkeys(tensor.file for tensor in model.tensors.values()))
+
+
+def _index(plan: MergePlan, names: list[str]) -> str:
+    weight_map = {x.name: name for name, shard in zip(names, plan.shards, strict=True) for x in shard}
+    sizes = [x.n_bytes for shard in plan.shards for x in shard]
+    return json.dumps({"metadata": {"total_size": sum(sizes)}, "weight_map": weight_map}, indent=2) + "\n"
+
+
+def _companions(plan: MergePlan) -> Iterator[tuple[str, bytes]]:
+    """Config, tokenizer and the like of the base, or of the first part, with the merged model's number format."""
+    source = Path(models(plan.recipe)[0])
+    if not is_folder(source):
+        return
+    for file in sorted(source.iterdir()):
+        if not file.is_file() or file.name.endswith(WEIGHT_SUFFIXES) or file.name in (CARD, "README.md"):
+            continue
+        if file.stat().st_size <= LARGEST_COPY:
+            yield file.name, _with_dtype(plan, file) if file.name == "config.json" else file.read_bytes()
+
+
+def _with_dtype(plan: MergePlan, file: Path) -> bytes:
+    """The config of a model, with the number format that its weights have now."""
+    dtype = DTYPE_NAMES.get(plan.recipe.dtype)
+    if dtype is None:
+        return file.read_bytes()
+    config: Mapping[str, Any] = read_json_object(file)
+    fields = [name for name in DTYPE_FIELDS if name in config] or [DTYPE_FIELDS[0]]
+    return (json.dumps({**config, **dict.fromkeys(fields, dtype)}, indent=2, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,95 @@
+"""Sums of models and of task vectors."""
+
+from pydantic import Field
+from torch import Tensor
+
+from polyray.config import Section
+from polyray.errors import InputError
+from polyray.merging.operands import Operands
+
+
+class AverageOptions(Section):
+    """The choices of an average."""
+
+    normalize: bool = True
+    """Divide by the sum of the weights."""
+
+
+class TaskVectorOptions(Section):
+    """The choices of methods that add task vectors to the base."""
+
+    normalize: bool = False
+    """Divide the sum of task vectors by the sum of their weights."""
+    scale: float = Field(1.0)
+    """Coefficient of the merged task vector (mergekit's `lambda`)."""
+
+
+class CapeOptions(Section):
+    """The choices of CaPE."""
+
+
+def average(operands: Operands, options: AverageOptions) -> Tensor:
+    """Sum of the parts times their weights, over the sum of the weights: sum_i w_i theta_i / sum_i w_i.
+
+    Wortsman et al. 2022 (model soups, arXiv:2203.05482).
+
+    Raises:
+        InputError: the weights add up to 0.
+    """
+    merged = (operands.weights * operands.tensors).sum(0)
+    return merged / total_weight(operands) if options.normalize else merged
+
+
+def task_arithmetic(operands: Operands, options: TaskVectorOptions) -> Tensor:
+    """The base and the parts' task vectors times their weights: theta_0 + scale * sum_i w_i (theta_i - theta_0).
+
+    A negative weight negates; the analogy "a is to b as c to ?" is the weights -1, 1, 1 (Ilharco et al. 2023,
+    arXiv:2212.04089).
+
+    Raises:
+        InputError: there is no base, or normalized weights add up to 0.
+    """
+    change = (operands.weights * operands.changes()).sum(0)
+    if options.normalize:
+        change = change / total_weight(operands)
+    return operands.start + options.scale * change
+
+
+def cape(operands: Operands, options: CapeOptions) -> Tensor:
+    """Contrastive parameter ensembling: theta_0 + w (theta_expert - theta_anti-expert).
+
+    The expert is the part with the weight w, the anti-expert the one with -w (Choubey et al. 2023, arXiv:2110.07166).
+
+    Raises:
+        InputError: there is no base, or the parts are not two with opposite weights.
+    """
+    weight, expert, anti_expert = experts(operands)
+    return operands.start + weight * (expert - anti_expert)
+
+
+def experts(operands: Operands) -> tuple[float, Tensor, Tensor]:
+    """The weight, the expert and the anti-expert of two parts with opposite weights.
+
+    Raises:
+        InputError: the parts are others.
+    """
+    weights = sorted(part.weight for part in operands.parts)
+    if len(weights) != 2 or weights[1] <= 0 or weights[0] != -weights[1]:
+        raise InputError(
+            "CaPE merges two parts, the expert with a weight w > 0 and the anti-expert with -w; "
+            f"found the weights {', '.join(map(str, weights))}."
+        )
+    by_weight = {part.weight: part.tensor for part in operands.parts}
+    return weights[1], by_weight[weights[1]], by_weight[weights[0]]
+
+
+def total_weight(operands: Operands) -> float:
+    """The sum of the parts' weights.
+
+    Raises:
+        InputError: it is 0, which nothing can be divided by.
+    """
+    total = sum(part.weight for part in operands.parts)
+    if abs(total) < 1e-8:
+        raise InputError("The weights of the parts add up to 0: set normalize to false, or change them.")
+    return total

@@ -1,0 +1,87 @@
+"""The merge methods by name."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from polyray.config import Section
+from polyray.errors import InputError
+from polyray.merging import agreement, consensus, fisher_weighted, linear, spectral, spherical
+from polyray.merging.fisher_weighted import EwrShares
+from polyray.merging.operands import Operands
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeMethod:
+    """A merge method: a pure function of the operands of one tensor, and its options.
+
+    Attributes:
+        function: called as function(operands, options), gives the merged tensor [*shape]; it changes no operand.
+        Options: the fields that it reads.
+        needs_base: whether there must be a base.
+        needs_fisher: whether base (where one is needed) and parts must have Fisher information.
+        by_entry: whether an entry of the result depends on the same entry of the operands alone, so that a tensor may
+            be merged in pieces.
+        draws: whether it needs a generator.
+        shares: called like function, tells what elastic weight removal did; None: it is another method.
+        about: one line, the first of the function's documentation.
+    """
+
+    function: Callable[[Operands, Any], Tensor]
+    Options: type[Section]
+    needs_base: bool = True
+    needs_fisher: bool = False
+    by_entry: bool = False
+    draws: bool = False
+    shares: Callable[[Operands, Any], EwrShares] | None = None
+    about: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "about", (inspect.getdoc(self.function) or "").partition("\n")[0])
+
+
+MERGES: dict[str, MergeMethod] = {
+    "average": MergeMethod(function=linear.average, Options=linear.AverageOptions, needs_base=False, by_entry=True),
+    "task_arithmetic": MergeMethod(
+        function=linear.task_arithmetic, Options=linear.TaskVectorOptions, by_entry=True
+    ),
+    "cape": MergeMethod(function=linear.cape, Options=linear.CapeOptions, by_entry=True),
+    "fisher": MergeMethod(
+        function=fisher_weighted.fisher_average, Options=fisher_weighted.FisherOptions, needs_base=False,
+        needs_fisher=True, by_entry=True,
+    ),
+    "ewr": MergeMethod(
+        function=fisher_weighted.ewr, Options=fisher_weighted.EwrOptions, needs_fisher=True, by_entry=True,
+        shares=fisher_weighted.ewr_shares,
+    ),
+    "cape_ewr": MergeMethod(
+        function=fisher_weighted.cape_ewr, Options=fisher_weighted.FisherOptions, needs_fisher=True, by_entry=True
+    ),
+    "ties": MergeMethod(function=consensus.ties, Options=consensus.TiesOptions),
+    "dare": MergeMethod(function=consensus.dare, Options=consensus.DareOptions, draws=True),
+    "breadcrumbs": MergeMethod(function=consensus.breadcrumbs, Options=consensus.BreadcrumbsOptions),
+    "della": MergeMethod(function=consensus.della, Options=consensus.DellaOptions, draws=True),
+    "slerp": MergeMethod(function=spherical.slerp, Options=spherical.SlerpOptions),
+    "multislerp": MergeMethod(function=spherical.multislerp, Options=spherical.MultiSlerpOptions, needs_base=False),
+    "model_stock": MergeMethod(function=agreement.model_stock, Options=agreement.ModelStockOptions),
+    "sce": MergeMethod(function=agreement.sce, Options=agreement.SceOptions),
+    "iso_c": MergeMethod(function=spectral.iso_c, Options=spectral.SpectralOptions),
+    "tsv_merge": MergeMethod(function=spectral.tsv_merge, Options=spectral.SpectralOptions),
+}  # fmt: skip
+
+
+def merge(method: MergeMethod, operands: Operands, options: Section) -> Tensor:
+    """One merged tensor; parts of the weight 0 take no part, and where none is left the base's tensor is the result.
+
+    Raises:
+        InputError: the operands are not those that the method needs.
+    """
+    present = operands.present()
+    if not present.parts and operands.base is not None:
+        return operands.base.tensor.clone()
+    if not present.parts:
+        raise InputError("All parts have the weight 0: nothing is left to merge.")
+    return method.function(present, options)

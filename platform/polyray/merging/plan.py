@@ -1,0 +1,165 @@
+"""A merge that has been looked at: all names, shapes and types fit, and every output file has its tensors."""
+
+import fnmatch
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from polyray.errors import InputError
+from polyray.formats.text import MEBI
+from polyray.merging.model_files import ModelFiles, open_model
+from polyray.merging.recipe import DTYPES, MergeRecipe, PartOptions
+from polyray.merging.safetensors_file import StoredTensor
+
+LISTED = 5  # names in a message
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputTensor:
+    """A tensor of the merged model."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    merged: bool  # else copied: its numbers are no real ones
+
+    @property
+    def n_entries(self) -> int:
+        """Its entries."""
+        return math.prod(self.shape)
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size."""
+        return self.n_entries * self.dtype.itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergePlan:
+    """The recipe, and the tensors of each file of the merged model."""
+
+    recipe: MergeRecipe
+    shards: tuple[tuple[OutputTensor, ...], ...]
+
+
+def plan_merge(recipe: MergeRecipe) -> MergePlan:
+    """Look at all files' headers.
+
+    Raises:
+        InputError: a model or Fisher information lacks, cannot be read, or does not fit the others.
+    """
+    _check_recipe(recipe)
+    with ExitStack() as stack:
+        first, *others = [stack.enter_context(open_model(Path(path))) for path in models(recipe)]
+        fishers = [stack.enter_context(open_model(Path(path))) for path in fisher_files(recipe)]
+        for model in others:
+            check_same(first, model)
+        real = {name: tensor for name, tensor in first.tensors.items() if tensor.dtype.is_floating_point}
+        for fisher in fishers:
+            check_same(first, fisher, real)
+        return MergePlan(recipe=recipe, shards=_shards(recipe, first.tensors))
+
+
+def models(recipe: MergeRecipe) -> list[str]:
+    """The files of the base, if there is one, and of the parts."""
+    return [*([recipe.base] if recipe.base else []), *(part.model for part in recipe.parts)]
+
+
+def fisher_files(recipe: MergeRecipe) -> list[str]:
+    """The files of Fisher information that the method reads."""
+    if not recipe.merge.method.needs_fisher:
+        return []
+    of_base = [recipe.base_fisher] if recipe.merge.method.needs_base else []
+    return [*of_base, *(part.fisher for part in recipe.parts)]
+
+
+def weight_and_density(part: PartOptions, name: str) -> tuple[float, float]:
+    """Those of a part in the tensor called `name`."""
+    for options in part.patterns:
+        if fnmatch.fnmatchcase(name, options.pattern):
+            weight = part.weight if options.weight is None else options.weight
+            return weight, part.density if options.density is None else options.density
+    return part.weight, part.density
+
+
+def _check_recipe(recipe: MergeRecipe) -> None:
+    """Refuse a recipe that lacks what its method needs.
+
+    Raises:
+        InputError: that is so.
+    """
+    kind, method = recipe.merge.kind, recipe.merge.method
+    if not recipe.parts:
+        raise InputError("A merge needs parts: parts=[{model: FOLDER, weight: 1}, ...].")
+    if method.needs_base and not recipe.base:
+        raise InputError(f"merge.kind={kind} needs base=FOLDER, the model that the parts were fine-tuned from.")
+    if not recipe.base and any(part.delta for part in recipe.parts):
+        raise InputError("A part with delta=true is added to the base: set base=FOLDER.")
+    if method.needs_fisher:
+        lacking = [part.model for part in recipe.parts if not part.fisher]
+        if lacking:
+            raise InputError(f"merge.kind={kind} needs the Fisher information of each part; {lacking[0]} has none.")
+        if method.needs_base and not recipe.base_fisher:
+            raise InputError(f"merge.kind={kind} needs base_fisher=FILE, the Fisher information of the base.")
+    elif recipe.base_fisher or any(part.fisher for part in recipe.parts):
+        raise InputError(f"merge.kind={kind} reads no Fisher information: leave fisher and base_fisher out.")
+
+
+def check_same(first: ModelFiles, other: ModelFiles, expected: Mapping[str, StoredTensor] | None = None) -> None:
+    """Refuse files whose tensors have other names, shapes or kinds of numbers.
+
+    Args:
+        expected: the tensors of `first` that must be there; all, and no others, unless given.
+
+    Raises:
+        InputError: the message lists what differs.
+    """
+    tensors = first.tensors if expected is None else expected
+    missing = [name for name in tensors if name not in other.tensors]
+    more = [name for name in other.tensors if name not in tensors] if expected is None else []
+    shapes = [
+        f"{name} {list(other.tensors[name].shape)} in place of {list(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if name in other.tensors and other.tensors[name].shape != tensor.shape
+    ]
+    types = [
+        f"{name} {_type(other.tensors[name])} in place of {_type(tensor)}"
+        for name, tensor in tensors.items()
+        if name in other.tensors and other.tensors[name].dtype.is_floating_point != tensor.dtype.is_floating_point
+    ]
+    complaints = [
+        _listed("it lacks", missing), _listed("it also has", more), _listed("shapes differ:", shapes),
+        _listed("numbers differ:", types),
+    ]  # fmt: skip
+    if any(complaints):
+        raise InputError(f"{other.path} does not fit {first.path}: " + "; ".join(filter(None, complaints)) + ".")
+
+
+def _listed(beginning: str, names: Sequence[str]) -> str:
+    """The beginning and the first names; empty where there is none."""
+    rest = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{beginning} {', '.join(names[:LISTED])}{rest}" if names else ""
+
+
+def _type(tensor: StoredTensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _shards(recipe: MergeRecipe, tensors: Mapping[str, StoredTensor]) -> tuple[tuple[OutputTensor, ...], ...]:
+    """The tensors in their order, in files of at most `recipe.shard` MiB, but of one tensor at least."""
+    shards: list[list[OutputTensor]] = []
+    room = 0
+    for name, tensor in tensors.items():
+        merged = tensor.dtype.is_floating_point
+        dtype = DTYPES.get(recipe.dtype, tensor.dtype) if merged else tensor.dtype
+        size = tensor.n_entries * dtype.itemsize
+        if not shards or size > room:
+            shards.append([])
+            room = recipe.shard * MEBI
+        shards[-1].append(OutputTensor(name=name, shape=tensor.shape, dtype=dtype, merged=merged))
+        room -= size
+    return tuple(map(tuple, shards))

@@ -1,0 +1,79 @@
+"""What is merged, how, and into files of which size."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from polyray.config import Choice, Section
+from polyray.merging.methods import MERGES, MergeMethod
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+class MergeOptions(Choice):
+    """A merge method and the method's own options."""
+
+    table = MERGES
+    noun = "merge method"
+
+    kind: str = "task_arithmetic"
+    """Merge method: see `polyray list merges`."""
+
+    @property
+    def method(self) -> MergeMethod:
+        """The method."""
+        return MERGES[self.kind]
+
+
+class PatternOptions(Section):
+    """Weight and density of a part in some tensors."""
+
+    pattern: str
+    """Names of tensors, `*` is anything."""
+    weight: float | None = None
+    """The part's weight there; None: as elsewhere."""
+    density: float | None = Field(None, gt=0, le=1)
+    """The part's density there; None: as elsewhere."""
+
+
+class PartOptions(Section):
+    """A model that takes part in a merge."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"model", "fisher"})
+
+    model: str
+    """Folder of transformers, or a safetensors or torch file."""
+    weight: float = 1.0
+    """Coefficient; negative for a model whose change is to be undone."""
+    density: float = Field(1.0, gt=0, le=1)
+    """Share of the entries of its change that stay, in methods that thin changes out."""
+    fisher: str = ""
+    """File or folder with the diagonal of its Fisher information, tensors by the same names."""
+    delta: bool = False
+    """The files hold a task vector, which is added to the base, in place of a model."""
+    patterns: tuple[PatternOptions, ...] = ()
+    """Tensors in which weight or density are others; the first pattern that fits counts."""
+
+
+class MergeRecipe(Section):
+    """Models and the method that merges them."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"base", "base_fisher"})
+
+    base: str = ""
+    """The model that the parts were fine-tuned from: a folder of transformers, or a safetensors or torch file."""
+    base_fisher: str = ""
+    """File or folder with the diagonal of its Fisher information."""
+    base_weight: float = Field(1.0, gt=0)
+    """Coefficient of the base in methods that average it with task vectors."""
+    parts: tuple[PartOptions, ...] = ()
+    """The models that are merged."""
+    merge: MergeOptions = MergeOptions()
+    """How."""
+    dtype: Literal["same", "fp32", "fp16", "bf16"] = "same"
+    """Number format of the merged model, computed in fp32; same: each tensor as in the base, or in the first part."""
+    shard: int = Field(4096, ge=1)
+    """Size of a file of the merged model at most, MiB."""
+    seed: int = Field(0, ge=0)
+    """Seed of methods that draw."""
