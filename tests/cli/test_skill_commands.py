@@ -11,11 +11,13 @@ import yaml
 from policy_cases import LEVELS, WORDS, policy_of
 from training_cases import KNOWN, SUITE, spec, tiny_model
 
+from polyray.backbones import load_backbone
 from polyray.cli.app import main
 from polyray.rl.policy_folder import save_policy
 from polyray.runs.sealed import seal
 from polyray.skills.blending import parents_of, recompute, same_tensors
 from polyray.skills.card import SEAL
+from polyray.skills.delta import fold
 from polyray.skills.inventory import Provenance, new_skill, save_inventory
 from polyray.skills.skill import load_skill, save_skill
 from polyray.training.multitask import backbone_card
@@ -166,10 +168,24 @@ def test_what_cannot_go_to_peft_or_come_from_it_has_one_message_and_writes_nothi
     Path("file").write_text("")
     before = sorted(tmp_path.rglob("*"))
     to, back = ("new", "--to", "peft"), ("new", "--from", "peft", "--backbone")
+    to_sft, back_sft = ("new", "--to", "composable_sft"), ("new", "--from", "composable_sft", "--backbone")
     for arguments, message in [
         (("export", "skills/blned", *to), "holds no skill called 'blned'. Did you mean 'blend'?"),
         (("export", "skills", *to), "holds no skill"),
         (("export", "skills/blend", "new", "--to", "pfet"), "No format is called 'pfet'. Did you mean 'peft'?"),
+        (
+            ("export", "skills/blend", *to_sft),
+            "'blend' is made of lora modules; expected a sparse",
+        ),
+        (
+            ("export", "skills/blend", *to_sft, "--task-type", "SEQ_CLS"),
+            "it goes with --to peft",
+        ),
+        (
+            ("import", "empty", *back_sft, "tiny-encoder"),
+            "empty/pytorch_diff.bin",
+        ),
+        (("import", "none", *back_sft, "tiny-encoder"), "none is no folder"),
         (("export", "skills/blend", "empty", "--to", "peft"), "empty is there already"),
         (("export", "skills/blend", "file/new", "--to", "peft"), "Cannot write file/new"),
         (("export", "skills/blend", *to, "--task-type", "CAUSAL"), "Did you mean 'CAUSAL_LM'?"),
@@ -186,3 +202,36 @@ def test_what_cannot_go_to_peft_or_come_from_it_has_one_message_and_writes_nothi
         streams = capsys.readouterr()
         assert message in streams.err and streams.out == "" and len(streams.err.splitlines()) == 1, streams.err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_sparse_fine_tuning_comes_in_and_goes_out_with_every_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    weight = "bert.encoder.layer.1.output.dense.weight"
+    steps = {weight: [5, 1, 700], "bert.pooler.dense.weight": [0, 64], "bert.encoder.layer.0.output.dense.bias": [3]}
+    shapes = {weight: (64, 256), "bert.pooler.dense.weight": (64, 64), "bert.encoder.layer.0.output.dense.bias": (64,)}
+    values = {name: torch.randn(len(of_parameter)) for name, of_parameter in steps.items()}
+    diffs = {
+        name: {"size": torch.Size(shape), "index_steps": steps[name], "values": values[name]}
+        for name, shape in shapes.items()
+    }
+    Path("public").mkdir()
+    torch.save({"diffs": diffs, "abs": {"classifier.bias": torch.randn(3)}}, "public/pytorch_diff.bin")
+    back = ("--from", "composable_sft", "--backbone", "tiny-encoder")
+    assert code("skills", "import", "public", "skills/hausa", *back) == 0
+    assert "'hausa' in skills/hausa, with 6 entries of 3 sites on tiny-encoder" in capsys.readouterr().out
+    assert code("skills", "export", "skills/hausa", "out", "--to", "composable_sft") == 0
+    assert "a sparse fine-tuning of tiny-encoder" in capsys.readouterr().out
+    for name, diff in torch.load("out/pytorch_diff.bin")["diffs"].items():
+        assert diff["size"] == shapes[name] and diff["index_steps"] == steps[name]
+        assert diff["values"].numpy().tobytes() == values[name].numpy().tobytes()
+    assert code("skills", "import", "out", "skills/again", *back) == 0
+    assert code("skills", "export", "skills/again", "twice", "--to", "composable_sft") == 0
+    assert Path("twice/pytorch_diff.bin").read_bytes() == Path("out/pytorch_diff.bin").read_bytes()
+    backbone, skill = load_backbone("tiny-encoder"), load_skill(Path("skills/hausa"))
+    before = {name: x.clone() for name, x in backbone.network.state_dict().items()}
+    fold(skill, backbone.network)  # the network has no pooler, whose entries wait in the skill for other libraries
+    n_changed = sum(int((x != before[name]).sum()) for name, x in backbone.network.state_dict().items())
+    assert n_changed == 4 and skill.card.options["entries"] == 6

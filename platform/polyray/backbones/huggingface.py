@@ -27,13 +27,11 @@ from polyray.lookup import suggestion
 from polyray.reuse import is_reusing, reused
 from polyray.skills.card import BackboneDtype
 from polyray.skills.fingerprint import fingerprint
+from polyray.skills.sparse_delta import POOLER
 from polyray.skills.vocabulary import full_backbone
 
 if TYPE_CHECKING:  # loaded with the first model: transformers' classes take a second
     from transformers import PretrainedConfig, PreTrainedModel
-
-POOLER = "pooler."
-"""First letters of the names of tensors that pool an encoder's output for a classifier, which no objective uses."""
 
 BACKBONES: dict[str, str] = {
     **{name: f"{kind}, seeded, byte-level, no download" for name, (kind, _) in TINY.items()},

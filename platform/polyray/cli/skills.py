@@ -4,16 +4,14 @@ import json
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
 
+from polyray.cli.exchange import export, import_skill
 from polyray.cli.outputs import refuse_taken, writing_to
 from polyray.errors import InputError
-from polyray.lookup import lookup
-
-FORMATS = {"peft": "a LoRA adapter as the library PEFT saves it"}  # of other libraries, that skills go to and come from
 
 app = typer.Typer(help="Look into folders of skills; take skills to other libraries and back.", no_args_is_help=True)
 
@@ -97,67 +95,8 @@ def lift(
     typer.echo(f"The skill of {operands[1]!r} is in {out}: a weighted sum of {parents}.")
 
 
-@app.command()
-def export(
-    skill: Annotated[
-        Path, typer.Argument(metavar="NAME_OR_FOLDER", help="Folder of a skill, such as RUN/skills/NAME.")
-    ],
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the adapter; it must not be there yet.")],
-    to: Annotated[str, typer.Option("--to", metavar="FORMAT", help="Form of the folder: peft.")],
-    task_type: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="PEFT's task_type, such as CAUSAL_LM or SEQ_2_SEQ_LM.")
-    ] = None,
-) -> None:
-    """Write a skill as another library loads it."""
-    lookup(FORMATS, to, "format")
-    refuse_taken(out)
-    loaded = _library().find_skill(skill.parent, skill.name)
-    if _library().sits_on_trained_backbone(skill):
-        raise InputError(
-            f"The skill in {skill} sits on a backbone that was trained with it; an adapter holds the skill alone and "
-            "would be put on the weights from before."
-        )
-    network = _layers_of(loaded.card.backbone)
-    with writing_to(out):
-        import_module("polyray.skills.peft").export_peft(loaded, out, task_type=task_type, network=network)
-    typer.echo(f"The skill {loaded.card.name!r} is in {out}, a LoRA adapter of {loaded.card.backbone.name}.")
-
-
-@app.command("import")
-def import_skill(
-    adapter: Annotated[Path, typer.Argument(metavar="PEFT_FOLDER", help="Folder of an adapter.")],
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder for the skill; it must not be there yet.")],
-    source: Annotated[str, typer.Option("--from", metavar="FORMAT", help="Form of the adapter: peft.")],
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="The network that it was trained on.")],
-    revision: Annotated[str, typer.Option(metavar="COMMIT", help="Of a network on the Hub.")] = "",
-) -> None:
-    """Make a skill of an adapter that another library wrote."""
-    lookup(FORMATS, source, "format")
-    refuse_taken(out)
-    if not adapter.is_dir():
-        raise InputError(f"{adapter} is no folder; expected that of an adapter.")
-    network = import_module("polyray.backbones").load_backbone(backbone, revision)
-    card = import_module("polyray.training.multitask").backbone_card(network)
-    skill = import_module("polyray.skills.peft").import_peft(
-        adapter, name=out.name, backbone=card, network=network.network
-    )
-    import_module("polyray.training.model").put_on(network, skill, out.name)  # refuses what does not fit
-    with writing_to(out):
-        import_module("polyray.skills.skill").save_skill(skill, out)
-    typer.echo(f"The adapter is the skill {out.name!r} in {out}, with {len(skill.card.sites)} sites on {network.name}.")
-
-
-def _layers_of(backbone: Any) -> Any:
-    """The network of a card's backbone without its weights; None, and a note on stderr, where it cannot be found."""
-    try:
-        return import_module("polyray.backbones.skeleton").load_skeleton(backbone.name, backbone.revision).model
-    except InputError as error:
-        typer.echo(
-            "polyray: fan_in_fan_out is left out of the adapter's config, for the backbone's layers are unknown: "
-            f"{error} PEFT sets it itself, with a warning, when it loads the adapter.",
-            err=True,
-        )
-        return None
+app.command()(export)
+app.command("import")(import_skill)
 
 
 def _library() -> ModuleType:

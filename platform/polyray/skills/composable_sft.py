@@ -25,7 +25,7 @@ from polyray.modules.changes import SparseChange
 from polyray.skills.card import BackboneCard
 from polyray.skills.composable_sft_names import family_prefix, fetch, names_on
 from polyray.skills.skill import Skill
-from polyray.skills.sparse_delta import SparseDelta, check_parameters, sparse_delta, sparse_skill
+from polyray.skills.sparse_delta import SparseDelta, on_network, sparse_delta, sparse_skill
 from polyray.sparsity.largest import index_type
 
 FILE = "pytorch_diff.bin"
@@ -48,7 +48,8 @@ def import_composable_sft(
     Args:
         source: its folder, or its name on the Hub, such as cambridgeltl/mbert-lang-sft-ha-small.
         network: the backbone. The changes are then checked against it, and get the names of its parameters, which begin
-            with `bert.` or the like in the file. Without it they keep the file's names.
+            with `bert.` or the like in the file. Without it they keep the file's names. Changes of a pooler, which
+            encoders are loaded without, stay in the skill for other libraries.
 
     Raises:
         InputError: the file cannot be found or read, is damaged, holds something else, or does not fit the backbone.
@@ -57,7 +58,7 @@ def import_composable_sft(
     delta = read_sft(file)
     if network is not None:
         delta = SparseDelta(changes=names_on(network, delta.changes, file), heads=delta.heads)
-        check_parameters(delta, network, str(file))
+        on_network(delta, network, str(file))
     return sparse_skill(delta, name=name, backbone=backbone)
 
 

@@ -9,6 +9,7 @@ from torch import nn
 from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.modules.changes import SparseChange
+from polyray.skills.sparse_delta import is_of_pooler
 
 ORGANISATIONS = {"cambridge-tl": "cambridgeltl"}  # as papers and slides write it -> as it is called on the Hub
 PUBLIC = re.compile(r"(?P<model>mbert|xlmr)-(?:lang|task)-sft-.+")
@@ -58,14 +59,19 @@ def family_prefix(network: nn.Module) -> str:
 def names_on(network: nn.Module, changes: Mapping[str, SparseChange], file: Path) -> dict[str, SparseChange]:
     """Changes under the names that their parameters have in `network`, with or without the prefix of its family.
 
+    A pooler, which encoders are loaded without, has the name that it would have.
+
     Raises:
         InputError: the network has no such parameter.
     """
     parameters = {name for name, _ in network.named_parameters(remove_duplicate=False)}
     base = family_prefix(network)
+    prefixed = any(label.startswith(base) for label in parameters)
     renamed = {}
     for name, change in changes.items():
         names = [label for label in (name, name.removeprefix(base), base + name) if label in parameters]
+        if not names and is_of_pooler(name):
+            names = [name.removeprefix("" if prefixed else base)]
         if not names:
             raise InputError(f"{file}: the backbone has no parameter {name!r}. {suggestion(name, parameters)}")
         renamed[names[0]] = change

@@ -13,7 +13,7 @@ from polyray.lookup import lookup
 from polyray.modules.changes import SparseChange
 from polyray.skills.card import check_backbone
 from polyray.skills.skill import Skill
-from polyray.skills.sparse_delta import SparseDelta, check_parameters, sparse_delta
+from polyray.skills.sparse_delta import SparseDelta, on_network, sparse_delta
 
 Replaced = tuple[Tensor, Tensor | slice, Tensor]
 """A flattened parameter, the indices that were written to, and the entries that stood there."""
@@ -37,9 +37,9 @@ class SparseSkills:
         self._parameters = dict(network.named_parameters(remove_duplicate=False))
         self.deltas: dict[str, SparseDelta] = {}
         for name, delta in deltas.items():
-            check_parameters(delta, network, f"The skill {name!r}")
-            changes = {p: _on_device(change, self._parameters[p].device) for p, change in delta.changes.items()}
-            self.deltas[name] = replace(delta, changes=changes)
+            fitting = on_network(delta, network, f"The skill {name!r}")
+            changes = {p: _on_device(change, self._parameters[p].device) for p, change in fitting.changes.items()}
+            self.deltas[name] = replace(fitting, changes=changes)
 
     @contextmanager
     def using(self, weights: Mapping[str, float], heads: str = "") -> Iterator[None]:

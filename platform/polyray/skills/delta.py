@@ -10,7 +10,7 @@ from polyray.modules.changes import Change, Delta
 from polyray.modules.kinds import MODULES
 from polyray.modules.stack import WeightStack, no_changes
 from polyray.skills.skill import Skill
-from polyray.skills.sparse_delta import KIND, check_parameters, sparse_delta
+from polyray.skills.sparse_delta import KIND, on_network, sparse_delta
 
 
 def delta(skill: Skill, backbone: nn.Module) -> Delta:
@@ -21,9 +21,7 @@ def delta(skill: Skill, backbone: nn.Module) -> Delta:
     """
     card = skill.card
     if card.kind == KIND:
-        entries = sparse_delta(skill)
-        check_parameters(entries, backbone, f"The skill {card.name!r}")
-        return entries.changes
+        return on_network(sparse_delta(skill), backbone, f"The skill {card.name!r}").changes
     entry = MODULES[card.kind]
     if not entry.changes_weights:
         raise no_changes(card.kind)

@@ -6,7 +6,7 @@ int32 or int64 into the flattened parameter, ascending; PARAMETER/values [k]; PA
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,8 @@ from polyray.skills.tensors import INDICES as INDEX_TYPES
 from polyray.sparsity.eligible import weights
 
 KIND = "sparse_delta"  # of the card of such a skill
+POOLER = "pooler."
+"""How the names begin of tensors that pool an encoder's output for a classifier, which no objective uses."""
 INDICES, VALUES, SHAPE = "indices", "values", "shape"
 
 
@@ -118,6 +120,24 @@ def check_entries(delta: SparseDelta, source: str) -> None:
                 f"{source}: {name}: the index {int(support[at + 1])} follows {int(support[at])}; indices must ascend, "
                 "none twice."
             )
+
+
+def is_of_pooler(parameter: str) -> bool:
+    """Whether a parameter pools an encoder's output for a classifier; encoders are loaded without these."""
+    return f".{POOLER}" in f".{parameter}"
+
+
+def on_network(delta: SparseDelta, network: nn.Module, source: str) -> SparseDelta:
+    """The part of `delta` that is of parameters of `network`: all but changes of a pooler that it is built without.
+
+    Raises:
+        InputError: see `check_parameters`.
+    """
+    parameters = dict(network.named_parameters(remove_duplicate=False))
+    absent = {name for name in delta.changes if is_of_pooler(name) and name not in parameters}
+    fitting = replace(delta, changes={name: change for name, change in delta.changes.items() if name not in absent})
+    check_parameters(fitting, network, source)
+    return fitting
 
 
 def check_parameters(delta: SparseDelta, network: nn.Module, source: str) -> None:

@@ -11,7 +11,7 @@ from polyray.errors import InputError
 from polyray.modules.changes import SparseChange
 from polyray.skills.card import Ancestor, BackboneCard, FullBackbone
 from polyray.skills.skill import HEADS, Skill, ancestor, load_skill
-from polyray.skills.sparse_delta import KIND, SparseDelta, check_parameters, sparse_delta, sparse_skill
+from polyray.skills.sparse_delta import KIND, SparseDelta, on_network, sparse_delta, sparse_skill
 from polyray.skills.vocabulary import read_rows
 from polyray.sparsity.largest import index_type
 
@@ -98,7 +98,7 @@ def _tensors_of_delta(skill: Skill, rows: Tensor, network: nn.Module) -> Mapping
         trimmed = shape != change.shape and change.shape == (len(rows), *shape[1:])
         changes[name] = _on_full(change, rows, shape) if trimmed else change
     delta = SparseDelta(changes=changes)
-    check_parameters(delta, network, f"The skill {skill.card.name!r}")
+    on_network(delta, network, f"The skill {skill.card.name!r}")
     return sparse_skill(delta, name=skill.card.name, backbone=skill.card.backbone).tensors
 
 

@@ -11,7 +11,7 @@ from polyray.errors import InputError, RunError
 from polyray.skills.card import check_backbone
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.skill import load_skill
-from polyray.skills.sparse_delta import check_parameters, sparse_delta
+from polyray.skills.sparse_delta import on_network, sparse_delta
 from polyray.sparsity import Budget, Distances, keep_largest, select
 from polyray.sparsity.largest import index_type
 from polyray.training.tuning.start import TuningStart
@@ -43,8 +43,7 @@ def changed_most_by(ranking: Path, start: TuningStart, shared: Sequence[Budget])
     """
     skill = load_skill(ranking)
     check_backbone(skill.card, start.model.backbone.fingerprint)
-    delta = sparse_delta(skill)
-    check_parameters(delta, start.network, f"The skill {skill.card.name!r}")
+    delta = on_network(sparse_delta(skill), start.network, f"The skill {skill.card.name!r}")
     entries: dict[str, Tensor] = {}
     for budget in shared:
         changes = {name: delta.changes[name] for name in budget.names if name in delta.changes}
