@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from gathering import for_each
 from torch import Tensor
 
 from polyray.config import Section
@@ -28,7 +29,6 @@ from polyray.merging.linear import AverageOptions, CapeOptions, TaskVectorOption
 from polyray.merging.spectral import SpectralOptions, iso_c, tsv_merge
 from polyray.merging.spherical import MultiSlerpOptions, SlerpOptions, multislerp, slerp
 from polyray.merging.thinning import as_long_as, at_random, by_rank, largest, without_outliers
-from tests.gathering import for_each
 
 WEIGHTS = {"cape": (0.5, -0.5), "cape_ewr": (-0.25,), "fisher": (1.0, 0.25), "slerp": (1.0,)}
 UNORDERED = sorted(set(MERGES) - {"dare", "della"})  # those draw for one part after the other

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from gathering import for_each
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,7 +21,6 @@ from polyray.merging.model_files import open_model
 from polyray.merging.plan import plan_merge, weight_and_density
 from polyray.merging.recipe import PartOptions
 from polyray.runs.run import Run
-from tests.gathering import for_each
 
 SHAPES = {"embed.weight": (30, 8), "layer.weight": (8, 8), "layer.bias": (8,), "scale": ()}
 WEIGHTS = {"cape": (0.5, -0.5), "cape_ewr": (-0.25,), "fisher": (1.0, 0.25), "slerp": (1.0,)}
