@@ -67,6 +67,12 @@ def write_classification(folder: Path) -> None:
     (folder / "train" / "eng.jsonl").write_text(rows)
 
 
+def write_treebank(folder: Path) -> None:
+    rows = [f"{number}\tAda\t_\tPROPN\t_\t_\t{head}\t{relation}\t_\t_" for number, head, relation in
+            (("1-2", "_", "_"), (1, 2, "nsubj:pass"), (2, 0, "root"), ("2.1", "_", "_"))]  # fmt: skip
+    (folder / "ud-train.conllu").write_text("# text = Ada\n" + "\n".join(rows) + "\n\n")
+
+
 def write_text(folder: Path) -> None:
     (folder / "hau.txt").write_text("".join(f"line {number}\n" for number in range(30)))
 
@@ -112,6 +118,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "JSON lines": (write_jsonl, read_suite("jsonl")),
     "CoNLL": (write_conll, read_suite("conll")),
     "classification": (write_classification, read_suite("classification")),
+    "treebank": (write_treebank, read_suite("treebank")),
     "text": (write_text, read_suite("text")),
     "YAML": (write_config, lambda folder: load_config(TrainingRecipe, folder / "config.yaml")),
     "space": (write_space, read_space_for_training),

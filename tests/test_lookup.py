@@ -29,3 +29,7 @@ def test_of_a_long_table_the_first_twenty_names_are_listed_and_the_rest_counted(
     names = [f"task-{number:02}" for number in range(21)]
     assert suggestion("xyz", names[:20]) == f"Known: {', '.join(names[:20])}."
     assert suggestion("xyz", names) == f"Known: {', '.join(names[:20])}, ... (21 in all)."
+
+
+def test_of_a_long_name_eighty_letters_are_shown() -> None:
+    assert suggestion("a", ["a" * 5000]) == f"Known: {'a' * 80}."

@@ -28,8 +28,11 @@ def nearest(name: str, entries: Iterable[str], similarity: float = 0.5) -> str:
 
 
 def suggestion(name: str, entries: Iterable[str]) -> str:
-    """One line that helps with an unknown `name`: the nearest of the table's `entries`, then all (at most 20)."""
-    names = sorted(entries)
+    """One line that helps with an unknown `name`: the nearest of the table's `entries`, then all (at most 20).
+
+    Of a longer entry 80 letters are shown.
+    """
+    names = sorted(f"{entry:.80}" for entry in entries)
     near = nearest(name, names)
     listed = ", ".join(names[:20]) + (f", ... ({len(names)} in all)" if len(names) > 20 else "")
     return (f"Did you mean {near!r}? " if near else "") + (f"Known: {listed}." if names else "None is known.")

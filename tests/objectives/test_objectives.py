@@ -12,7 +12,7 @@ from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
-from polyray.tasks import LabelledTexts, RawText, Suite, TaggedWords, Task
+from polyray.tasks import LabelledTexts, ParsedWords, RawText, Suite, TaggedWords, Task
 from polyray.training.data import Encoded
 from polyray.training.model import Modular
 
@@ -48,6 +48,15 @@ def label_case() -> Case:
     return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
 
 
+def parse_case() -> Case:
+    tasks = [replace(answer_task(name), labels=("obj", "root"), metric="las", objective="parsing") for name in KNOWN]
+    examples = [
+        ParsedWords(task=task, words=("ab", "c", "de")[:n], heads=(0, 1, 2)[:n], relations=("root", "obj", "obj")[:n])
+        for n, task in zip((2, 3, 2, 3, 3, 2, 3, 3), ["colour"] * 5 + ["size"] * 3, strict=True)
+    ]
+    return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
+
+
 def text_case_of_lines() -> Case:
     names = [*KNOWN]
     tasks = [replace(answer_task(name), labels=None, metric="Masked-ACC", objective="masked_lm") for name in names]
@@ -60,6 +69,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "choices": lambda: [text_case("tiny-encoder")],
     "tagging": lambda: [tagging_case()],
     "classification": lambda: [label_case()],
+    "parsing": lambda: [parse_case()],
     "masked_lm": lambda: [text_case_of_lines()],
 }
 

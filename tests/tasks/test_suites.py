@@ -18,6 +18,7 @@ from polyray.tasks import (
     SPLITS,
     TASKS,
     LabelledTexts,
+    ParsedWords,
     RawText,
     Suite,
     TaggedWords,
@@ -89,15 +90,26 @@ def planted(root: Path) -> dict[str, object]:
     return {}
 
 
+def treebank(root: Path) -> dict[str, object]:
+    folder = root / "treebank" / "UD_Toy"
+    folder.mkdir(parents=True)
+    for split in ROWS:
+        lines = [f"{number}\t{word}\t_\t_\t_\t_\t{head}\t_\t_" for number, word, head in
+                 ((1, split, "2\tnsubj"), (2, "is", "0\troot"))]  # fmt: skip
+        (folder / f"xx_toy-ud-{split}.conllu").write_text("\n".join(lines) + "\n\n", encoding="utf-8")
+    return {"path": str(folder.parent)}
+
+
 GOLD: dict[type, Callable[[Any], Any]] = {  # perfect predictions
     TextAnswers: lambda example: example.outputs[0],
     LabelledTexts: lambda example: example.label,
     TaggedWords: lambda example: example.tags,
+    ParsedWords: lambda example: tuple(zip(example.heads, example.relations, strict=True)),
     RawText: lambda example: {"tokens": 2, "hits": 2, "loss": 0.0},
 }
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
     "classification": classification, "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl,
-    "planted": planted, "text": raw_text,
+    "planted": planted, "text": raw_text, "treebank": treebank,
 }  # fmt: skip
 
 
@@ -117,6 +129,8 @@ def test_every_example_belongs_to_its_task_and_can_be_answered(suite: Suite) -> 
             assert json.loads(json.dumps(example.record())) == example.record()
             assert hash(example) == hash(replace(example))
             gold = GOLD[type(example)](example)
+            if isinstance(example, ParsedWords):
+                gold = [relation for _, relation in gold]
             if task.labels is not None:
                 assert {*([gold] if isinstance(gold, str) else gold)} <= set(task.labels)
 

@@ -7,6 +7,7 @@ import pytest
 from training_cases import train_alone
 
 from polyray.config import load_config
+from polyray.errors import InputError
 from polyray.runs.metrics import read_metrics
 from polyray.tasks import Suite, TasksOptions, load_suite
 from polyray.training.recipe import TrainingRecipe
@@ -94,3 +95,44 @@ def test_every_file_of_inference_is_read_as_it_is_and_languages_share_the_labels
     for task in tasks.values():
         examples = task.examples("test")
         assert task.score([x.label for x in examples], examples) == {"Label-ACC": 1.0, "macro_f1": 1.0}
+
+
+def test_every_treebank_is_read_as_it_is_and_their_parsers_share_a_head(data: Path) -> None:
+    tasks = suite("treebank", data / "ud").tasks
+    assert len(tasks) == 10 and {len(task.labels or ()) for task in tasks.values()} == {37}
+    for folder in sorted((data / "ud").iterdir()):
+        (file,) = folder.glob("*-ud-test.conllu")
+        lines = file.read_text(encoding="utf-8").splitlines()
+        examples = tasks[folder.name].examples("test")
+        assert len(examples) == sum(line.startswith("1\t") for line in lines), folder.name
+        assert sum(len(x.words) for x in examples) == sum(line.split("\t")[0].isdigit() for line in lines), folder.name
+        gold = [tuple(zip(x.heads, x.relations, strict=True)) for x in examples]
+        assert set(tasks[folder.name].score(gold, examples).values()) == {1.0}, folder.name
+
+
+def test_a_treebank_is_learned(data: Path, tmp_path: Path) -> None:
+    losses, result = outcome(tmp_path, "suite=treebank", f"tasks.path={data / 'ud' / 'UD_Wolof-WTB'}")
+    scores = result["tasks"]["UD_Wolof-WTB"]
+    assert losses[-1] < 0.9 * losses[0] and scores["uas"] > 0.1 and scores["las"] > 0.05
+
+
+def test_broken_copies_of_native_files_are_refused_with_file_and_line(data: Path, tmp_path: Path) -> None:
+    copies = (
+        ("conll", "ner/en_wikigold/dev.txt", 40, " ", "  \n", "expected a word"),
+        ("conll", "ner/masakhaner/hau/dev.txt", 3, " O", " 0", "no tag of an entity"),
+        ("conll", "ner/en_sec_filings/test.txt", 5, " O", " ", "expected a word|no tag of an entity"),
+        ("conll", "ud/UD_Wolof-WTB/wo_wtb-ud-dev.conllu", 4, "\t", " ", "expected 10 columns"),
+        ("treebank", "ud/UD_Maltese-MUDT/mt_mudt-ud-dev.conllu", 5, "\t0\t", "\t99\t", "expected|head"),
+        ("classification", "nli/americasnli/dev/aym.tsv", 7, "\t", " ", "expected 5 columns"),
+        ("classification", "nli/en_wiki/base_wiki/test.jsonl", 9, '"label"', '"lable"', "no field is called"),
+    )  # fmt: skip
+    for number, (kind, name, line, old, new, message) in enumerate(copies):
+        lines = (data / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        while old not in lines[line - 1]:
+            line += 1
+        lines[line - 1] = lines[line - 1].replace(old, new)
+        file = tmp_path / str(number) / "test" / Path(name).name.replace("dev", "x").replace("test", "x")
+        file.parent.mkdir(parents=True)
+        file.write_text("".join(lines), encoding="utf-8")
+        with pytest.raises(InputError, match=rf"{file.name}:{line}: .*({message})"):
+            suite(kind, tmp_path / str(number))

@@ -72,4 +72,7 @@ def fields_and_texts(arguments: Sequence[str], names: Sequence[str]) -> tuple[li
 
 
 def _line(prediction: Any) -> str:
-    return " ".join(map(str, prediction)) if isinstance(prediction, list) else str(prediction)
+    """One line: an answer, or those of all words, each as 2:nsubj where it is a list."""
+    if not isinstance(prediction, list):
+        return str(prediction)
+    return " ".join(":".join(map(str, word)) if isinstance(word, list) else str(word) for word in prediction)

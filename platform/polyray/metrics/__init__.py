@@ -11,6 +11,7 @@ from polyray.metrics.matching import accuracy, exact_match, qa_f1
 from polyray.metrics.metric import AnswerMetric, Metric
 from polyray.metrics.rouge import rouge_l
 from polyray.metrics.tags import EntityF1, TagAccuracy, entities
+from polyray.metrics.trees import Attachment
 
 METRICS: dict[str, Metric] = {
     "EM": AnswerMetric(name="EM", function=exact_match),
@@ -24,6 +25,8 @@ METRICS: dict[str, Metric] = {
     "Tag-ACC": TagAccuracy(),
     "Label-ACC": LabelAccuracy(),
     "Label-F1": LabelF1(),
+    "las": Attachment("las", "Share of words whose head and relation are right; with uas and both without roots."),
+    "uas": Attachment("uas", "Share of words whose head is right; with las and both without roots."),
     "Masked-ACC": MaskedAccuracy(),
 }
 

@@ -18,6 +18,7 @@ from polyray.objectives.classification import Classification
 from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions, ValidationOptions
+from polyray.objectives.parsing import Parsing
 from polyray.objectives.tagging import Tagging
 from polyray.tasks import Task
 
@@ -26,6 +27,7 @@ OBJECTIVES: dict[str, Objective] = {
     "choices": Choices(),
     "tagging": Tagging(),
     "classification": Classification(),
+    "parsing": Parsing(),
     "masked_lm": MaskedLM(),
 }
 

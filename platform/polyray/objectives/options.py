@@ -20,6 +20,8 @@ class EvaluationOptions(Section):
     """Draw tokens instead of searching."""
     temperature: float = Field(1.0, gt=0)
     """Temperature of the drawing."""
+    tree: Literal["mst", "greedy"] = "mst"
+    """Dependency trees: the best tree with one root, or the best head of each word by itself, which may be no tree."""
     batch: int = Field(64, ge=1)
     """Examples at once."""
     max_examples: int = Field(0, ge=0)

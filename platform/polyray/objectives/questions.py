@@ -108,6 +108,15 @@ def texts_of(task: Task, question: Question) -> tuple[str, ...]:
     return tuple(whole.text(name) for name in names)
 
 
+def words_of(question: Question) -> tuple[str, ...]:
+    """The words of a sentence: the field `words`, or `input` split at its blanks.
+
+    Raises:
+        InputError: the question has neither, or it is empty.
+    """
+    return question.texts("words") or tuple(question.text(INPUT).split())
+
+
 def _fields(task: Task, names: list[str], question: Question) -> dict[str, Any]:
     """The fields of the question, in which a text alone stands for the one field of a prompt that has one.
 

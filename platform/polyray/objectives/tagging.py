@@ -14,7 +14,8 @@ from polyray.objectives.lengths import TooLong, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
-from polyray.objectives.questions import Question
+from polyray.objectives.questions import Question, words_of
+from polyray.objectives.words import WordTokens, read_words
 from polyray.tasks import TaggedWords, Task
 
 OUTSIDE = "O"  # predicted for words that were cut off
@@ -78,13 +79,11 @@ class Tagging:
         keys = {example.task: self.head_key(tasks[example.task]) for example in examples}
         rows = []
         for example in examples:
-            tags = tasks[example.task].labels or ()
-            pieces = backbone.text.pieces(example.words)
-            row = _row(backbone, example, pieces, limit, keys[example.task], tags)
+            tokens = read_words(backbone, example.words, limit)
+            row = _row(example, tokens, keys[example.task], tasks[example.task].labels or ())
             rows.append(row)
             if row.cut:
-                around = len(backbone.text.prefix) + len(backbone.text.suffix)
-                too_long.add(example.task, around + sum(map(len, pieces)))
+                too_long.add(example.task, tokens.full)
         too_long.check(len(examples))
         return rows
 
@@ -94,10 +93,7 @@ class Tagging:
         Raises:
             InputError: a sentence is too long, or a question holds none.
         """
-        examples = [
-            TaggedWords(task=task.name, words=question.texts("words") or tuple(question.text("input").split()), tags=())
-            for question in questions
-        ]
+        examples = [TaggedWords(task=task.name, words=words_of(question), tags=()) for question in questions]
         return self.encode(backbone, {task.name: task}, examples, text)
 
     def collate(self, backbone: Backbone, rows: Sequence[TagRow], generator: torch.Generator | None = None) -> TagBatch:
@@ -181,20 +177,9 @@ class TagHead(nn.Linear):
         return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))
 
 
-def _row(
-    backbone: Backbone, example: TaggedWords, pieces: Sequence[Sequence[int]], limit: int, key: str,
-    tags: tuple[str, ...],
-) -> TagRow:  # fmt: skip
-    ids, first = list(backbone.text.prefix), []
-    for piece in pieces:
-        if len(ids) + len(piece) + len(backbone.text.suffix) > limit:
-            break
-        first.append(len(ids))
-        ids += piece
-    labels = label_numbers(example.task, example.tags, tags)[: len(first)]
-    return TagRow(
-        example=example, input=(*ids, *backbone.text.suffix), first=tuple(first), labels=labels, key=key, tags=tags
-    )
+def _row(example: TaggedWords, tokens: WordTokens, key: str, tags: tuple[str, ...]) -> TagRow:
+    labels = label_numbers(example.task, example.tags, tags)[: len(tokens.first)]
+    return TagRow(example=example, input=tokens.ids, first=tokens.first, labels=labels, key=key, tags=tags)
 
 
 def _tags(row: TagRow, best: Sequence[int]) -> tuple[str, ...]:

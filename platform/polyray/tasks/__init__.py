@@ -16,7 +16,7 @@ from polyray.reuse import reused
 from polyray.tasks.classification import classification
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.examples import Example, LabelledTexts, RawText, TaggedWords, TextAnswers
+from polyray.tasks.examples import Example, LabelledTexts, ParsedWords, RawText, TaggedWords, TextAnswers
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import (
     ClassificationOptions,
@@ -27,10 +27,12 @@ from polyray.tasks.options import (
     PlantedSuiteOptions,
     RawTextOptions,
     SelectionOptions,
+    TreebankOptions,
 )
 from polyray.tasks.planted import load_planted
 from polyray.tasks.task import SPLITS, Suite, Task, read_all
 from polyray.tasks.text import text
+from polyray.tasks.treebank import treebank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ TASKS: dict[str, SuiteKind] = {
         load=_planted,
     ),
     "text": SuiteKind(about="texts without labels, for masked language modelling", Options=RawTextOptions, load=text),
+    "treebank": SuiteKind(about="dependency treebanks in CoNLL-U", Options=TreebankOptions, load=treebank),
 }  # fmt: skip
 
 
@@ -109,6 +112,7 @@ __all__ = [
     "HubDataset",
     "HubOptions",
     "LabelledTexts",
+    "ParsedWords",
     "PlantedSuiteOptions",
     "RawText",
     "RawTextOptions",
@@ -119,6 +123,7 @@ __all__ = [
     "Task",
     "TasksOptions",
     "TextAnswers",
+    "TreebankOptions",
     "load_suite",
     "read_all",
 ]

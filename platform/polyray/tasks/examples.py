@@ -94,3 +94,26 @@ class TaggedWords:
     def record(self) -> dict[str, Any]:
         """Words and tags."""
         return {"words": list(self.words), "tags": list(self.tags)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsedWords:
+    """A sentence in words with its dependency tree, or with none where it is to be predicted.
+
+    heads: the number of each word's head from 1, 0 for the root. relations: to them.
+    """
+
+    task: str
+    words: tuple[str, ...]
+    heads: tuple[int, ...]
+    relations: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The words, a tab, the arcs as HEAD:RELATION."""
+        arcs = [f"{head}:{relation}" for head, relation in zip(self.heads, self.relations, strict=True)]
+        return f"{' '.join(self.words)}\t{' '.join(arcs)}"
+
+    def record(self) -> dict[str, Any]:
+        """Words, heads and relations."""
+        return {"words": list(self.words), "heads": list(self.heads), "relations": list(self.relations)}

@@ -140,6 +140,18 @@ class ClassificationOptions(SelectionOptions):
         return texts
 
 
+class TreebankOptions(SelectionOptions):
+    """A suite of dependency treebanks in CoNLL-U."""
+
+    relations: tuple[str, ...] = ()
+    """Closed set of relations; empty: the 37 of Universal Dependencies, with subtypes those in the task's files. Tasks
+    with equal relations share a head."""
+    subtypes: bool = False
+    """Keep the subtypes of relations (nmod:poss); scores do not count them."""
+    metric: Literal["las", "uas"] = "las"
+    """Metric of the tasks; the other one is reported beside it."""
+
+
 class RawTextOptions(SelectionOptions):
     """A suite of texts without labels."""
 
