@@ -12,6 +12,8 @@ from polyray.runs.state import load_state, save_state
 from polyray.skills.composition import SparseSkills
 from polyray.skills.fingerprint import fingerprint
 from polyray.sparsity import Distances, largest
+from polyray.training import aside
+from polyray.training import pull as pulling
 from polyray.training.entries import ChosenEntries
 from polyray.training.masked import mask_gradients, masks_of
 from polyray.training.optimizers import OptimizerOptions, adam_tensors, load_adam, sparse_optimizer
@@ -139,6 +141,19 @@ def test_whole_gradients_do_not_outlive_their_gathering_and_the_network_is_left_
     assert network.words.weight.grad is not None and network.words.weight.grad.shape == (N_WORDS, 8)
 
 
+def test_the_pull_is_the_gradient_of_the_l1_distance_in_blocks_of_any_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulling, "BLOCK", 7)
+    generator = torch.Generator().manual_seed(0)
+    parameters = [nn.Parameter(torch.randn(shape, generator=generator)) for shape in ((5, 4), (9,), (), (0, 3))]
+    parameters.append(nn.Parameter(parameters[0].detach().T))
+    start = [p.detach() + torch.randint(-1, 2, p.shape, generator=generator) for p in parameters]
+    parameters[1].grad = torch.ones(9)
+    pull(parameters, start, 0.5)
+    for index, (parameter, before) in enumerate(zip(parameters, start, strict=True)):
+        (expected,) = torch.autograd.grad(0.5 * (parameter - before).abs().sum(), parameter)
+        assert parameter.grad is not None and torch.equal(parameter.grad, expected + (index == 1))
+
+
 def test_weight_decay_changes_chosen_entries_only() -> None:
     network, start = Tagger(), Tagger()
     chosen = ChosenEntries(network, chosen_of(network))
@@ -151,7 +166,8 @@ def test_weight_decay_changes_chosen_entries_only() -> None:
     assert all(torch.equal(changed[slot.name], slot.indices.long()) for slot in chosen.slots)
 
 
-def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "SMALL", 40)  # the start lies in a file
     for dtype in (torch.float32, torch.bfloat16):
         whole, stopped = Tagger(dtype=dtype), Tagger(dtype=dtype)
         entries = chosen_of(whole)
@@ -172,6 +188,8 @@ def test_a_resumed_training_ends_with_the_same_bits(tmp_path: Path) -> None:
             assert fingerprint(fresh.state_dict()) == fingerprint(stopped.state_dict())
             steps(second, adam, 3, 6)
         assert fingerprint(fresh.state_dict()) == fingerprint(whole.state_dict())
+        pairs = [(slot, Tagger(dtype=dtype).get_parameter(slot.name)) for slot in second.slots]
+        assert torch.equal(second.start, torch.cat([p.detach().view(-1)[slot.indices] for slot, p in pairs]).float())
         assert fingerprint(second.delta().heads) == fingerprint(straight.delta().heads)
         other = ChosenEntries(Tagger(dtype=dtype), chosen_of(fresh, 59), HEAD)
         with pytest.raises(InputError, match="of other entries"):

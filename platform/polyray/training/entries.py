@@ -16,7 +16,8 @@ from polyray.errors import InputError
 from polyray.modules.changes import SparseChange
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.sparse_delta import SparseDelta
-from polyray.training.gathering import add_dense, add_rows, row_starts
+from polyray.training.aside import set_aside
+from polyray.training.gathering import add_dense, add_rows, row_starts, untouched_zeros
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,8 +70,8 @@ class ChosenEntries:
             end = span.stop
         dtype = torch.float64 if any(slot.parameter.dtype == torch.float64 for slot in self.slots) else torch.float32
         current = [slot.parameter.detach().view(-1)[slot.indices].to(dtype) for slot in self.slots]
-        self.start = torch.cat(current)
-        self.values = nn.Parameter(self.start.clone())
+        self.values = nn.Parameter(torch.cat(current))
+        self.start = set_aside(self.values.detach())
 
     @contextmanager
     def installed(self) -> Iterator["ChosenEntries"]:
@@ -104,7 +105,7 @@ class ChosenEntries:
             gradient, parameter.grad = parameter.grad, None
             assert gradient is not None
             if self.values.grad is None:
-                self.values.grad = torch.zeros_like(self.values)
+                self.values.grad = untouched_zeros(self.values)
             target = self.values.grad[slot.span]
             if slot.starts is not None and gradient.is_sparse:
                 add_rows(target, gradient, slot.indices, slot.starts)
@@ -118,7 +119,7 @@ class ChosenEntries:
         """Copy the vector into the network's parameters, rounded to their types."""
         for slot in self.slots:
             parameter = slot.parameter
-            parameter.detach().view(-1)[slot.indices] = self.values[slot.span].to(parameter.dtype)
+            parameter.detach().view(-1).scatter_(0, slot.indices.long(), self.values[slot.span].to(parameter.dtype))
 
     def delta(self) -> SparseDelta:
         """The trained entries' changes since the start, and the parameters that were trained whole."""
@@ -143,7 +144,7 @@ class ChosenEntries:
         if state["entries"] != self._fingerprint() or state["dense"].keys() != self.dense.keys():
             raise InputError("The state is of a training of other entries: choose the same ones before resuming it.")
         with torch.no_grad():
-            self.start.copy_(state["start"])
+            self.start = set_aside(state["start"].to(self.values.device))
             self.values.copy_(state["values"])
             for name, tensor in state["dense"].items():
                 self.dense[name].copy_(tensor)

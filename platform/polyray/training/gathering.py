@@ -1,12 +1,25 @@
 """Chosen entries of gradients, dense ones and those of embeddings, which have the rows of a batch only."""
 
+import numpy as np
 import torch
 from torch import Tensor
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def untouched_zeros(like: Tensor) -> Tensor:
+    """Zeros [n] like a vector; on a CPU the system hands out their memory as they are written to.
+
+    A gradient grows thereby while the activations go, and the two do not add up to one peak.
+    """
+    if like.device.type != "cpu" or like.dtype not in NUMPY:
+        return torch.zeros_like(like)
+    return torch.from_numpy(np.zeros(like.shape, NUMPY[like.dtype]))
 
 
 def add_dense(target: Tensor, gradient: Tensor, indices: Tensor) -> None:
     """Add chosen entries of a gradient: target [k], gradient [*shape], flat indices [k]."""
-    target += gradient.to_dense().reshape(-1)[indices]
+    target += gradient.to_dense().reshape(-1).index_select(0, indices)
 
 
 def row_starts(indices: Tensor, matrix: Tensor) -> Tensor:

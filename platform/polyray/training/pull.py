@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+BLOCK = 1 << 18  # entries at a time, which stay in the cache
+
 
 @torch.no_grad()
 def pull(parameters: Sequence[nn.Parameter], start: Iterable[Tensor], strength: float) -> None:
@@ -17,7 +19,13 @@ def pull(parameters: Sequence[nn.Parameter], start: Iterable[Tensor], strength: 
         strength: of the regularisation, from 0.
     """
     for parameter, before in zip(parameters, start, strict=True):
-        direction = (parameter - before).sign_()
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        parameter.grad.add_(direction, alpha=strength)
+        for now, then, gradient in zip(_blocks(parameter), _blocks(before), _blocks(parameter.grad), strict=True):
+            gradient.add_((now - then).sign_(), alpha=strength)
+
+
+def _blocks(tensor: Tensor) -> tuple[Tensor, ...]:
+    """Views of a tensor's rows, some at a time."""
+    rows = torch.atleast_1d(tensor.detach())
+    return rows.split(max(1, BLOCK * len(rows) // max(1, rows.numel())))

@@ -1,0 +1,1 @@
+"""Training of chosen entries beside masked training of everything."""
