@@ -17,6 +17,7 @@ from polyray.rl.evaluation import AgentEvaluationOptions, evaluate
 from polyray.rl.policy_folder import AGENT, load_policy
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
+from polyray.skills.card import CARD
 from polyray.skills.inventory import InventoryFolder, load_inventory
 from polyray.skills.skill import load_card
 from polyray.tasks import load_suite, read_all
@@ -24,13 +25,14 @@ from polyray.tracking.options import TrackingOptions
 from polyray.training.data import mean_score
 from polyray.training.model import check_skills_dtype
 from polyray.training.scoring import ScoringRecipe, Share, score_share
+from polyray.training.skill_source import SkillSource, refuse_base
 
 Scores = dict[str, dict[str, float]]  # of each task {metric: value}, its own metric first
 Scored = tuple[Scores, dict[str, int]]  # and counts for the whole run
 
 
 class Config(ScoringRecipe):
-    """Score the skills of a run on the tasks that they were trained on."""
+    """Score the skills of a run on the tasks that they were trained on, or one skill on any tasks with its head."""
 
     agent: AgentEvaluationOptions = AgentEvaluationOptions()
     """Episodes that score an agent, where the skills are an agent's; its tasks are levels."""
@@ -40,7 +42,7 @@ class Config(ScoringRecipe):
     def unread(self) -> Mapping[str, str]:
         """Fields that the kind of backbone under the skills leaves unread."""
         try:
-            kind = load_inventory(Path(self.skills)).card.backbone.kind if self.skills else ""
+            kind = _kind(Path(self.skills)) if self.skills else ""
         except InputError:  # the job says what is wrong with the folder
             kind = ""
         scorer = SCORERS.get(kind)
@@ -49,28 +51,34 @@ class Config(ScoringRecipe):
 
 def run(config: Config, run: Run) -> Result:
     """Score with the scorer for the kind of backbone that the skills belong to; see `Config`."""
-    folder = check(config)
-    scores, counts = lookup(SCORERS, folder.card.backbone.kind, "kind of backbone").score(config, folder, run)
+    kind = check(config)
+    scores, counts = lookup(SCORERS, kind, "kind of backbone").score(config, run)
     metrics = {"mean": mean_score(scores), "tasks": scores, **counts}
     print_scores(run.console, metrics)
     return Result(metrics=metrics)
 
 
-def check(config: Config) -> InventoryFolder:
-    """The skills that are scored.
+def check(config: Config) -> str:
+    """The kind of backbone under the skills that are scored.
 
     Raises:
         InputError: there are none.
     """
     if not config.skills:
-        raise InputError("evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run.")
-    return load_inventory(Path(config.skills))
+        raise InputError(
+            "evaluate needs skills=FOLDER, the skills folder of a finished polytropon or babyai run, or one skill."
+        )
+    return _kind(Path(config.skills))
 
 
-def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored:
+def _kind(path: Path) -> str:
+    card = load_card(path) if (path / CARD).exists() else load_inventory(path).card
+    return card.backbone.kind
+
+
+def _score_language(config: Config, run: Run) -> Scored:
     """Scores of a language model on Ray, several tasks at a time; predictions are written to predictions/TASK.jsonl."""
-    names = _task_names(config, folder)
-    check_skills_dtype(folder, config.backbone_dtype)
+    names = _task_names(config)
     recipe = ScoringRecipe.model_validate(config.model_dump(include=set(ScoringRecipe.model_fields)))
     size = config.score.mixed
     shares = [
@@ -89,23 +97,31 @@ def _score_language(config: Config, folder: InventoryFolder, run: Run) -> Scored
     return {name: scores[name] for name in names}, {"too_long": too_long}
 
 
-def _task_names(config: Config, folder: InventoryFolder) -> list[str]:
+def _task_names(config: Config) -> list[str]:
     """The tasks to score, their data read and checked.
 
     Raises:
-        InputError: a task is not one that the skills were trained on.
+        InputError: a task is not one that the skills were trained on, or the suite lacks it.
     """
-    suite = load_suite(config.tasks)
-    trained = [name for name in folder.card.tasks if name in suite.tasks]
-    if not trained:
-        raise _untrained(folder, f"None of the suite {suite.name} is")
-    names = _chosen(config, folder, trained)
+    suite, path = load_suite(config.tasks), Path(config.skills)
+    if (path / CARD).exists():
+        SkillSource.of(path, config.backbone_dtype, config.base)
+        names = list(config.score.tasks or suite.tasks)
+    else:
+        folder = load_inventory(path)
+        refuse_base(path, config.base)
+        check_skills_dtype(folder, config.backbone_dtype)
+        trained = [name for name in folder.card.tasks if name in suite.tasks]
+        if not trained:
+            raise _untrained(folder, f"None of the suite {suite.name} is")
+        names = _chosen(config, folder, trained)
     read_all(suite, names, (config.score.split,))
     return names
 
 
-def _score_agent(config: Config, folder: InventoryFolder, run: Run) -> Scored:
+def _score_agent(config: Config, run: Run) -> Scored:
     """Scores of an agent on start states that no training sees; films are written to videos/."""
+    folder = load_inventory(Path(config.skills))
     levels = levels_of(None, _chosen(config, folder, folder.card.tasks))
     seed = load_card(folder.skill_folders[0]).seed
     return evaluate(load_policy(folder.path, VOCABULARY), levels, config.agent, seed, run), {}
@@ -134,18 +150,20 @@ class Scorer:
     Attributes:
         owner: what such a backbone is.
         unread: fields of the config that it does not read.
-        score: called as score(config, folder, run).
+        score: called as score(config, run).
     """
 
     owner: str
     unread: tuple[str, ...]
-    score: Callable[[Config, InventoryFolder, Run], Scored]
+    score: Callable[[Config, Run], Scored]
 
 
 LANGUAGE = Scorer(owner="a language model", unread=("agent",), score=_score_language)
 AGENTS = Scorer(
     owner="an agent", score=_score_agent,
-    unread=("suite", "tasks", "backbone_dtype", "score.split", "score.mixed", "score.gpus", "text", "evaluation"),
+    unread=(
+        "suite", "tasks", "base", "backbone_dtype", "score.split", "score.mixed", "score.gpus", "text", "evaluation",
+    ),
 )  # fmt: skip
 SCORERS: Mapping[str, Scorer] = {**dict.fromkeys(get_args(Kind), LANGUAGE), AGENT: AGENTS}  # by the kind on cards
 

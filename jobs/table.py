@@ -31,4 +31,4 @@ class JobTable(MutableMapping[str, Job]):
         return len(self._jobs)
 
 
-JOBS: MutableMapping[str, Job] = JobTable(("polytropon", "adapt", "evaluate", "babyai", "compare", "merge"))
+JOBS: MutableMapping[str, Job] = JobTable(("polytropon", "adapt", "evaluate", "babyai", "compare", "merge", "ltsft"))

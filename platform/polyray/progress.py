@@ -32,7 +32,7 @@ def follow(runs: Mapping[str, tuple[Path, int]], running: Callable[[], bool], co
             for name, (folder, _) in runs.items():
                 last = last_line(folder / PROGRESS)
                 if last is not None:
-                    display.update(lines[name], completed=last["step"], note=_note(last))
+                    display.update(lines[name], completed=last.get("done", last["step"]), note=_note(last))
             time.sleep(0.2 if alive else 0)
 
 

@@ -82,7 +82,7 @@ def _read_peft(adapter: str, name: str, backbone: Any) -> Any:
     skill = import_module("polyray.skills.peft").import_peft(
         adapter, name=name, backbone=_card(backbone), network=backbone.network
     )
-    import_module("polyray.training.model").put_on(backbone, skill, name)  # refuses what does not fit
+    import_module("polyray.training.single").put_on(backbone, skill, [name])  # refuses what does not fit
     return skill
 
 

@@ -14,6 +14,7 @@ from polyray.formats import parse_json_object, read_lines
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.objectives.questions import Question
 from polyray.skills.form import TaskForm
+from polyray.training.beneath import AS_TRAINED
 from polyray.training.prediction import Predictor
 from polyray.training.skill_source import SkillSource
 
@@ -27,6 +28,9 @@ class PredictionRecipe(Section):
     """Folder of skills: RUN/skills, or one skill that was lifted or adapted."""
     backbone_dtype: SkillsDtype = "card"
     """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
+    base: tuple[str, ...] = (AS_TRAINED,)
+    """Folders of skills that lie beneath the one skill, such as that of the inputs' language: they are added to the
+    backbone; card: those from its training; empty: none."""
     task: str = ""
     """Task that the skills know; empty: the only one."""
     inputs: str = ""
@@ -62,7 +66,7 @@ def answer(recipe: PredictionRecipe, texts: Sequence[str]) -> tuple[list[dict[st
         )
     if recipe.out:
         _check_writable(Path(recipe.out))
-    source = SkillSource.of(Path(recipe.skills), recipe.backbone_dtype)
+    source = SkillSource.of(Path(recipe.skills), recipe.backbone_dtype, recipe.base)
     task = source.task(recipe.task)
     form = source.form(task, recipe.form if recipe.form != TaskForm() else None)
     questions = read_questions(Path(recipe.inputs)) if recipe.inputs else texts_as_questions(texts)

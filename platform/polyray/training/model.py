@@ -19,7 +19,6 @@ from polyray.objectives import OBJECTIVES, Batch, head_of, heads_for
 from polyray.routing import ROUTERS, FixedRouter, Router
 from polyray.skills.card import BackboneCard
 from polyray.skills.inventory import InventoryFolder, restore_parameters
-from polyray.skills.skill import Skill, load_trained_backbone
 from polyray.skills.spec import InventorySpec
 from polyray.tasks import Task
 
@@ -128,55 +127,11 @@ def load_model(folder: InventoryFolder, dtype: SkillsDtype = "card") -> Modular:
     Raises:
         InputError: the backbone cannot be loaded, or is not the one that the skills were trained on.
     """
-    backbone = _backbone_of(folder.card.backbone, folder.path, dtype, folder.trained_backbone(folder.path) is not None)
+    backbone = backbone_of(folder.card.backbone, folder.path, dtype, folder.trained_backbone(folder.path) is not None)
     model = rebuild(backbone, folder)
     folder.restore(model)
     backbone.freeze()
     return model.eval()
-
-
-def load_single(path: Path, skill: Skill, task: str, dtype: SkillsDtype = "card") -> Modular:
-    """The backbone with the one skill of `path`, which `task` uses alone, in evaluation mode and frozen.
-
-    Args:
-        dtype: number format of the backbone's weights; card: as in training.
-
-    Raises:
-        InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.
-    """
-    trained = skill.card.trained_backbone
-    model = put_on(_backbone_of(skill.card.backbone, path, dtype, trained is not None), skill, task)
-    if trained is not None:
-        model.load_backbone_state(load_trained_backbone(path, trained))
-    model.backbone.freeze()
-    return model.eval()
-
-
-def put_on(backbone: Backbone, skill: Skill, task: str) -> Modular:
-    """`backbone` with the one skill, which `task` uses alone.
-
-    Raises:
-        InputError: the backbone lacks a site of the skill, a tensor does not fit, or the skill is not made of modules.
-    """
-    card, network = skill.card, backbone.network
-    if card.kind not in MODULES:
-        raise InputError(
-            f"The skill {card.name!r} is no module but a {card.kind}: fold it into the backbone in Python."
-        )
-    missing = sorted(set(card.sites).difference(name for name, _ in network.named_modules()))
-    if missing:
-        raise InputError(
-            f"The skill {card.name!r} sits on {missing[0]!r}, and the backbone {backbone.name!r} has no such layer "
-            f"({len(missing)} of {len(card.sites)} sites are missing): is it the network that the skill was trained on?"
-        )
-    options = MODULES[card.kind].Options.model_validate(card.options)
-    layers = {site: network.get_submodule(site) for site in card.sites}
-    inventory = Inventory(layers, card.kind, 1, options, torch.Generator().manual_seed(0))
-    model = Modular(backbone, inventory, FixedRouter([task], torch.ones(1, 1)))
-    inventory.install(network)
-    inventory.load_skill(0, skill.modules)
-    model.load_heads_state(skill.heads)
-    return model
 
 
 def check_skills_dtype(folder: InventoryFolder, dtype: SkillsDtype) -> DtypeChoice:
@@ -199,7 +154,7 @@ def _checked_dtype(card: BackboneCard, dtype: SkillsDtype, trained: bool) -> Dty
     return chosen
 
 
-def _backbone_of(card: BackboneCard, path: Path, dtype: SkillsDtype, trained: bool) -> Backbone:
+def backbone_of(card: BackboneCard, path: Path, dtype: SkillsDtype, trained: bool) -> Backbone:
     """The backbone that the skills in `path` were trained on; `trained`: whether it was trained with them.
 
     Raises:

@@ -13,6 +13,7 @@ from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
 from polyray.objectives.questions import INPUT, Question
 from polyray.skills.form import TaskForm, TextOptions
 from polyray.tasks import Task
+from polyray.training.beneath import AS_TRAINED
 from polyray.training.model import Modular
 from polyray.training.skill_source import SkillSource
 from polyray.training.worker import own_device
@@ -28,6 +29,7 @@ def predict(
     evaluation: EvaluationOptions | None = None,
     form: TaskForm | None = None,
     backbone_dtype: SkillsDtype = "card",
+    base: Sequence[str] = (AS_TRAINED,),
 ) -> list[Any]:
     """The answer of trained skills to each input, which is put to the network as in training.
 
@@ -40,11 +42,12 @@ def predict(
         inputs: texts, or the fields of a line of data such as {"input": ..., "choices": [...]} or {"words": [...]}.
         form: of the task, where the folder does not have it.
         backbone_dtype: number format of the backbone's weights; card: as in training.
+        base: folders of skills that lie beneath the one skill; card: those from its training.
 
     Raises:
         InputError: the folder, the task or an input is wrong.
     """
-    return Predictor.load(skills, task, form=form, backbone_dtype=backbone_dtype)(inputs, evaluation)
+    return Predictor.load(skills, task, form=form, backbone_dtype=backbone_dtype, base=base)(inputs, evaluation)
 
 
 class Predictor:
@@ -75,7 +78,7 @@ class Predictor:
     @classmethod
     def load(
         cls, skills: Path | str, task: str = "", *, form: TaskForm | None = None, text: TextOptions | None = None,
-        backbone_dtype: SkillsDtype = "card",
+        backbone_dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,),
     ) -> Self:  # fmt: skip
         """The skills of a folder for one of its tasks, on a GPU if there is one; arguments as in `predict`.
 
@@ -85,7 +88,7 @@ class Predictor:
         Raises:
             InputError: the folder or the task is wrong, or the folder lacks the form and none is passed.
         """
-        source = SkillSource.of(Path(skills), backbone_dtype)
+        source = SkillSource.of(Path(skills), backbone_dtype, base)
         name = source.task(task)
         form = source.form(name, form)
         return cls.of(source, name, form, text or form.text)
@@ -98,7 +101,7 @@ class Predictor:
             InputError: the form does not fit the backbone, or a file of the skills is damaged.
         """
         task = task_of(name, form)
-        model = source.load(name).to(own_device())
+        model = source.load([name]).to(own_device())
         return cls(model, task, text)
 
     def __call__(self, inputs: Sequence[Input], evaluation: EvaluationOptions | None = None) -> list[Any]:

@@ -13,12 +13,12 @@ from polyray.files import make_folders, write_file
 from polyray.formats import file_name
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
-from polyray.skills.inventory import load_inventory
 from polyray.tasks import load_suite
+from polyray.training.beneath import AS_TRAINED
 from polyray.training.data import encoded, first_examples
 from polyray.training.evaluation import predictions, score
-from polyray.training.model import load_model
 from polyray.training.recipe import SuiteConfig
+from polyray.training.skill_source import SkillSource
 from polyray.training.worker import own_device
 
 PREDICTIONS = "predictions"
@@ -30,7 +30,7 @@ class ScoreOptions(Section):
     split: Literal["train", "dev", "test"] = "test"
     """Which examples of each task."""
     tasks: tuple[str, ...] = ()
-    """Tasks by name, out of those that the skills were trained on; empty: all of them."""
+    """Tasks by name, out of those that the skills were trained on, or for one skill out of the suite; empty: all."""
     mixed: int = Field(16, ge=1)
     """Tasks that one Ray task scores together; their examples share batches."""
     gpus: float = Field(0, ge=0)
@@ -38,12 +38,15 @@ class ScoreOptions(Section):
 
 
 class ScoringRecipe(SuiteConfig):
-    """Score the skills of a run on the tasks that they were trained on."""
+    """Score the skills of a run on the tasks that they were trained on, or one skill on any tasks with its head."""
 
     files: ClassVar[frozenset[str]] = frozenset({"skills"})
 
     skills: str = ""
-    """Folder that `polyray run polytropon` wrote: RUN/skills."""
+    """Folder that `polyray run polytropon` wrote, RUN/skills; or that of one skill, such as RUN/skills/NAME."""
+    base: tuple[str, ...] = (AS_TRAINED,)
+    """Folders of skills that lie beneath the one skill, such as that of a target language: they are added to the
+    backbone; card: those from its training; empty: none."""
     backbone_dtype: SkillsDtype = "card"
     """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     score: ScoreOptions = ScoreOptions()
@@ -70,8 +73,8 @@ class Share:
 def score_share(share: Share) -> dict[str, Any]:
     """The scores of some tasks, predicted in mixed batches; every prediction is kept in predictions/TASK.jsonl."""
     recipe = share.recipe
-    suite, model = load_suite(recipe.tasks), load_model(load_inventory(Path(recipe.skills)), recipe.backbone_dtype)
-    model.to(own_device())
+    suite = load_suite(recipe.tasks)
+    model = SkillSource.of(Path(recipe.skills), recipe.backbone_dtype, recipe.base).load(share.tasks).to(own_device())
     limit = recipe.evaluation.max_examples
     split = recipe.score.split
     examples = [x for name in share.tasks for x in first_examples(suite.tasks[name], split, None, limit)]

@@ -1,8 +1,7 @@
 """A folder of skills as the source of a model for one task: an inventory, or the one skill of a task."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Self, get_args
 
@@ -16,7 +15,9 @@ from polyray.skills.inventory import load_inventory
 from polyray.skills.inventory_card import CARD as INVENTORY_CARD
 from polyray.skills.inventory_card import FOLDER
 from polyray.skills.skill import load_skill
-from polyray.training.model import Modular, load_model, load_single
+from polyray.training.beneath import AS_TRAINED
+from polyray.training.model import Modular, load_model
+from polyray.training.single import load_single
 
 FIRST_WITH_FORMS = 2  # the schema of folders
 
@@ -27,14 +28,14 @@ class SkillSource:
 
     Attributes:
         tasks: that the skills know; forms: of those tasks, where the folder has them.
-        load: called with a task, it gives the model that predicts for it.
+        load: called with tasks, it gives the model that predicts for them; one skill also for tasks that are new to it.
     """
 
     path: Path
     backbone: BackboneCard
     tasks: tuple[str, ...]
     forms: Mapping[str, TaskForm]
-    load: Callable[[str], Modular]
+    load: Callable[[Sequence[str]], Modular]
 
     def __post_init__(self) -> None:
         if self.backbone.kind and self.backbone.kind not in get_args(Kind):
@@ -44,11 +45,12 @@ class SkillSource:
             )
 
     @classmethod
-    def of(cls, path: Path, dtype: SkillsDtype = "card") -> Self:
+    def of(cls, path: Path, dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,)) -> Self:
         """The skills in the folder `path`.
 
         Args:
             dtype: number format of the backbone's weights; card: as in training.
+            base: folders of skills beneath the one skill; card: those from its training.
 
         Raises:
             InputError: it holds none, is damaged, or holds skills of an agent or one that no task uses alone.
@@ -56,13 +58,15 @@ class SkillSource:
         if (path / FOLDER / INVENTORY_CARD).exists():
             inventory = load_inventory(path)
             card = inventory.card
+            refuse_base(path, base)
             return cls(
                 path=path, backbone=card.backbone, tasks=card.tasks, forms=card.forms,
-                load=lambda task: load_model(inventory, dtype),
+                load=lambda tasks: load_model(inventory, dtype),
             )  # fmt: skip
         if not (path / CARD).exists():
             inner = path / "skills"
-            hint = f" Did you mean {inner}?" if (inner / FOLDER).is_dir() else ""
+            near = next(filter(is_source, (inner, *sorted(inner.glob("*")), *sorted(path.glob("*")))), None)
+            hint = f" Did you mean {near}?" if near else ""
             raise InputError(f"{path} holds no skills: expected RUN/skills, or the folder of one skill.{hint}")
         _refuse_shared(path)
         skill = load_skill(path)
@@ -74,7 +78,7 @@ class SkillSource:
         tasks = skill.card.tasks or (skill.card.name,)  # an imported adapter names no task
         return cls(
             path=path, backbone=skill.card.backbone, tasks=tasks, forms=skill.card.forms,
-            load=partial(load_single, path, skill, dtype=dtype),
+            load=lambda tasks: load_single(path, skill, tasks, dtype, base),
         )  # fmt: skip
 
     def task(self, name: str) -> str:
@@ -105,6 +109,21 @@ class SkillSource:
                 f"form.prompt='[{task}] {{input}}'."
             )
         return self.forms[task] if form is None else form
+
+
+def is_source(folder: Path) -> bool:
+    """Whether the folder holds an inventory or one skill."""
+    return (folder / FOLDER / INVENTORY_CARD).exists() or (folder / CARD).exists()
+
+
+def refuse_base(path: Path, base: Sequence[str]) -> None:
+    """Refuse skills beneath an inventory.
+
+    Raises:
+        InputError: some are named.
+    """
+    if tuple(base) != (AS_TRAINED,):
+        raise InputError(f"base=[{', '.join(base)}] lies beneath one skill; {path} holds an inventory of several.")
 
 
 def _refuse_shared(path: Path) -> None:

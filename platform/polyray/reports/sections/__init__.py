@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from polyray.reports.page import Section
-from polyray.reports.sections import about, allocation, curves, few_shot, films, scores, success, time_shares
+from polyray.reports.sections import about, allocation, changes, curves, few_shot, films, scores, success, time_shares
 
 SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "few_shot": few_shot.section,
@@ -23,6 +23,7 @@ SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "subsets": allocation.skill_subsets,
     "site_by_site": allocation.site_by_site,
     "films": films.section,
+    "changes": changes.section,
     "about": about.section,
 }
 """All sections, in the order of the page."""

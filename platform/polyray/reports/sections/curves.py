@@ -24,10 +24,11 @@ def loss(run: Path) -> Section | None:
     Beside the loss in training stands that on dev examples, where there were validations.
     """
     training, dev = {}, {}
-    for name, folder in _folders(run).items():
-        lines = read_metrics(folder)
-        training[name or "training"] = _curve(lines, "loss")
-        dev[f"{name}, dev" if name else "dev"] = _curve(lines, "validation", "loss")
+    for folder_name, folder in _folders(run).items():
+        for phase, lines in _by_phase(read_metrics(folder)).items():
+            name = f"{folder_name} {phase}".strip()
+            training[name or "training"] = _curve(lines, "loss")
+            dev[f"{name}, dev" if name else "dev"] = _curve(lines, "validation", "loss")
     curves = {name: curve for name, curve in {**training, **dev}.items() if curve[0]}
     if not curves:
         return None
@@ -46,13 +47,13 @@ def validation(run: Path) -> Section | None:
     """
     curves, sentences = {}, ["Mean over tasks, on examples or start states that training does not see."]
     for name, folder in _folders(run).items():
-        lines = [line for line in read_metrics(folder) if "validation" in line]
-        tasks = list(lines[-1]["validation"]["tasks"]) if lines and not name else []
-        if lines:
-            curves[name or "mean"] = _curve(lines, "validation", "score")
-            sentences += _selection_sentences(name, folder)
-        for task in tasks if len(tasks) <= TASKS else ():
-            curves[task] = _curve(lines, "validation", "tasks", task)
+        phases = _by_phase([line for line in read_metrics(folder) if "validation" in line])
+        for phase, lines in phases.items():
+            curves[f"{name} {phase}".strip() or "mean"] = _curve(lines, "validation", "score")
+            tasks = [] if name or len(phases) > 1 else list(lines[-1]["validation"]["tasks"])
+            for task in tasks if len(tasks) <= TASKS else ():
+                curves[task] = _curve(lines, "validation", "tasks", task)
+        sentences += _selection_sentences(name, folder) if phases else []
     if not curves:
         return None
     picture = Picture(svg=to_svg(learning_curves(curves, y_label="validation score")), caption=" ".join(sentences))
@@ -71,6 +72,14 @@ def _folders(run: Path) -> dict[str, Path]:
     """This run, under an empty name, and the runs of a comparison in its folders, by the names of their routers."""
     inner = {file.parent.name: file.parent for file in run.glob(f"*/{METRICS}")}
     return {"": run} | {router_label(kind): inner[kind] for kind in in_order(sorted(inner))}
+
+
+def _by_phase(lines: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The lines of each phase, each with steps of its own; of one phase alone under an empty name."""
+    phases: dict[str, list[Mapping[str, Any]]] = {}
+    for line in lines:
+        phases.setdefault(line.get("phase", ""), []).append(line)
+    return phases if len(phases) > 1 else dict(zip([""], phases.values(), strict=False))
 
 
 def _curve(lines: Sequence[Mapping[str, Any]], *path: str) -> tuple[list[float], list[float]]:

@@ -11,9 +11,9 @@ from polyray.objectives.masked_lm import MaskedLM
 from polyray.skills.skill import load_skill
 from polyray.tasks import Suite
 from polyray.training.batches import TrainingData
+from polyray.training.beneath import put_beneath
 from polyray.training.data import Encoded, encoded_once, first_examples, partition_tasks
 from polyray.training.model import Modular, bare
-from polyray.training.tuning.beneath import put_beneath
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.start import TuningStart
 from polyray.training.worker import Worker

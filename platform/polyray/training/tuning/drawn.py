@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyray.config import Section
 from polyray.skills.skill import Skill
-from polyray.sparsity import Budget, budgets
+from polyray.sparsity import Budget
 from polyray.training.tuning.parameters import MaskOptions
 from polyray.training.tuning.phases import EntriesPhase
 from polyray.training.tuning.selection import at_random, check_agreement, largest_weights
@@ -29,15 +29,17 @@ class Masked:
         self._options, self._steps = options, steps
         self._phase: EntriesPhase | None = None
 
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse budgets that the network cannot fill."""
+        self._options.budgets(network)
+
     def plan(self) -> Sequence[Stage]:
         """The one phase."""
         return (Stage(name=SPARSE, steps=self._steps),)
 
     def phases(self, start: TuningStart) -> Iterator[Phase]:
         """Training of the selected entries; see `Tuning`."""
-        names = self._options.eligible(start).sparse
-        sizes = {name: start.network.get_parameter(name).numel() for name in names}
-        shared = budgets(sizes, self._options)
+        shared = self._options.budgets(start.network)
         entries = start.once("entries", lambda: type(self).select(start, shared))
         check_agreement(entries, start.worker)
         self._phase = EntriesPhase(start, entries, self._options)

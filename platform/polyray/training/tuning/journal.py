@@ -1,7 +1,7 @@
 """The record of a training of one skill: metrics, progress, and checkpoints of each phase."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from polyray.training.members import member_state, restore_member
 from polyray.training.optimizers import adam_tensors, load_adam, trained
 from polyray.training.recipe import LoopOptions
 from polyray.training.tuning.start import TuningStart
-from polyray.training.tuning.tuning import Phase
+from polyray.training.tuning.tuning import Phase, Stage
 
 STATE, MEMORY = "tuning", "memory"  # in a checkpoint: of the phase, and what was computed between phases
 
@@ -33,12 +33,16 @@ class PhaseJournal:
     """The record of one phase in `run`, which is that phase of the whole run.
 
     Attributes:
-        steps: updates of the phase.
+        steps: updates of the phase. before: those of earlier ones.
         selection: the state of the phase that it ends with.
     """
 
-    def __init__(self, run: Run, start: TuningStart, phase: Phase, steps: int, selection: Selection) -> None:
-        self.steps, self.selection = steps, selection
+    def __init__(
+        self, run: Run, start: TuningStart, phase: Phase, stages: Sequence[Stage], selection: Selection
+    ) -> None:
+        """A record of the last of `stages`, before which the others were."""
+        self.steps, self.selection = stages[-1].steps, selection
+        self.before = sum(stage.steps for stage in stages[:-1])
         self._run, self._worker, self._start, self._phase = run, start.worker, start, phase
         self._trained = nn.ParameterList(trained(phase.adam))
         self._started, self._tokens = time.monotonic(), 0
@@ -69,7 +73,7 @@ class PhaseJournal:
             self.selection.consider(report.step, validation, self._trained)
         self._tokens += report.tokens
         speed = self._worker.world * self._tokens / (time.monotonic() - self._started)
-        self._run.report(report.step, metrics, tokens_per_second=speed)
+        self._run.report(report.step, metrics, tokens_per_second=speed, done=self.before + report.step)
 
     def save(self, training: Training, data: TrainingData) -> None:
         """Save a checkpoint of everything that the next step depends on, those of later phases too."""

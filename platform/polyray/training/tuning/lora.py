@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
+from torch import nn
 
 from polyray.config import Section
 from polyray.modules.attach import attach
 from polyray.modules.lora import LoraOptions
+from polyray.modules.matching import match
 from polyray.modules.presets import site_patterns
 from polyray.routing import FixedRouter
 from polyray.skills.skill import Skill
@@ -38,6 +40,10 @@ class Lora:
     def __init__(self, options: LoraTuningOptions, steps: int) -> None:
         self._options, self._steps = options, steps
         self._model: Modular | None = None
+
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse sites that the network lacks."""
+        match(network, site_patterns(family, self._options.sites, network))
 
     def plan(self) -> Sequence[Stage]:
         """The one phase."""

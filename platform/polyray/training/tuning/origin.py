@@ -11,13 +11,13 @@ from polyray.backbones import Backbone
 from polyray.formats import file_name
 from polyray.skills.card import Card
 from polyray.skills.skill import Skill, load_card, save_skill
+from polyray.skills.sparse_delta import UNTIED
 from polyray.tasks import Suite
+from polyray.training.beneath import ancestors
 from polyray.training.data import examples_fingerprint, partition_tasks, pooled_examples
 from polyray.training.multitask import backbone_card
-from polyray.training.tuning.beneath import ancestors
 from polyray.training.tuning.recipe import TuningRecipe
 
-UNTIED = "untied"  # among the options of a skill whose masked language model decodes with the pretrained embeddings
 VERSION = 1  # of the fingerprint; another one where the same recipe trains otherwise
 IRRELEVANT = ("training.report_every", "training.save_every", "name", "base", "heads", "tasks")
 """Fields that do not decide what is trained, and those whose content counts and not their names."""

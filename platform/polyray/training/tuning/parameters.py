@@ -3,8 +3,9 @@
 from typing import Literal
 
 from pydantic import Field
+from torch import nn
 
-from polyray.sparsity import BudgetOptions, Eligible, EligibleOptions, eligible
+from polyray.sparsity import Budget, BudgetOptions, EligibleOptions, budgets, eligible
 from polyray.training.tuning.start import TuningStart
 
 
@@ -17,17 +18,26 @@ class ParameterOptions(EligibleOptions):
     """Strength of the L1 regularisation towards the start, times sum |change| over the number of the network's
     parameters."""
 
-    def eligible(self, start: TuningStart) -> Eligible:
-        """The names of the backbone's parameters that may be trained.
+    def eligible(self, network: nn.Module) -> tuple[str, ...]:
+        """The names of the parameters of a backbone's network that may be trained.
 
         Raises:
             InputError: none may, or a pattern of `exclude` matches nothing.
         """
-        return eligible(start.network, self)
+        return eligible(network, self).sparse
 
 
 class MaskOptions(BudgetOptions, ParameterOptions):
     """Number of trained entries, and the parameters that they are of."""
+
+    def budgets(self, network: nn.Module) -> list[Budget]:
+        """The budgets for the eligible parameters of a backbone's network; together they have exactly K entries.
+
+        Raises:
+            InputError: there are fewer entries, or shares and patterns do not fit the network.
+        """
+        sizes = {name: network.get_parameter(name).numel() for name in self.eligible(network)}
+        return budgets(sizes, self)
 
 
 def strength(pull: float, start: TuningStart) -> float:

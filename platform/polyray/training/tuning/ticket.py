@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from polyray.config import Section
 from polyray.errors import InputError
 from polyray.skills.skill import Skill
-from polyray.sparsity import Budget, budgets
+from polyray.sparsity import Budget
 from polyray.training.tuning.parameters import MaskOptions
 from polyray.training.tuning.phases import EntriesPhase, WholePhase
 from polyray.training.tuning.selection import changed_most, changed_most_by, check_agreement
@@ -49,6 +49,10 @@ class LotteryTicket:
         self._options, self._steps = options, steps
         self._sparse: EntriesPhase | None = None
 
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse budgets that the network cannot fill."""
+        self._budgets(network)
+
     def plan(self) -> Sequence[Stage]:
         """Both phases of each iteration; with a ranking the last one alone."""
         sparse = Stage(name=SPARSE, steps=self._steps)
@@ -61,10 +65,10 @@ class LotteryTicket:
 
     def phases(self, start: TuningStart) -> Iterator[Phase]:
         """Full fine-tuning, then training of the selected entries; see `Tuning`."""
-        names = self._options.eligible(start).sparse
+        names = self._options.eligible(start.network)
         chosen: dict[str, Tensor] = {}
         trained: dict[str, Any] = {}  # by the iteration before
-        every_budget = self._budgets(start, names)
+        every_budget = self._budgets(start.network)
         for number, shared in enumerate(every_budget, start=1):
             if self._options.ranking:
                 ranking = Path(self._options.ranking)
@@ -85,18 +89,17 @@ class LotteryTicket:
                 start.reset()
                 self._sparse.go_on(trained)
 
-    def _budgets(self, start: TuningStart, names: Sequence[str]) -> list[Sequence[Budget]]:
+    def _budgets(self, network: nn.Module) -> list[Sequence[Budget]]:
         """The budgets of each iteration, whose entries sum to exactly K.
 
         Raises:
             InputError: there are fewer entries than iterations, or than are to be selected.
         """
-        sizes = {name: start.network.get_parameter(name).numel() for name in names}
-        k, n = sum(budget.k for budget in budgets(sizes, self._options)), self._options.iterations
+        k, n = sum(budget.k for budget in self._options.budgets(network)), self._options.iterations
         if k < n:
             raise InputError(f"method.iterations={n} cannot share {k} entries: select more, or set it to {k} at most.")
         shares = [k * (number + 1) // n - k * number // n for number in range(n)]
-        return [budgets(sizes, self._options.model_copy(update={"k": share})) for share in shares]
+        return [self._options.model_copy(update={"k": share}).budgets(network) for share in shares]
 
     def skill(self, start: TuningStart) -> Skill:
         """The changes of the K entries, and the heads."""

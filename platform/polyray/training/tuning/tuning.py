@@ -11,6 +11,7 @@ phase.
         Options = ConnectionOptions                      # fields of `method.*`; usually a subclass of MaskOptions
 
         def __init__(self, options, steps): ...
+        def check(self, network, family): self.options.budgets(network)
         def plan(self): return (Stage(SPARSE, self.steps),)
         def phases(self, start):
             entries = start.once("entries", lambda: ...)  # start.batches, start.model, start.worker, start.generator
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
+from torch import nn
 
 from polyray.config import Section
 from polyray.skills.skill import Skill
@@ -87,6 +89,16 @@ class Tuning(Protocol):
 
     def __init__(self, options: Any, steps: int) -> None:
         """A tuning by options of its own class, whose phases have `steps` updates unless its options say else."""
+
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse options that do not fit a network; its tensors have names and shapes, and no values.
+
+        Args:
+            family: the architecture (transformers' model_type), which names its sites.
+
+        Raises:
+            InputError: they do not fit.
+        """
 
     def plan(self) -> Sequence[Stage]:
         """All phases, in order; known before anything is loaded."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
+from torch import nn
 
 from polyray.config import NoOptions, Section
 from polyray.errors import InputError
@@ -27,13 +28,17 @@ class Full:
         self._options, self._steps = options, steps
         self._phase: WholePhase | None = None
 
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse patterns that match nothing."""
+        self._options.eligible(network)
+
     def plan(self) -> Sequence[Stage]:
         """The one phase, which is that of a lottery ticket."""
         return (Stage(name=FULL, steps=self._steps),)
 
     def phases(self, start: TuningStart) -> Iterator[Phase]:
         """Training of all eligible parameters; see `Tuning`."""
-        self._phase = WholePhase(start, self._options.eligible(start).sparse, self._options)
+        self._phase = WholePhase(start, self._options.eligible(start.network), self._options)
         yield self._phase
 
     def skill(self, start: TuningStart) -> Skill:
@@ -62,20 +67,23 @@ class BitFit:
         self._options, self._steps = options, steps
         self._phase: EntriesPhase | None = None
 
+    def check(self, network: nn.Module, family: str) -> None:
+        """Refuse a network without eligible biases."""
+        self._biases(network)
+
+    def _biases(self, network: nn.Module) -> list[str]:
+        names = [name for name in self._options.eligible(network) if name.rpartition(".")[2] == "bias"]
+        if not names:
+            raise InputError("method.kind=bitfit trains biases, and none is eligible in this network.")
+        return names
+
     def plan(self) -> Sequence[Stage]:
         """The one phase."""
         return (Stage(name=ONLY, steps=self._steps),)
 
     def phases(self, start: TuningStart) -> Iterator[Phase]:
-        """Training of the biases; see `Tuning`.
-
-        Raises:
-            InputError: the network has none.
-        """
-        names = [name for name in self._options.eligible(start).sparse if name.rpartition(".")[2] == "bias"]
-        if not names:
-            raise InputError("method.kind=bitfit trains biases, and none is eligible in this network.")
-        sizes = {name: start.network.get_parameter(name).numel() for name in names}
+        """Training of the biases; see `Tuning`."""
+        sizes = {name: start.network.get_parameter(name).numel() for name in self._biases(start.network)}
         entries = {name: torch.arange(size, dtype=index_type(size)) for name, size in sizes.items()}
         self._phase = EntriesPhase(start, entries, self._options)
         yield self._phase
@@ -94,6 +102,9 @@ class HeadOnly:
 
     def __init__(self, options: Section, steps: int) -> None:
         self._steps = steps
+
+    def check(self, network: nn.Module, family: str) -> None:
+        """Accept every network."""
 
     def plan(self) -> Sequence[Stage]:
         """The one phase."""

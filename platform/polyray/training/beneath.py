@@ -9,7 +9,7 @@ from polyray.skills.card import Ancestor, check_backbone
 from polyray.skills.delta import fold
 from polyray.skills.skill import Skill, ancestor, load_skill
 
-CARD = "card"
+AS_TRAINED = "card"
 """In place of a folder: the skills that lay beneath a skill while it was trained, as its card names them."""
 
 
@@ -29,14 +29,14 @@ def beneath(skill: Skill, folder: Path, chosen: Sequence[str]) -> list[Path]:
     """The folders of the skills that are to lie beneath a skill that was loaded from `folder`.
 
     Args:
-        chosen: folders, and CARD for those that the skill's card names.
+        chosen: folders, and AS_TRAINED for those that the skill's card names.
 
     Raises:
         InputError: one that the card names is not where it says, or has changed.
     """
     folders: list[Path] = []
     for name in chosen:
-        folders += [_found(folder, skill, base) for base in skill.card.base] if name == CARD else [Path(name)]
+        folders += [_found(folder, skill, base) for base in skill.card.base] if name == AS_TRAINED else [Path(name)]
     return folders
 
 

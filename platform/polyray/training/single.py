@@ -1,0 +1,71 @@
+"""A backbone with one skill, of whatever kind, and the skills beneath it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from polyray.backbones import Backbone
+from polyray.backbones.precision import SkillsDtype
+from polyray.errors import InputError
+from polyray.modules.attach import Inventory
+from polyray.modules.kinds import MODULES
+from polyray.routing import FixedRouter
+from polyray.skills.delta import fold
+from polyray.skills.skill import Skill, load_trained_backbone
+from polyray.skills.sparse_delta import KIND, UNTIED
+from polyray.training.beneath import AS_TRAINED, beneath, put_beneath
+from polyray.training.model import Modular, backbone_of, bare
+
+
+def load_single(
+    path: Path, skill: Skill, tasks: Sequence[str], dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,)
+) -> Modular:
+    """The backbone with the one skill of `path`, which `tasks` use alone, in evaluation mode and frozen.
+
+    Args:
+        dtype: number format of the backbone's weights; card: as in training.
+        base: folders of the skills beneath it; `card`: those from its training.
+
+    Raises:
+        InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.
+    """
+    trained = skill.card.trained_backbone
+    folders = beneath(skill, path, base)
+    backbone = backbone_of(skill.card.backbone, path, dtype, trained is not None)
+    if skill.card.options.get(UNTIED):
+        backbone.untie()
+    put_beneath(backbone, folders)
+    model = put_on(backbone, skill, tasks)
+    if trained is not None:
+        model.load_backbone_state(load_trained_backbone(path, trained))
+    model.backbone.freeze()
+    return model.eval()
+
+
+def put_on(backbone: Backbone, skill: Skill, tasks: Sequence[str]) -> Modular:
+    """`backbone` with the one skill, which `tasks` use alone.
+
+    Raises:
+        InputError: the backbone lacks a site of the skill, or a tensor does not fit.
+    """
+    card, network = skill.card, backbone.network
+    if card.kind == KIND:
+        fold(skill, network)
+        model = bare(backbone, tasks)
+        model.load_heads_state(skill.heads)
+        return model
+    missing = sorted(set(card.sites).difference(name for name, _ in network.named_modules()))
+    if missing:
+        raise InputError(
+            f"The skill {card.name!r} sits on {missing[0]!r}, and the backbone {backbone.name!r} has no such layer "
+            f"({len(missing)} of {len(card.sites)} sites are missing): is it the network that the skill was trained on?"
+        )
+    options = MODULES[card.kind].Options.model_validate(card.options)
+    layers = {site: network.get_submodule(site) for site in card.sites}
+    inventory = Inventory(layers, card.kind, 1, options, torch.Generator().manual_seed(0))
+    model = Modular(backbone, inventory, FixedRouter(tasks, torch.ones(len(tasks), 1)))
+    inventory.install(network)
+    inventory.load_skill(0, skill.modules)
+    model.load_heads_state(skill.heads)
+    return model
