@@ -1,5 +1,6 @@
 """Settings and fixtures for every test."""
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that tests start
+gc.disable()  # while modules are imported, whose objects stay: it would take a fifth of that time, again and again
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +30,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if limit is not None and item.get_closest_marker("ray") is not None:
             item.add_marker(pytest.mark.timeout(busy * limit.args[0]), append=False)
     items.sort(key=lambda item: item.get_closest_marker("ray") is not None and "cluster" in item.path.parts)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage from here on, but not among what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def syncs_without_waiting() -> Iterator[None]:
+    """Syncs of files return at once, in this process: no test cuts the power, for which there is `simulated_disk`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses what is no descriptor, too
+        yield
 
 
 @pytest.fixture

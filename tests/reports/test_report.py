@@ -1,7 +1,7 @@
 """A report is composed from the files of a run folder alone, each section from those that it knows."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,33 +106,32 @@ def table(built: Section) -> Table:
     return only
 
 
-def test_sections_show_what_the_files_hold_and_nothing_else(tmp_path: Path) -> None:
-    runs = {
-        "empty": new_run(tmp_path / "empty", "polytropon"),
-        "language": language_run(tmp_path / "language"),
-        "agent": agent_run(tmp_path / "agent"),
-        "comparison": comparison_run(tmp_path / "comparison"),
-    }
-    learned = ["allocation", "hierarchy", "subsets", "site_by_site"]
-    shown = {name: [key for key, build in SECTIONS.items() if build(run) is not None] for name, run in runs.items()}
-    assert shown == {
-        "empty": ["about"],
-        "language": ["scores", "loss_curves", *learned, "about"],
-        "agent": ["success", "success_curves", "time_shares", *learned, "films", "about"],
-        "comparison": ["few_shot", "differences", "loss_curves", *learned, "about"],
-    }
+LEARNED = ["allocation", "hierarchy", "subsets", "site_by_site"]
 
 
-@pytest.mark.parametrize("build", [language_run, agent_run, comparison_run])
-def test_a_report_that_was_deleted_is_composed_again_byte_for_byte(build: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("build", "names"),
+    [
+        (lambda out: new_run(out, "polytropon"), ["about"]),
+        (language_run, ["scores", "loss_curves", *LEARNED, "about"]),
+        (agent_run, ["success", "success_curves", "time_shares", *LEARNED, "films", "about"]),
+        (comparison_run, ["few_shot", "differences", "loss_curves", *LEARNED, "about"]),
+    ],
+)
+def test_a_page_shows_what_the_files_hold_and_nothing_else_and_is_composed_again_byte_for_byte(
+    build: Callable[[Path], Path], names: list[str], tmp_path: Path
+) -> None:
     run = build(tmp_path / "my run")
+    sections = {name: built for name, compose in SECTIONS.items() if (built := compose(run)) is not None}
+    assert list(sections) == names
     page = write_report(run)
     first = page.read_bytes()
     page.unlink()
     assert write_report(run).read_bytes() == first
     headings = [text.partition("<")[0] for text in first.decode().split("<h2>")[1:]]
-    assert headings == [built.heading for name in SECTIONS if (built := SECTIONS[name](run)) is not None]
-    assert f"<title>{json.loads((run / 'result.json').read_text())['job']}: my run</title>" in first.decode()
+    assert headings == [built.heading for built in sections.values()]
+    job = (run / "config.yaml").read_text().split()[2]
+    assert f"<title>{job}: my run</title>" in first.decode()
 
 
 def test_a_folder_without_a_run_has_no_report(tmp_path: Path) -> None:
@@ -247,11 +246,9 @@ def test_tasks_that_agree_site_by_site_are_grouped_where_means_over_sites_say_no
     groups, sites = blocks(section("subsets", run).blocks, Table)
     assert groups.rows == [["group 1", "a, b", 2], ["group 2", "c, d", 2]]
     assert sites.rows[:3] == [[names[0], "0", "a, b"], [names[0], "1", "c, d"], [names[1], "1", "a, b"]]
-    tree, *_ = pictures(section("hierarchy", run))
-    assert "group 1  (2)" in tree.svg and "{}" not in tree.svg
-    (maps,) = pictures(section("site_by_site", run))
-    assert all(f">…{n}.feed_forward.output<" in maps.svg for n in range(8))
-    assert "{}" not in write_report(run).read_text(encoding="utf-8").partition("<main>")[2]
+    page = write_report(run).read_text(encoding="utf-8").partition("<main>")[2]
+    assert "group 1  (2)" in page and "{}" not in page  # in the tree
+    assert all(f">…{n}.feed_forward.output<" in page for n in range(8))  # in the maps
 
 
 def test_a_page_tells_when_how_and_with_which_seed_it_was_run(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ ROWS_PER_PANEL = 54
 
 FONTS = "DejaVu Sans, Verdana, Arial, sans-serif"
 
+SVG = {
+    "svg.hashsalt": "polyray", "svg.fonttype": "none",
+    "figure.autolayout": False, "figure.constrained_layout.use": False,
+}  # fmt: skip
+"""Settings of matplotlib for every picture, whatever the user's are: no layout but the figure's own."""
+
 Position = Literal["outside upper center", "lower center"]
 
 
@@ -99,9 +105,11 @@ def to_svg(figure: Figure) -> str:
     pages; names stay text that can be searched and selected.
     """
     buffer = io.StringIO()
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # a second layout would start from the first and shift it a little
-    with rc_context({"svg.hashsalt": "polyray", "svg.fonttype": "none"}):
+    engine = figure.get_layout_engine()
+    with rc_context(SVG):
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)  # a second layout would start from the first and shift it a little
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
