@@ -73,6 +73,15 @@ def write_treebank(folder: Path) -> None:
     (folder / "ud-train.conllu").write_text("# text = Ada\n" + "\n".join(rows) + "\n\n")
 
 
+def write_squad(folder: Path) -> None:
+    (folder / "eng-train.json").write_text(
+        '{"version": "1.1",\n "data": [{"title": "t", "paragraphs": [{"context": "so fine", "qas": [\n'
+        '  {"id": "1", "question": "How?", "answers": [{"text": "fine", "answer_start": 3}]}]}]}]}'
+    )
+    row = '{"id": 1, "question": "a", "context": "b c", "answers": {"text": ["c"], "answer_start": [2]}}\n'
+    (folder / "eng-dev.jsonl").write_text(row * 2)
+
+
 def write_text(folder: Path) -> None:
     (folder / "hau.txt").write_text("".join(f"line {number}\n" for number in range(30)))
 
@@ -119,6 +128,7 @@ FORMATS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {
     "CoNLL": (write_conll, read_suite("conll")),
     "classification": (write_classification, read_suite("classification")),
     "treebank": (write_treebank, read_suite("treebank")),
+    "SQuAD": (write_squad, read_suite("squad")),
     "text": (write_text, read_suite("text")),
     "YAML": (write_config, lambda folder: load_config(TrainingRecipe, folder / "config.yaml")),
     "space": (write_space, read_space_for_training),

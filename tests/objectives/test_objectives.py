@@ -12,7 +12,7 @@ from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
-from polyray.tasks import LabelledTexts, ParsedWords, RawText, Suite, TaggedWords, Task
+from polyray.tasks import ContextQuestion, LabelledTexts, ParsedWords, RawText, Suite, TaggedWords, Task
 from polyray.training.data import Encoded
 from polyray.training.model import Modular
 
@@ -57,6 +57,18 @@ def parse_case() -> Case:
     return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
 
 
+def span_case() -> Case:
+    tasks = [replace(answer_task(name), labels=None, metric="Span-F1", objective="spans") for name in KNOWN]
+    examples = [
+        ContextQuestion(
+            task=task, id=str(n), question="who " * n, context=f"it was {'so ' * n}Ada", answers=("Ada",),
+            starts=(7 + 3 * n,),
+        )
+        for n, task in enumerate(["colour"] * 5 + ["size"] * 3, 1)
+    ]  # fmt: skip
+    return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
+
+
 def text_case_of_lines() -> Case:
     names = [*KNOWN]
     tasks = [replace(answer_task(name), labels=None, metric="Masked-ACC", objective="masked_lm") for name in names]
@@ -70,6 +82,7 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "tagging": lambda: [tagging_case()],
     "classification": lambda: [label_case()],
     "parsing": lambda: [parse_case()],
+    "spans": lambda: [span_case()],
     "masked_lm": lambda: [text_case_of_lines()],
 }
 

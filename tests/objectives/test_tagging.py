@@ -12,9 +12,9 @@ from polyray.backbones.text import ByteText, Text
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import EvaluationOptions, TextOptions, head_of, objective_for
-from polyray.objectives.labels import labels_of
+from polyray.objectives.labels import LinearHead, labels_of
 from polyray.objectives.losses import IGNORED
-from polyray.objectives.tagging import Tagging, TagHead
+from polyray.objectives.tagging import Tagging
 from polyray.tasks import TaggedWords, Task
 from polyray.training.evaluation import predictions
 from polyray.training.model import Modular
@@ -125,7 +125,7 @@ def test_a_key_names_the_tags_whatever_characters_they_have() -> None:
     key = TAGGING.head_key(tag_task("odd", tags))
     assert labels_of(key) == tags and not set("./") & set(key)
     head = head_of(load_backbone("tiny-encoder"), key)
-    assert isinstance(head, TagHead) and head.weight.shape == (8, 64)
+    assert isinstance(head, LinearHead) and head.weight.shape == (8, 64)
     torch.nn.ModuleDict({key: head})  # torch refuses names with a dot
 
 
@@ -153,13 +153,13 @@ def test_what_does_not_fit_tagging_is_refused() -> None:
 
 
 def test_a_head_begins_with_small_weights_drawn_by_its_generator() -> None:
-    first, same, other = (TagHead(64, 50, 0.0, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, same, other = (LinearHead(64, 50, 0.0, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(first.weight, same.weight) and not torch.equal(first.weight, other.weight)
     assert float(first.weight.detach().std()) == pytest.approx(0.02, rel=0.05) and not first.bias.any()
 
 
 def test_a_head_drops_features_in_training_alone() -> None:
-    head = TagHead(64, 2, 0.5, torch.Generator().manual_seed(0))
+    head = LinearHead(64, 2, 0.5, torch.Generator().manual_seed(0))
     hidden = torch.ones(1, 64)
     assert torch.equal(head.eval()(hidden), head(hidden)) and not torch.equal(head.train()(hidden), head.eval()(hidden))
 

@@ -17,6 +17,7 @@ from polyray.skills.form import TextOptions
 from polyray.tasks import (
     SPLITS,
     TASKS,
+    ContextQuestion,
     LabelledTexts,
     ParsedWords,
     RawText,
@@ -100,16 +101,28 @@ def treebank(root: Path) -> dict[str, object]:
     return {"path": str(folder.parent)}
 
 
+def squad(root: Path) -> dict[str, object]:
+    folder = root / "squad" / "mood"
+    folder.mkdir(parents=True)
+    for split in ROWS:
+        answers = [{"text": "fine", "answer_start": 10}]
+        paragraph = {"context": "It was so fine.", "qas": [{"id": "1", "question": "How?", "answers": answers}]}
+        text = json.dumps({"data": [{"paragraphs": [paragraph]}]})
+        (folder / f"{split}-v1.1.json").write_text(text, encoding="utf-8")
+    return {"path": str(folder.parent)}
+
+
 GOLD: dict[type, Callable[[Any], Any]] = {  # perfect predictions
     TextAnswers: lambda example: example.outputs[0],
     LabelledTexts: lambda example: example.label,
     TaggedWords: lambda example: example.tags,
     ParsedWords: lambda example: tuple(zip(example.heads, example.relations, strict=True)),
+    ContextQuestion: lambda example: example.answers[0],
     RawText: lambda example: {"tokens": 2, "hits": 2, "loss": 0.0},
 }
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
     "classification": classification, "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl,
-    "planted": planted, "text": raw_text, "treebank": treebank,
+    "planted": planted, "squad": squad, "text": raw_text, "treebank": treebank,
 }  # fmt: skip
 
 

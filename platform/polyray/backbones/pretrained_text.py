@@ -83,6 +83,21 @@ class PretrainedText:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         return ids
 
+    def with_letters(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The tokens of `bare` with their letters.
+
+        Raises:
+            InputError: the tokenizer is one of the slow ones, which do not know the letters.
+        """
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                "The tokenizer of this backbone does not say where a token stands in a text (not a fast one)."
+            )
+        read = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+        )
+        return read["input_ids"], read["offset_mapping"]
+
     def pieces(self, words: Sequence[str]) -> list[list[int]]:
         """Token numbers of each word with a space before it; a word without any is an unknown one."""
         if not words:

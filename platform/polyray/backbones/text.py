@@ -63,6 +63,9 @@ class Text(Protocol):
     def bare(self, text: str) -> list[int]:
         """Token numbers of one text alone: `encode` without `prefix` and `suffix`."""
 
+    def with_letters(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The tokens of `bare`, and the first letter of each in the text and the end of its letters."""
+
     def encode(self, text: str) -> list[int]:
         """Token numbers of one text, with the special tokens that the backbone expects around it."""
 
@@ -100,6 +103,11 @@ class ByteText:
     def bare(self, text: str) -> list[int]:
         """The bytes of `text`."""
         return [FIRST_BYTE + byte for byte in text.encode()]
+
+    def with_letters(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The bytes of `text`, each with its letter."""
+        letters = [(index, index + 1) for index, letter in enumerate(text) for _ in letter.encode()]
+        return self.bare(text), letters
 
     def encode(self, text: str) -> list[int]:
         """The bytes of `text` and an end."""

@@ -10,6 +10,7 @@ from polyray.metrics.masked import MaskedAccuracy, Recovery
 from polyray.metrics.matching import accuracy, exact_match, qa_f1
 from polyray.metrics.metric import AnswerMetric, Metric
 from polyray.metrics.rouge import rouge_l
+from polyray.metrics.spans import SpanF1, SpanMatch
 from polyray.metrics.tags import EntityF1, TagAccuracy, entities
 from polyray.metrics.trees import Attachment
 
@@ -25,6 +26,8 @@ METRICS: dict[str, Metric] = {
     "Tag-ACC": TagAccuracy(),
     "Label-ACC": LabelAccuracy(),
     "Label-F1": LabelF1(),
+    "Span-F1": SpanF1(),
+    "Span-EM": SpanMatch(),
     "las": Attachment("las", "Share of words whose head and relation are right; with uas and both without roots."),
     "uas": Attachment("uas", "Share of words whose head is right; with las and both without roots."),
     "Masked-ACC": MaskedAccuracy(),

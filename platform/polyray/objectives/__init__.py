@@ -19,6 +19,7 @@ from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions, ValidationOptions
 from polyray.objectives.parsing import Parsing
+from polyray.objectives.spans import Spans
 from polyray.objectives.tagging import Tagging
 from polyray.tasks import Task
 
@@ -28,6 +29,7 @@ OBJECTIVES: dict[str, Objective] = {
     "tagging": Tagging(),
     "classification": Classification(),
     "parsing": Parsing(),
+    "spans": Spans(),
     "masked_lm": MaskedLM(),
 }
 

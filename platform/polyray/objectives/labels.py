@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote, unquote
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.objectives.objective import Network
@@ -54,3 +55,19 @@ def label_numbers(task: str, labels: Sequence[str], known: Sequence[str]) -> tup
     if unknown:
         raise InputError(f"Task {task!r} has the labels {', '.join(known)}; an example has {min(unknown)!r}.")
     return tuple(known.index(label) for label in labels)
+
+
+class LinearHead(nn.Linear):
+    """Linear layer behind dropout: [*, width] -> [*, n_outputs]."""
+
+    def __init__(self, width: int, n_outputs: int, dropout: float, generator: torch.Generator) -> None:
+        super().__init__(width, n_outputs)
+        self.dropout = dropout
+        with torch.no_grad():
+            self.weight.normal_(0.0, INIT_STD, generator=generator)
+            self.bias.zero_()
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The scores of the outputs."""
+        hidden = hidden.to(self.weight.dtype)  # of a backbone in bf16
+        return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
 from polyray.backbones.text import padded
-from polyray.objectives.labels import INIT_STD, head_key, label_numbers, labels_of, rows_by_head
+from polyray.objectives.labels import LinearHead, head_key, label_numbers, labels_of, rows_by_head
 from polyray.objectives.lengths import TooLong, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
@@ -158,23 +158,7 @@ class Tagging:
 
     def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> nn.Module:
         """A linear layer from the network's output to the tags, with the dropout that the network itself has."""
-        return TagHead(backbone.width, len(labels_of(key)), backbone.dropout, generator)
-
-
-class TagHead(nn.Linear):
-    """Linear layer behind dropout: [*, width] -> [*, n_tags]."""
-
-    def __init__(self, width: int, n_tags: int, dropout: float, generator: torch.Generator) -> None:
-        super().__init__(width, n_tags)
-        self.dropout = dropout
-        with torch.no_grad():
-            self.weight.normal_(0.0, INIT_STD, generator=generator)
-            self.bias.zero_()
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """The logits of the tags."""
-        hidden = hidden.to(self.weight.dtype)  # of a backbone in bf16
-        return super().forward(nn.functional.dropout(hidden, self.dropout, self.training))
+        return LinearHead(backbone.width, len(labels_of(key)), backbone.dropout, generator)
 
 
 def _row(example: TaggedWords, tokens: WordTokens, key: str, tags: tuple[str, ...]) -> TagRow:

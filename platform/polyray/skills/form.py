@@ -18,6 +18,9 @@ class TextOptions(Section):
     too_long: Literal["error", "truncate"] = "error"
     """Treatment of longer texts: stop before training and count them, or cut them and report how many."""
 
+    stride: int = Field(128, ge=0)
+    """Tokens that two windows of a long context share, where answers are found in a context; half a window at most."""
+
 
 class TaskForm(Section):
     """Prompt, answers and lengths of a task: enough to put new inputs to a network without the data."""

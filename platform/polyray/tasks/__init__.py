@@ -16,7 +16,15 @@ from polyray.reuse import reused
 from polyray.tasks.classification import classification
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
-from polyray.tasks.examples import Example, LabelledTexts, ParsedWords, RawText, TaggedWords, TextAnswers
+from polyray.tasks.examples import (
+    ContextQuestion,
+    Example,
+    LabelledTexts,
+    ParsedWords,
+    RawText,
+    TaggedWords,
+    TextAnswers,
+)
 from polyray.tasks.jsonl import jsonl
 from polyray.tasks.options import (
     ClassificationOptions,
@@ -27,9 +35,11 @@ from polyray.tasks.options import (
     PlantedSuiteOptions,
     RawTextOptions,
     SelectionOptions,
+    SquadOptions,
     TreebankOptions,
 )
 from polyray.tasks.planted import load_planted
+from polyray.tasks.squad import squad
 from polyray.tasks.task import SPLITS, Suite, Task, read_all
 from polyray.tasks.text import text
 from polyray.tasks.treebank import treebank
@@ -69,6 +79,9 @@ TASKS: dict[str, SuiteKind] = {
         about="seeded synthetic tasks, each a composition of a few known latent skills", Options=PlantedSuiteOptions,
         load=_planted,
     ),
+    "squad": SuiteKind(
+        about="questions whose answers stand in a text, as SQuAD's JSON or JSON lines", Options=SquadOptions, load=squad
+    ),
     "text": SuiteKind(about="texts without labels, for masked language modelling", Options=RawTextOptions, load=text),
     "treebank": SuiteKind(about="dependency treebanks in CoNLL-U", Options=TreebankOptions, load=treebank),
 }  # fmt: skip
@@ -107,6 +120,7 @@ __all__ = [
     "TASKS",
     "ClassificationOptions",
     "ColumnOptions",
+    "ContextQuestion",
     "Example",
     "FolderOptions",
     "HubDataset",
@@ -117,6 +131,7 @@ __all__ = [
     "RawText",
     "RawTextOptions",
     "SelectionOptions",
+    "SquadOptions",
     "Suite",
     "SuiteKind",
     "TaggedWords",

@@ -1,5 +1,6 @@
 """The kinds of example that tasks hold."""
 
+import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -117,3 +118,31 @@ class ParsedWords:
     def record(self) -> dict[str, Any]:
         """Words, heads and relations."""
         return {"words": list(self.words), "heads": list(self.heads), "relations": list(self.relations)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextQuestion:
+    """A question whose answers stand in a text.
+
+    answers: accepted ones, the first is the training target; none where it is to be predicted. starts: the index of
+    each one's first letter in the context.
+    """
+
+    task: str
+    id: str
+    question: str
+    context: str
+    answers: tuple[str, ...]
+    starts: tuple[int, ...]
+
+    @property
+    def line(self) -> str:
+        """All of it as JSON, as texts may have several lines."""
+        return json.dumps(self.record(), ensure_ascii=True)
+
+    def record(self) -> dict[str, Any]:
+        """Question, context and answers."""
+        return {
+            "id": self.id, "question": self.question, "context": self.context,
+            "answers": {"text": list(self.answers), "answer_start": list(self.starts)},
+        }  # fmt: skip

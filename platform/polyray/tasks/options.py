@@ -140,6 +140,13 @@ class ClassificationOptions(SelectionOptions):
         return texts
 
 
+class SquadOptions(SelectionOptions):
+    """A suite of questions whose answers stand in a text."""
+
+    metric: Literal["Span-F1", "Span-EM"] = "Span-F1"
+    """Metric of the tasks; the other one is reported beside it."""
+
+
 class TreebankOptions(SelectionOptions):
     """A suite of dependency treebanks in CoNLL-U."""
 
