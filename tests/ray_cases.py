@@ -155,11 +155,13 @@ def head(dashboard: int = 0) -> Iterator[str]:
         with (Path(home) / "output.txt").open("w") as output:
             cluster = subprocess.Popen([*command, *more], stdout=output, stderr=output, start_new_session=True)
         assert is_up(cluster, Path(home) / "output.txt"), (Path(home) / "output.txt").read_text()
-        yield f"127.0.0.1:{port}"
-        processes = psutil.Process(cluster.pid).children(recursive=True)
-        cluster.terminate()
-        cluster.wait(60 * slowness())
-        assert gone(processes)
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            processes = psutil.Process(cluster.pid).children(recursive=True)
+            cluster.terminate()
+            cluster.wait(60 * slowness())
+            assert gone(processes)
 
 
 def is_up(start: subprocess.Popen[bytes], output: Path, *failures: str) -> bool:

@@ -1,6 +1,7 @@
 """Trainings and sweeps on nodes that share no disk, one of which dies: they end as on one machine, byte for byte."""
 
 import json
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from job_cases import TINY, outcome, train
-from node_cases import Cluster, cluster
+from node_cases import Cluster, can_hide, cluster
 from ray_cases import Run, finish
 from shelf_filesystem import PROTOCOL, ROOT, ShelfFileSystem, keys
 
@@ -84,6 +85,44 @@ def test_a_training_goes_on_where_its_driver_and_its_node_died(
     progress = (tmp_path / "fetched" / "progress.jsonl").read_text().splitlines()
     seen = [json.loads(line)["step"] for line in progress]
     assert len(seen) <= 96 / EVERY + 2, "it began anew"
+
+
+@pytest.mark.skipif(not can_hide(), reason="nodes of this user see each other's folders")
+def test_a_folder_that_one_node_does_not_see_is_refused_with_that_node(
+    nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = nodes.add("a").home / "runs" / "one"
+    nodes.add("b")
+    for more, message in (((), "polyray: --out"), (("--plan",), "storage    ")):
+        output = finish(driver(nodes, monkeypatch, "driver", "run", "polytropon", "--out", str(out), *more), code=2)
+        assert message in output and "cannot write there" in output and "or the URL of an object store" in output
+        assert "is not there, or is another folder" in output and not out.exists()
+        shutil.rmtree(nodes.root / "driver")
+
+
+def test_a_training_of_two_workers_on_two_nodes_goes_on_where_one_node_died(
+    nodes: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nodes.add("a")
+    second = nodes.add("b")
+    command = ("run", "polytropon", "workers.n=2", "--out")
+    finish(driver(nodes, monkeypatch, "driver1", *command, f"{PROTOCOL}://bucket/undisturbed"))
+    url = f"{PROTOCOL}://bucket/run"
+    run = driver(nodes, monkeypatch, "driver2", *command, url)
+    wait_until(lambda: published(nodes, "bucket/run/parts/training/") >= 2, run)
+    second.kill()
+    run.send(signal.SIGKILL)
+    run.wait()
+    steps = published(nodes, "bucket/run/parts/training/")
+    nodes.add("c")
+    output = finish(driver(nodes, monkeypatch, "driver3", *command, url))
+    assert "Restored" in output and steps < 96 / EVERY
+    for name in ("undisturbed", "run"):
+        fetch(f"{PROTOCOL}://bucket/{name}", tmp_path / name, print)
+    ours, theirs = outcome(tmp_path / "run"), outcome(tmp_path / "undisturbed")
+    assert ours.keys() == theirs.keys() and ours == theirs
+    progress = (tmp_path / "run" / "progress.jsonl").read_text().splitlines()
+    assert len(progress) <= 96 / EVERY + 2, "it began anew"
 
 
 def test_a_sweep_goes_on_where_the_node_of_a_trial_died(

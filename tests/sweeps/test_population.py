@@ -1,9 +1,11 @@
 """Population based training: who takes over whom, schedules that can be run again, and a sweep that was killed."""
 
 import json
+import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from job_cases import TINY, outcome
@@ -17,10 +19,11 @@ from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.jobs import polytropon
 from polyray.runs.folder import RunFolder
+from polyray.sweeps.exploring import Generation, Member, Move, observations
 from polyray.sweeps.fields import LogUniform, OneOf
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.options import SweepOptions
-from polyray.sweeps.population import Member, Move, check_population, moves, read_moves, take_over
+from polyray.sweeps.population import check_population, moves, read_moves, take_over
 from polyray.sweeps.space import Goal, Space
 from polyray.sweeps.trials import read_rows
 from polyray.training.schedule import Schedule, check_schedule, read_schedule, write_schedule
@@ -48,17 +51,51 @@ def test_the_worst_take_over_the_best_with_rates_that_are_a_factor_away_or_new()
         for number, score in enumerate([0.1, 0.9, 0.5, 0.8, 0.2, 0.6, 0.7, 0.3])
     ]
     options = SweepOptions.model_validate({"scheduler": "pbt", "resample": 0.0, "searcher": "random"})
-    made = moves(members, SPACE, LARGE, options, generation=0)
+    made = moves(members, SPACE, LARGE, options, [])
     assert [move.number for move in made] == [0, 4] and {move.donor for move in made} <= {1, 3}
     for move in made:
         assert move.rates["training.lr"] / 10.0**move.donor in (pytest.approx(0.8), pytest.approx(1.25))
         assert move.rates["training.routing_lr"] in (0.8, 1.25)
-    assert moves(members, SPACE, LARGE, options, generation=0) == made != moves(members, SPACE, LARGE, options, 1)
-    assert {move.number for move in moves(members, SPACE, Goal("mean", "min"), options, 0)} == {1, 3}
+    later = [Generation(members=members, moves=made)]
+    assert moves(members, SPACE, LARGE, options, []) == made != moves(members, SPACE, LARGE, options, later)
+    assert {move.number for move in moves(members, SPACE, Goal("mean", "min"), options, [])} == {1, 3}
     anew = options.model_copy(update={"resample": 1.0})
-    assert all(1e-3 <= rate <= 1e-1 for move in moves(members, SPACE, LARGE, anew, 0) for rate in move.rates.values())
-    pair = moves(members[:2], SPACE, LARGE, options.model_copy(update={"quantile": 0.5}), 0)
+    assert all(1e-3 <= rate <= 1e-1 for move in moves(members, SPACE, LARGE, anew, []) for rate in move.rates.values())
+    pair = moves(members[:2], SPACE, LARGE, options.model_copy(update={"quantile": 0.5}), [])
     assert [(move.number, move.donor) for move in pair] == [(0, 1)]
+
+
+def grown(mode: Literal["max", "min"], n_generations: int = 6) -> list[Generation]:
+    """Generations of 8 trials under pb2 whose score grows the faster the nearer lr is to 0.01; no other rate counts."""
+    goal, options = Goal("mean", mode), SweepOptions.model_validate({"scheduler": "pb2", "searcher": "random"})
+    rng, history = random.Random(0), list[Generation]()
+    rates = {number: {name: field.draw(rng) for name, field in RATES.items()} for number in range(8)}
+    scores = dict.fromkeys(rates, 0.0)
+    for _ in range(n_generations):
+        for number, its in rates.items():
+            scores[number] += goal.sign * math.exp(-((math.log10(its["training.lr"]) + 2) ** 2))
+        members = [Member(number=n, score=scores[n], rates=rates[n]) for n in rates]
+        made = moves(members, SPACE, goal, options, history)
+        history.append(Generation(members=members, moves=made))
+        scores |= {move.number: scores[move.donor] for move in made}
+        rates |= {move.number: dict(move.rates) for move in made}
+    return history
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_a_model_of_gains_proposes_rates_that_gain_most(mode: Literal["max", "min"]) -> None:
+    history = grown(mode)
+    proposed = [[move.rates for move in generation.moves] for generation in history]
+    assert all(1e-3 <= rate <= 1e-1 for moves in proposed for rates in moves for rate in rates.values())
+    for first, second in proposed:  # the second one is told of the first
+        assert first != second
+    late = [abs(math.log10(rates["training.lr"]) + 2) for rates in proposed[-1]]
+    assert max(late) < 0.35, late  # of a field two decades wide
+    seen = observations(history[:2], sorted(RATES), SPACE, Goal("mean", mode))
+    assert len(seen) == 16
+    (move, *_) = history[0].moves
+    scores = [{m.number: abs(m.score) for m in generation.members} for generation in history]
+    assert seen[8 + move.number].gain == pytest.approx(scores[1][move.number] - scores[0][move.donor])
 
 
 def test_fields_that_cannot_change_in_training_are_refused() -> None:
@@ -67,6 +104,10 @@ def test_fields_that_cannot_change_in_training_are_refused() -> None:
     with pytest.raises(InputError, match=r"routing.kind cannot change then. Fields that can: training.lr, training.r"):
         check_population(space, options)
     check_population(SPACE, options)
+    listed = Space(about="", job="", goal=Goal("mean"), fields={"training.lr": OneOf((0.1, 0.2))})
+    check_population(listed, options)
+    with pytest.raises(InputError, match=r"pb2 models rates between two ends .*training.lr has none"):
+        check_population(listed, options.model_copy(update={"scheduler": "pb2"}))
     with pytest.raises(InputError, match="at least 2 trials"):
         check_population(SPACE, options.model_copy(update={"trials": 1}))
 

@@ -17,6 +17,7 @@ from polyray.runs.store.scratch import scratch
 from polyray.runs.store.working import WorkingCopy, quiet, working_copy
 from polyray.training.worker import Worker
 
+BEGUN = "begun"  # the first worker's first text
 STOP_MESSAGE, PROGRESS_MESSAGE = "stop", "progress"
 LOOK = 2.0  # seconds between two looks at messages
 PATIENCE = 90.0  # seconds to wait for the workers before, which may still be dying
@@ -54,6 +55,14 @@ class SharedFolder:
         """Remove all texts."""
         for file in self._folder.glob("*.json"):
             file.unlink()
+
+
+def has_begun(mailbox: Mailbox) -> bool:
+    """Whether a group of workers has begun since the start; yes, too, where the storage does not answer now."""
+    try:
+        return mailbox.message(BEGUN) is not None
+    except StorageError:
+        return True
 
 
 class StoredGroup:

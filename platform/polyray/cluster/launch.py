@@ -114,8 +114,9 @@ def _session(folder: RunFolder, console: Console, dashboard: bool) -> RaySession
     """A Ray session for one run."""
     out, url = folder.path.absolute(), folder.store.url if folder.store is not None else ""
     return RaySession(
-        folder.address, out / "logs" / "ray", out / STOP, url, dashboard=dashboard, announce=partial(_say, console)
-    )
+        folder.address, out / "logs" / "ray", out / STOP, url, folder=out, dashboard=dashboard,
+        announce=partial(_say, console),
+    )  # fmt: skip
 
 
 def _failure(error: Exception, folder: RunFolder, stop: StopRequest, seconds: float) -> PolyrayError:

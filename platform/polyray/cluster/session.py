@@ -12,6 +12,7 @@ from typing import Self
 import ray
 
 from polyray.cluster.dashboard import check_dashboard, dashboard_note
+from polyray.cluster.folder_check import check_folder
 from polyray.cluster.starting import start_cluster
 from polyray.cluster.storage_check import check_storage
 from polyray.cluster.submission.driver import submitted_variables
@@ -47,6 +48,7 @@ class RaySession:
         logs: folder that the logs of a cluster of this run's own are copied to at the end.
         stop_file: see `Run.stop_file`; None: nobody asks to stop.
         url: storage that every node has to read and write; empty: there is none.
+        folder: path that every node has to see and to write, where there is no URL; None: there is none.
         dashboard: whether a cluster of this run's own has Ray's dashboard.
         announce: shows a line with the dashboard's address, where there is one.
     """
@@ -55,8 +57,9 @@ class RaySession:
 
     def __init__(
         self, address: str | None, logs: Path, stop_file: Path | None = None, url: str = "", *,
-        dashboard: bool = False, announce: Callable[[str], object] = str,
+        folder: Path | None = None, dashboard: bool = False, announce: Callable[[str], object] = str,
     ) -> None:  # fmt: skip
+        self._folder = folder
         self._address, self._logs, self._stop_file, self._url = address, logs, stop_file, url
         self._dashboard, self._announce = dashboard, announce
         self._open: ExitStack | None = None
@@ -66,7 +69,7 @@ class RaySession:
 
         Raises:
             InputError: no cluster answers at the address, this machine does not let one start, a node does not reach
-                the storage, or the dashboard's packages are not installed.
+                the storage or the folder, or the dashboard's packages are not installed.
             Interrupted: the run was asked to stop meanwhile.
         """
         if self._open is not None:
@@ -77,6 +80,8 @@ class RaySession:
         quieten()  # ray.init has set levels of its own
         if self._url:
             check_storage(self._url)
+        elif self._folder is not None:
+            check_folder(self._folder)
         self._check_stop()
 
     def _connected(self) -> ExitStack:

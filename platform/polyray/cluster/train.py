@@ -21,8 +21,9 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from polyray.cluster.group_storage import Mailbox, SharedFolder, StoredGroup, stored_run
+from polyray.cluster.group_storage import BEGUN, Mailbox, SharedFolder, StoredGroup, has_begun, stored_run
 from polyray.cluster.inside import OwnTraining, Work
+from polyray.cluster.orphans import OrphanCheck
 from polyray.cluster.tasks import enter_folder
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
@@ -145,14 +146,19 @@ class RayTraining:
             "store": self._stored.address() if self._stored is not None else None,
         }
         # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
+        self._stop_file, self._is_given_up = run.stop_file, False
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
         self._end = fit.remote(loop, group, None if self._stored is not None else str(folder / "ray"))
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended yet; where it is to stop while its workers wait for room, it ends at once."""
         if self._stored is not None:
             self._stored.tick()
+        if self._stop_file.exists() and not has_begun(self._mailbox):
+            self._is_given_up = True
+            ray.cancel(self._end, force=True)
+            return False
         return not ray.wait([self._end], timeout=0)[0]
 
     def result(self) -> dict[str, Any]:
@@ -161,6 +167,8 @@ class RayTraining:
         Raises:
             InputError, Interrupted, RunError: as there.
         """
+        if self._is_given_up:
+            raise Interrupted("Stopped before its workers had begun.")
         failure: RayError | None = None
         try:
             ray.get(self._end)
@@ -197,6 +205,7 @@ def _fit(loop: dict[str, Any], group: WorkerOptions, storage: str | None) -> Non
             run_config=RunConfig(
                 name="train",
                 storage_path=storage or temporary,
+                callbacks=[OrphanCheck()],  # type: ignore[list-item]  # declared for the public kind, takes all
                 failure_config=FailureConfig(max_failures=group.restarts),
             ),
             torch_config=TorchConfig(backend="nccl" if group.gpus else "gloo"),
@@ -220,6 +229,8 @@ def _enter(loop: dict[str, Any]) -> None:
 
 def _work(loop: Mapping[str, Any], run: Run, worker: RayWorker, mailbox: Mailbox) -> None:
     module, _, function = loop["work"].partition(":")
+    if run.first:
+        mailbox.post(BEGUN, "")
     try:
         metrics = vars(import_module(module))[function](loop["recipe"], run, worker)
         if run.first:

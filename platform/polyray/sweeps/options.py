@@ -68,7 +68,7 @@ class SweepOptions(Section):
     quantile: float = Field(0.25, gt=0, le=0.5)
     """Share of a population that gives way, and share that is copied."""
     resample: float = Field(0.25, ge=0, le=1)
-    """Probability that a field is drawn anew instead of changed by a factor of 0.8 or 1.25."""
+    """Probability that pbt draws a field anew instead of changing it by a factor of 0.8 or 1.25."""
 
     @field_validator("searcher")
     @classmethod

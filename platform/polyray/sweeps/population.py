@@ -1,13 +1,12 @@
 """Population based training: in every generation the worst trials take over the state of one of the best and change it.
 
 Jaderberg et al. 2017 (arXiv:1711.09846), in generations: all trials of one train equally long, then all are compared.
-A trial is its run folder; it takes over another's by a copy of its newest checkpoint.
+A trial is its run folder; it takes over another's by a copy of its newest checkpoint, with rates of `exploring`.
 """
 
 import random
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,31 +16,13 @@ from polyray.files.disk import Point, disk
 from polyray.runs.checkpoint import checkpoints, latest_checkpoint, step_of
 from polyray.runs.metrics import METRICS, append_synced, mend, read_lines
 from polyray.runs.run import CHECKPOINTS
+from polyray.sweeps.exploring import EXPLORERS, Exploration, Generation, Member, Move
 from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.searchers.searcher import seed_of
 from polyray.sweeps.space import Goal, Space
 from polyray.training.schedule import RATES, SCHEDULE, Schedule, read_schedule, write_schedule
 
 MOVES = "population.jsonl"  # in the sweep's folder: what every generation changed, written before it is done
-FACTORS = (0.8, 1.25)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Member:
-    """A trial at the end of a generation: its score, and its rates by field."""
-
-    number: int
-    score: float
-    rates: Mapping[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Move:
-    """One trial takes over the state of another, with these rates."""
-
-    number: int
-    donor: int
-    rates: Mapping[str, float]
 
 
 def check_population(space: Space, options: SweepOptions) -> None:
@@ -56,34 +37,36 @@ def check_population(space: Space, options: SweepOptions) -> None:
             f"sweep.scheduler={options.scheduler} changes fields while trials train, and {fixed[0]} cannot change "
             f"then. Fields that can: {', '.join(RATES)}."
         )
+    listed = [name for name, field in space.fields.items() if field.axis.kind != "real"]
+    if options.scheduler == "pb2" and listed:
+        raise InputError(
+            f"sweep.scheduler=pb2 models rates between two ends (uniform, loguniform); {listed[0]} has none."
+        )
     if options.trials < 2:
         raise InputError(f"A population has at least 2 trials, found sweep.trials={options.trials}.")
 
 
-def moves(members: Sequence[Member], space: Space, goal: Goal, options: SweepOptions, generation: int) -> list[Move]:
+def moves(
+    members: Sequence[Member], space: Space, goal: Goal, options: SweepOptions, history: Sequence[Generation]
+) -> list[Move]:
     """The moves at the end of a generation: each of the worst takes over one of the best, drawn by the sweep's seed.
 
-    The rates are the donor's, each times 0.8 or 1.25, or drawn anew from the space with probability
-    `options.resample`.
+    Args:
+        history: the generations before it, from the first one on.
     """
     ranked = sorted(members, key=lambda member: (-goal.sign * member.score, member.number))
     n_moved = min(max(1, int(len(ranked) * options.quantile)), len(ranked) // 2)
     best, worst = ranked[:n_moved], ranked[len(ranked) - n_moved :]
-    return [_move(member, best, space, options, generation) for member in sorted(worst, key=lambda one: one.number)]
-
-
-def _move(member: Member, best: Sequence[Member], space: Space, options: SweepOptions, generation: int) -> Move:
-    rng = random.Random(seed_of(options.seed, member.number, generation + 1))
-    donor = rng.choice(best)
-    rates = {}
-    for name, rate in donor.rates.items():
-        if rng.random() < options.resample:
-            drawn = space.fields[name].draw(rng)
-            assert isinstance(drawn, int | float)
-            rates[name] = float(drawn)
-        else:
-            rates[name] = rate * rng.choice(FACTORS)
-    return Move(number=member.number, donor=donor.number, rates=rates)
+    explore, made = EXPLORERS[options.scheduler], list[Move]()
+    for member in sorted(worst, key=lambda one: one.number):
+        rng = random.Random(seed_of(options.seed, member.number, len(history) + 1))
+        donor = rng.choice(best)
+        until_now = [*history, Generation(members=members, moves=made)]
+        exploration = Exploration(
+            rates=donor.rates, history=until_now, space=space, goal=goal, resample=options.resample
+        )
+        made.append(Move(number=member.number, donor=donor.number, rates=explore(exploration, rng)))
+    return made
 
 
 def read_moves(sweep: Path) -> Iterator[tuple[list[Move], bool]]:
@@ -92,25 +75,42 @@ def read_moves(sweep: Path) -> Iterator[tuple[list[Move], bool]]:
     Raises:
         InputError: the file was altered.
     """
+    done = {line.get("done") for line in read_lines(sweep / MOVES)}
+    for index, generation in enumerate(read_generations(sweep)):
+        yield list(generation.moves), index in done
+
+
+def read_generations(sweep: Path) -> Iterator[Generation]:
+    """All generations that have ended, from the first one on.
+
+    Raises:
+        InputError: the file was altered.
+    """
     file = sweep / MOVES
-    lines = read_lines(file)
-    done = {line.get("done") for line in lines}
-    for index, line in enumerate(line for line in lines if "moves" in line):
-        try:
-            made = [Move(**values) for values in line["moves"]]
-        except TypeError as error:
-            raise InputError(f"{file} was altered: {error}.") from None
-        yield made, index in done
+    for line in read_lines(file):
+        if "moves" in line:
+            try:
+                made = [Move(**values) for values in line["moves"]]
+                members = [Member(**values) for values in line["members"]]
+            except (TypeError, KeyError) as error:
+                raise InputError(f"{file} was altered: {error}.") from None
+            yield Generation(members=members, moves=made)
 
 
-def record_moves(sweep: Path, generation: int, made: Sequence[Move]) -> None:
-    """Write down what a generation changes, before it does; once this returns it is on the disk.
+def record_moves(sweep: Path, generation: int, members: Sequence[Member], made: Sequence[Move]) -> None:
+    """Write down what a generation came to and changes, before it does; once this returns it is on the disk.
 
     Raises:
         StorageError: the disk refused.
     """
-    lines = [{"number": move.number, "donor": move.donor, "rates": dict(move.rates)} for move in made]
-    _append(sweep, {"generation": generation, "moves": lines})
+    _append(
+        sweep,
+        {
+            "generation": generation,
+            "members": [{"number": m.number, "score": m.score, "rates": dict(m.rates)} for m in members],
+            "moves": [{"number": move.number, "donor": move.donor, "rates": dict(move.rates)} for move in made],
+        },
+    )
 
 
 def record_done(sweep: Path, generation: int) -> None:

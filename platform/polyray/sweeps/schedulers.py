@@ -37,4 +37,9 @@ SCHEDULERS: dict[str, Scheduler] = {
         reads=("seed", "interval", "quantile", "resample"),
         population=True,
     ),
+    "pb2": Scheduler(
+        about="as pbt, with rates that a model of their gains proposes (Parker-Holder et al. 2020, arXiv:2002.02518)",
+        reads=("seed", "interval", "quantile"),
+        population=True,
+    ),
 }

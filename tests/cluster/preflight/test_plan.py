@@ -2,17 +2,20 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 from job_cases import TINY
 
 from polyray import __version__
 from polyray.cli.app import main
-from polyray.cluster import storage_check
+from polyray.cluster import folder_check, storage_check
+from polyray.cluster.folder_check import witness
 from polyray.cluster.preflight import checks, planning
 from polyray.cluster.preflight.costs import Cost, Files, Seconds
 from polyray.cluster.preflight.forecast import Room
@@ -171,11 +174,38 @@ def test_a_url_is_tried_instead_of_a_folder(
 
 
 def test_a_node_looks_at_the_nearest_folder_that_is_there(tmp_path: Path) -> None:
-    facts = NodeFacts(**look_at(str(tmp_path / "a" / "b")))
+    with witness(tmp_path / "a" / "b") as file:
+        assert Path(file).parent == tmp_path
+        facts = NodeFacts(**look_at(str(tmp_path), file))
+        other = NodeFacts(**look_at(str(tmp_path / "mount"), str(tmp_path / "mount" / "file")))
     assert not facts.problem and facts.free > 0 and facts.memory > 2**28 and set(facts.versions) == set(VERSIONS)
+    assert other.problem.startswith(f"{tmp_path}/mount of the driver's machine is not there") and other.free > 0
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "file").touch()
-    assert "Not a directory" in NodeFacts(**look_at(str(tmp_path / "file"))).problem
+    with witness(tmp_path / "file") as file:
+        assert file == ""
+    assert "Not a directory" in NodeFacts(**look_at(str(tmp_path / "file"), "")).problem
+
+
+def test_a_run_is_refused_where_a_node_cannot_write_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"NodeID": name, "NodeManagerAddress": f"{name}.local", "Alive": name != "gone"} for name in "abc"]
+    monkeypatch.setattr(ray, "nodes", lambda: [*nodes, {**nodes[0], "NodeID": "gone", "Alive": False}])
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: "a"))
+    asked: list[str] = []
+
+    def answers(work: Callable[[str, str], str], arguments: Mapping[str, tuple[str, str]], *_: float, **__: int) -> Any:
+        asked.extend(arguments)
+        return {
+            node: work(folder, file if node == "b" else f"{file}-other") for node, (folder, file) in arguments.items()
+        }
+
+    monkeypatch.setattr(folder_check, "ask_nodes", answers)
+    refused = "the node c.local cannot write there .*another folder.*Choose an --out on storage that all nodes share"
+    with pytest.raises(InputError, match=refused):
+        folder_check.check_folder(tmp_path / "runs" / "one")
+    assert asked == ["b", "c"] and list(tmp_path.iterdir()) == []
+    nodes[2:] = []
+    folder_check.check_folder(tmp_path / "runs" / "one")
 
 
 def test_sizes_and_times_have_few_digits() -> None:

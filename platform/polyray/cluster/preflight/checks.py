@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyray.cluster import storage_check
+from polyray.cluster.folder_check import REMEDY
 from polyray.cluster.preflight.forecast import Forecast, Room
 from polyray.cluster.preflight.nodes import NodeFacts
 from polyray.cluster.preflight.wording import bytes_text
@@ -75,8 +76,7 @@ def check_storage(out: Path, nodes: Iterable[NodeFacts]) -> Check:
     """Whether every node can write where the results go."""
     wrong = [f"{node.name} cannot write there ({node.problem})" for node in nodes if node.problem]
     if wrong:
-        remedy = "Choose an --out on storage that all nodes share and may write to."
-        return Check(name="storage", holds=False, text=f"{out}: {_first(wrong)}. {remedy}")
+        return Check(name="storage", holds=False, text=f"{out}: {_first(wrong)}. {REMEDY}")
     return Check(name="storage", holds=True, text=f"{out} can be written to by every node that was asked.")
 
 

@@ -156,8 +156,8 @@ class SweepRun:
     def _session(self) -> RaySession:
         path = self.sweep.path
         return RaySession(
-            self.address, path / "logs" / "ray", path / STOP, self.sweep.url, dashboard=self.dashboard,
-            announce=self._say,
+            self.address, path / "logs" / "ray", path / STOP, self.sweep.url, folder=path.absolute(),
+            dashboard=self.dashboard, announce=self._say,
         )  # fmt: skip
 
     def _check_room(self) -> None:

@@ -11,16 +11,16 @@ from polyray.cluster.sweeping.searcher import JournalSearcher
 from polyray.runs.checkpoint import latest_checkpoint, step_of
 from polyray.runs.metrics import METRICS, read_lines
 from polyray.runs.run import CHECKPOINTS
+from polyray.sweeps.exploring import Member, Move
 from polyray.sweeps.folder import SweepFolder
 from polyray.sweeps.goals import value_along
 from polyray.sweeps.journal import Entry
 from polyray.sweeps.options import goals_of
 from polyray.sweeps.population import (
-    Member,
-    Move,
     check_population,
     moves,
     n_validations,
+    read_generations,
     read_moves,
     record_done,
     record_moves,
@@ -88,8 +88,9 @@ class PopulationSearcher(JournalSearcher):
             return False
         members = [self._member(entry) for entry in entries]
         options = self._sweep.options
-        made = moves(members, self._sweep.space, self._goal, options, self._generation) if len(members) > 1 else []
-        record_moves(self._sweep.path, self._generation, made)
+        history = list(read_generations(self._sweep.path))
+        made = moves(members, self._sweep.space, self._goal, options, history) if len(members) > 1 else []
+        record_moves(self._sweep.path, self._generation, members, made)
         self._move(made, self._generation)
         self._generation += 1
         self._pieces = self._left()

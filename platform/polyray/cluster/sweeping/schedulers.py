@@ -37,6 +37,7 @@ MAKERS: Mapping[str, Callable[[SweepOptions, Goal], TrialScheduler]] = {
     "asha": _asha,
     "median": _median,
     "pbt": _population,
+    "pb2": _population,
 }
 
 
