@@ -26,12 +26,6 @@ ROWS_PER_PANEL = 54
 
 FONTS = "DejaVu Sans, Verdana, Arial, sans-serif"
 
-SVG = {
-    "svg.hashsalt": "polyray", "svg.fonttype": "none",
-    "figure.autolayout": False, "figure.constrained_layout.use": False,
-}  # fmt: skip
-"""Settings of matplotlib for every picture, whatever the user's are: no layout but the figure's own."""
-
 Position = Literal["outside upper center", "lower center"]
 
 
@@ -106,7 +100,12 @@ def to_svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     engine = figure.get_layout_engine()
-    with rc_context(SVG):
+    with rc_context(
+        {
+            "svg.hashsalt": "polyray", "svg.fonttype": "none",
+            "figure.autolayout": False, "figure.constrained_layout.use": False,  # whatever the user's settings are
+        }
+    ):  # fmt: skip
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine(None)  # a second layout would start from the first and shift it a little
