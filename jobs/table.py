@@ -31,4 +31,6 @@ class JobTable(MutableMapping[str, Job]):
         return len(self._jobs)
 
 
-JOBS: MutableMapping[str, Job] = JobTable(("polytropon", "adapt", "evaluate", "babyai", "compare", "merge", "ltsft"))
+NAMES = ("polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "fisher", "merge")
+
+JOBS: MutableMapping[str, Job] = JobTable(NAMES)

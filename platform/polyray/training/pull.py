@@ -28,4 +28,5 @@ def pull(parameters: Sequence[nn.Parameter], start: Iterable[Tensor], strength: 
 def _blocks(tensor: Tensor) -> tuple[Tensor, ...]:
     """Views of a tensor's rows, some at a time."""
     rows = torch.atleast_1d(tensor.detach())
-    return rows.split(max(1, BLOCK * len(rows) // max(1, rows.numel())))
+    blocks: tuple[Tensor, ...] = rows.split(max(1, BLOCK * len(rows) // max(1, rows.numel())))
+    return blocks
