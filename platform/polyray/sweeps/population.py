@@ -37,7 +37,7 @@ def check_population(space: Space, options: SweepOptions) -> None:
             f"sweep.scheduler={options.scheduler} changes fields while trials train, and {fixed[0]} cannot change "
             f"then. Fields that can: {', '.join(RATES)}."
         )
-    listed = [name for name, field in space.fields.items() if field.axis.kind != "real"]
+    listed = [name for name, field in space.fields.items() if field.axis.whole]
     if options.scheduler == "pb2" and listed:
         raise InputError(
             f"sweep.scheduler=pb2 models rates between two ends (uniform, loguniform); {listed[0]} has none."
