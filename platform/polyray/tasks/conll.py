@@ -20,7 +20,7 @@ from polyray.tasks.examples import TaggedWords
 from polyray.tasks.options import ColumnOptions
 from polyray.tasks.partition import arranged, partition_beside
 from polyray.tasks.reading import data_folder
-from polyray.tasks.schemes import entity_tags, single_tags
+from polyray.tasks.schemes import entity_labels, entity_tags, single_tags
 from polyray.tasks.splits import examples_of_split, split_files, with_missing
 from polyray.tasks.task import Suite, Task, first_places
 
@@ -72,8 +72,7 @@ def _task(
     tagged = with_missing({split: _tagged(file, options, scheme, name) for split, file in files[name].items()})
     labels = {tag for sentences in tagged.values() for example, _ in sentences for tag in example.tags}
     if scheme == "iob":
-        types = options.types or sorted({tag[2:] for tag in labels if tag != OUTSIDE})
-        labels = {OUTSIDE, *(f"{position}-{kind}" for kind in types for position in "BI")}
+        labels = {*entity_labels(options.types or {tag[2:] for tag in labels if tag != OUTSIDE})}
     else:
         labels |= {*_closed(first, options)[0]}
     places = first_places(
@@ -95,11 +94,16 @@ def _tagged(file: Path, options: ColumnOptions, scheme: str, name: str) -> list[
     closed, noun = _closed(file, options)
     tagged = []
     for sentence in sentences_in(file, Columns.of(file, options)):
+        place = partial(_place, file, sentence.lines)
         if scheme == "iob":
-            tags = entity_tags(file, sentence, options.types, options.relabel)
+            tags = entity_tags(sentence.tags, place, options.types, options.relabel)
         else:
-            tags = single_tags(file, sentence, closed, options.relabel, noun)
+            tags = single_tags(sentence.tags, place, closed, options.relabel, noun)
         tagged.append((TaggedWords(task=name, words=sentence.words, tags=tags), sentence.lines))
     if not tagged:
         raise InputError(f"{file} holds no sentence.")
     return tagged
+
+
+def _place(file: Path, lines: Sequence[int], word: int) -> str:
+    return f"{file}:{lines[word]}"

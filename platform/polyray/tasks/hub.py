@@ -12,6 +12,7 @@ from polyray.errors import InputError
 from polyray.formats import user_path
 from polyray.lookup import lookup
 from polyray.tasks.examples import TextAnswers
+from polyray.tasks.hub_fields import task_of_columns
 from polyray.tasks.options import HubDataset, HubOptions
 from polyray.tasks.partition import arranged, partition_path
 from polyray.tasks.reading import Card, Row, checked_example, prompt_of
@@ -38,6 +39,8 @@ def hub(options: HubOptions) -> Suite:
 
 def _task(sources: Mapping[str, HubDataset], prompt_name: bool, name: str) -> Task:
     source = sources[name]
+    if source.objective != "answers":
+        return task_of_columns(source, name, partial(_split, source, name))
     labels = _labels(_loaded(source, next(iter(source.splits)), name), source, name)
     metric = source.metric or ("ACC" if labels else "EM")
     card = Card(category=source.category, metric=metric, labels=labels)
@@ -50,6 +53,14 @@ def _task(sources: Mapping[str, HubDataset], prompt_name: bool, name: str) -> Ta
 
 def _loaded(source: HubDataset, split: str, name: str) -> datasets.Dataset:
     """The rows of one split; its columns hold those that the templates name."""
+    data = _split(source, name, split)
+    for column in _used(source, name):
+        lookup(dict.fromkeys(data.column_names), column, f"column of tasks.hub.{name}")
+    return data
+
+
+def _split(source: HubDataset, name: str, split: str) -> datasets.Dataset:
+    """The rows of one split."""
     try:
         data = datasets.load_dataset(
             source.path,
@@ -64,8 +75,6 @@ def _loaded(source: HubDataset, split: str, name: str) -> datasets.Dataset:
             f"Cannot load the {split} split of tasks.hub.{name} (path {source.path!r}, config {source.config!r}, split "
             f"{source.splits[split]!r}): {message} Without a network, path must be a local folder or a cached dataset."
         ) from None
-    for column in _used(source, name):
-        lookup(dict.fromkeys(data.column_names), column, f"column of tasks.hub.{name}")
     return data
 
 

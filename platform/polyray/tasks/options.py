@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from polyray.config import Section
 from polyray.errors import InputError
@@ -11,6 +11,13 @@ from polyray.lookup import all_known
 from polyray.metrics import METRICS
 from polyray.tasks.planted import PlantedOptions
 from polyray.tasks.task import SPLITS
+
+HUB_COLUMNS: dict[str, dict[str, str]] = {  # by objective: the fields that it reads, and their usual columns
+    "tagging": {"words": "tokens", "tags": "ner_tags"},
+    "classification": {"premise": "premise", "hypothesis": "hypothesis", "label": "label"},
+    "parsing": {"words": "tokens", "heads": "head", "relations": "deprel"},
+    "spans": {"question": "question", "context": "context", "answers": "answers"},
+}
 
 
 class HubDataset(Section):
@@ -28,9 +35,19 @@ class HubDataset(Section):
     """Files by the dataset's own name of a split; needed where `path` is a file format."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "dev": "validation", "test": "test"})
     """Which of the dataset's splits are train, dev and test; slices such as "train[:90%]" work."""
-    input: str
+    objective: Literal["answers", "tagging", "classification", "parsing", "spans"] = "answers"
+    """How the task is put to a network; answers reads `input` and `output`, the others read `columns`."""
+    columns: dict[str, str] = Field(default_factory=dict)
+    """Column of each field: {words: tokens, tags: pos_tags} for tagging, {text: sentence, label: label} or {premise:
+    premise, hypothesis: hypothesis, label: label} for classification, {words, heads, relations} for parsing, {question,
+    context, answers} for spans; empty: the usual ones."""
+    types: tuple[str, ...] = ()
+    """Tagging: types of entity to keep; empty: all."""
+    relabel: dict[str, str] = Field(default_factory=dict)
+    """Tagging and classification: new names of types, tags or labels."""
+    input: str = ""
     """Input: a column, or a template over columns: "premise: {premise} [SEP] hypothesis: {hypothesis}"."""
-    output: str
+    output: str = ""
     """Output: a column or a template over columns. A lone column with a list of texts gives all accepted answers."""
     labels: tuple[str, ...] = ()
     """Words for the classes in the order of their numbers; empty: the dataset's own names, if it has any."""
@@ -55,7 +72,24 @@ class HubDataset(Section):
     @field_validator("input", "output")
     @classmethod
     def _as_template(cls, text: str) -> str:
-        return text if "{" in text else f"{{{text}}}"
+        return text if "{" in text or not text else f"{{{text}}}"
+
+    @model_validator(mode="after")
+    def _fields_of_the_objective(self) -> "HubDataset":
+        answers = self.objective == "answers"
+        if answers and not (self.input and self.output):
+            raise ValueError("a task of answers needs input and output")
+        unread = ("columns", "types", "relabel") if answers else ("input", "output")
+        written = [field for field in unread if getattr(self, field)]
+        if written:
+            raise ValueError(f"{written[0]} is not read with objective={self.objective}")
+        expected = set(HUB_COLUMNS.get(self.objective, {}))
+        if self.objective == "classification":
+            texts = [field for field in self.columns if field != "label"] or ["text"]
+            expected = {*texts[:2], "label"}
+        if self.columns and set(self.columns) != expected:
+            raise ValueError(f"columns names {', '.join(self.columns)}; expected {', '.join(sorted(expected))}")
+        return self
 
 
 class SelectionOptions(Section):

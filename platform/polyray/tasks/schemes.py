@@ -1,13 +1,13 @@
 """Tags of sentences: entities in any dialect are rewritten in IOB2, single tags checked against a closed set."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from polyray.errors import InputError
 from polyray.lookup import suggestion
 from polyray.metrics import entities
 from polyray.metrics.tags import OUTSIDE, POSITIONS
-from polyray.tasks.columns import Sentence
+
+Place = Callable[[int], str]  # of a word by its index, as FILE:LINE
 
 
 def iob2(tags: Sequence[str], types: Sequence[str] = (), relabel: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -26,36 +26,47 @@ def iob2(tags: Sequence[str], types: Sequence[str] = (), relabel: Mapping[str, s
     return tuple(rewritten)
 
 
-def entity_tags(file: Path, sentence: Sentence, types: Sequence[str], relabel: Mapping[str, str]) -> tuple[str, ...]:
-    """The tags of a sentence of `file` in IOB2, as `iob2` rewrites them.
+def entity_tags(tags: Sequence[str], place: Place, types: Sequence[str], relabel: Mapping[str, str]) -> tuple[str, ...]:
+    """The tags of a sentence in IOB2, as `iob2` rewrites them.
 
     Raises:
-        InputError: one is no tag of an entity; the message names the line.
+        InputError: one is no tag of an entity; the message names its place.
     """
-    for tag, line in zip(sentence.tags, sentence.lines, strict=True):
-        position, dash, kind = tag.partition("-")
-        if tag != OUTSIDE and not (position in POSITIONS and dash and kind):
+    for index, tag in enumerate(tags):
+        if not is_entity_tag(tag):
             raise InputError(
-                f"{file}:{line}: {tag!r:.80} is no tag of an entity; expected O, B-TYPE or I-TYPE (in BIOES also "
+                f"{place(index)}: {tag!r:.80} is no tag of an entity; expected O, B-TYPE or I-TYPE (in BIOES also "
                 "E-TYPE and S-TYPE). Is tasks.tag_column right? Tags of another kind: tasks.scheme=plain."
             )
-    return iob2(sentence.tags, types, relabel)
+    return iob2(tags, types, relabel)
+
+
+def is_entity_tag(tag: str) -> bool:
+    """Whether this is O or POSITION-TYPE."""
+    position, dash, kind = tag.partition("-")
+    return tag == OUTSIDE or bool(position in POSITIONS and dash and kind)
+
+
+def entity_labels(types: Iterable[str]) -> tuple[str, ...]:
+    """The tags in IOB2 of entities of these types."""
+    return tuple(sorted({OUTSIDE, *(f"{position}-{kind}" for kind in types for position in "BI")}))
 
 
 def single_tags(
-    file: Path, sentence: Sentence, closed: Sequence[str], relabel: Mapping[str, str], noun: str
+    tags: Sequence[str], place: Place, closed: Sequence[str], relabel: Mapping[str, str], noun: str
 ) -> tuple[str, ...]:
-    """The tags of a sentence of `file` under their new names.
+    """The tags of a sentence under their new names.
 
     Args:
+        place: of each word of the sentence, for messages.
         closed: the tags that there are; empty: any.
         noun: the closed set in the error ("tasks.types").
 
     Raises:
-        InputError: one is not among `closed`; the message names the line.
+        InputError: one is not among `closed`; the message names its place.
     """
-    tags = tuple(relabel.get(tag, tag) for tag in sentence.tags)
-    for tag, line in zip(tags, sentence.lines, strict=True):
+    renamed = tuple(relabel.get(tag, tag) for tag in tags)
+    for index, tag in enumerate(renamed):
         if closed and tag not in closed:
-            raise InputError(f"{file}:{line}: {tag!r:.80} is not among {noun}. {suggestion(tag, closed)}")
-    return tags
+            raise InputError(f"{place(index)}: {tag!r:.80} is not among {noun}. {suggestion(tag, closed)}")
+    return renamed

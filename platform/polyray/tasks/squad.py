@@ -51,7 +51,7 @@ def _task(files: Mapping[str, Mapping[str, Path]], options: SquadOptions, name: 
 
 def _questions(file: Path, name: str) -> list[ContextQuestion]:
     rows = _objects(file) if file.suffix == ".jsonl" else _articles(file)
-    questions = [_question(fields, context, where, name) for where, fields, context in rows]
+    questions = [checked_question(fields, context, where, name) for where, fields, context in rows]
     if not questions:
         raise InputError(f"{file} holds no question.")
     return questions
@@ -64,16 +64,24 @@ def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
         if not line.strip():
             raise InputError(f"{where}: the line is blank; expected a JSON object.")
         fields = parse_json_object(line, file, number)
-        answers = fields.get("answers")
-        if isinstance(answers, dict):
-            texts = _list(answers, "text", f"{where}, answers")
-            starts = _list(answers, "answer_start", f"{where}, answers")
-            if len(texts) != len(starts):
-                raise InputError(f"{where}, answers: {len(texts)} texts have {len(starts)} starts.")
-            fields["answers"] = [
-                {"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)
-            ]
-        yield where, fields, fields.get("context")
+        yield where, with_listed_answers(fields, where), fields.get("context")
+
+
+def with_listed_answers(fields: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields, answers {"text": [...], "answer_start": [...]} as a list of objects with one text each.
+
+    Raises:
+        InputError: there are more texts than starts, or the other way round.
+    """
+    answers = fields.get("answers")
+    if not isinstance(answers, dict):
+        return dict(fields)
+    texts = _list(answers, "text", f"{where}, answers")
+    starts = _list(answers, "answer_start", f"{where}, answers")
+    if len(texts) != len(starts):
+        raise InputError(f"{where}, answers: {len(texts)} texts have {len(starts)} starts.")
+    listed = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+    return {**fields, "answers": listed}
 
 
 def _articles(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
@@ -101,7 +109,12 @@ def _list(values: Mapping[str, Any], field: str, where: str) -> list[Any]:
     return members
 
 
-def _question(fields: Mapping[str, Any], context: Any, where: str, name: str) -> ContextQuestion:
+def checked_question(fields: Mapping[str, Any], context: Any, where: str, name: str) -> ContextQuestion:
+    """The question in `fields`, with a list of answers, about `context`.
+
+    Raises:
+        InputError: a text is missing or blank, or an answer does not stand in the context where it says.
+    """
     question = _text(fields.get("question"), "question", where)
     context = _text(context, "context", where)
     if fields.get("is_impossible"):
