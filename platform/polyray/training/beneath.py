@@ -9,8 +9,8 @@ from polyray.skills.card import Ancestor, check_backbone
 from polyray.skills.delta import fold
 from polyray.skills.skill import Skill, ancestor, load_skill
 
-AS_TRAINED = "card"
-"""In place of a folder: the skills that lay beneath a skill while it was trained, as its card names them."""
+NONE = "none"
+"""In place of folders: no skill lies beneath."""
 
 
 def put_beneath(backbone: Backbone, folders: Sequence[str | Path]) -> None:
@@ -29,15 +29,14 @@ def beneath(skill: Skill, folder: Path, chosen: Sequence[str]) -> list[Path]:
     """The folders of the skills that are to lie beneath a skill that was loaded from `folder`.
 
     Args:
-        chosen: folders, and AS_TRAINED for those that the skill's card names.
+        chosen: folders, or NONE; empty: those from the skill's training, which its card names.
 
     Raises:
         InputError: one that the card names is not where it says, or has changed.
     """
-    folders: list[Path] = []
-    for name in chosen:
-        folders += [_found(folder, skill, base) for base in skill.card.base] if name == AS_TRAINED else [Path(name)]
-    return folders
+    if not chosen:
+        return [_found(folder, skill, base) for base in skill.card.base]
+    return [] if tuple(chosen) == (NONE,) else [Path(name) for name in chosen]
 
 
 def ancestors(folders: Sequence[str], seen_from: Path) -> tuple[Ancestor, ...]:
@@ -58,6 +57,6 @@ def _found(folder: Path, skill: Skill, base: Ancestor) -> Path:
     if not same:
         raise InputError(
             f"The skill {skill.card.name!r} was trained on top of the skill {base.name!r}, which is not at {path} any "
-            "more, or has changed. Put it there, or say with base=[FOLDER] what is to lie beneath; base=[]: nothing."
+            "more, or has changed. Put it there, or say with base=[FOLDER] what lies beneath; base=[none]: nothing."
         )
     return path

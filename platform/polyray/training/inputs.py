@@ -14,7 +14,6 @@ from polyray.formats import parse_json_object, read_lines
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.objectives.questions import Question
 from polyray.skills.form import TaskForm
-from polyray.training.beneath import AS_TRAINED
 from polyray.training.prediction import Predictor
 from polyray.training.skill_source import SkillSource
 
@@ -28,9 +27,9 @@ class PredictionRecipe(Section):
     """Folder of skills: RUN/skills, or one skill that was lifted or adapted."""
     backbone_dtype: SkillsDtype = "card"
     """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
-    base: tuple[str, ...] = (AS_TRAINED,)
+    base: tuple[str, ...] = ()
     """Folders of skills that lie beneath the one skill, such as that of the inputs' language: they are added to the
-    backbone; card: those from its training; empty: none."""
+    backbone; empty: those from its training; [none]: none."""
     task: str = ""
     """Task that the skills know; empty: the only one."""
     inputs: str = ""

@@ -13,7 +13,6 @@ from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
 from polyray.objectives.questions import INPUT, Question
 from polyray.skills.form import TaskForm, TextOptions
 from polyray.tasks import Task
-from polyray.training.beneath import AS_TRAINED
 from polyray.training.model import Modular
 from polyray.training.skill_source import SkillSource
 from polyray.training.worker import own_device
@@ -29,7 +28,7 @@ def predict(
     evaluation: EvaluationOptions | None = None,
     form: TaskForm | None = None,
     backbone_dtype: SkillsDtype = "card",
-    base: Sequence[str] = (AS_TRAINED,),
+    base: Sequence[str] = (),
 ) -> list[Any]:
     """The answer of trained skills to each input, which is put to the network as in training.
 
@@ -42,7 +41,7 @@ def predict(
         inputs: texts, or the fields of a line of data such as {"input": ..., "choices": [...]} or {"words": [...]}.
         form: of the task, where the folder does not have it.
         backbone_dtype: number format of the backbone's weights; card: as in training.
-        base: folders of skills that lie beneath the one skill; card: those from its training.
+        base: folders of skills that lie beneath the one skill; empty: those from its training, `none`: none.
 
     Raises:
         InputError: the folder, the task or an input is wrong.
@@ -78,7 +77,7 @@ class Predictor:
     @classmethod
     def load(
         cls, skills: Path | str, task: str = "", *, form: TaskForm | None = None, text: TextOptions | None = None,
-        backbone_dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,),
+        backbone_dtype: SkillsDtype = "card", base: Sequence[str] = (),
     ) -> Self:  # fmt: skip
         """The skills of a folder for one of its tasks, on a GPU if there is one; arguments as in `predict`.
 

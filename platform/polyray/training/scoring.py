@@ -14,7 +14,6 @@ from polyray.formats import file_name
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.tasks import load_suite
-from polyray.training.beneath import AS_TRAINED
 from polyray.training.data import encoded, first_examples
 from polyray.training.evaluation import predictions, score
 from polyray.training.recipe import SuiteConfig
@@ -44,9 +43,9 @@ class ScoringRecipe(SuiteConfig):
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote, RUN/skills; or that of one skill, such as RUN/skills/NAME."""
-    base: tuple[str, ...] = (AS_TRAINED,)
+    base: tuple[str, ...] = ()
     """Folders of skills that lie beneath the one skill, such as that of a target language: they are added to the
-    backbone; card: those from its training; empty: none."""
+    backbone; empty: those from its training; [none]: none."""
     backbone_dtype: SkillsDtype = "card"
     """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with."""
     score: ScoreOptions = ScoreOptions()

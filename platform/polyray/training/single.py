@@ -14,18 +14,18 @@ from polyray.routing import FixedRouter
 from polyray.skills.delta import fold
 from polyray.skills.skill import Skill, load_trained_backbone
 from polyray.skills.sparse_delta import KIND, UNTIED
-from polyray.training.beneath import AS_TRAINED, beneath, put_beneath
+from polyray.training.beneath import beneath, put_beneath
 from polyray.training.model import Modular, backbone_of, bare
 
 
 def load_single(
-    path: Path, skill: Skill, tasks: Sequence[str], dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,)
+    path: Path, skill: Skill, tasks: Sequence[str], dtype: SkillsDtype = "card", base: Sequence[str] = ()
 ) -> Modular:
     """The backbone with the one skill of `path`, which `tasks` use alone, in evaluation mode and frozen.
 
     Args:
         dtype: number format of the backbone's weights; card: as in training.
-        base: folders of the skills beneath it; `card`: those from its training.
+        base: folders of the skills beneath it; empty: those from its training, `none`: none.
 
     Raises:
         InputError: the backbone cannot be loaded or has other weights now, or a tensor does not fit.

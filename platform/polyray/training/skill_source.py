@@ -15,7 +15,6 @@ from polyray.skills.inventory import load_inventory
 from polyray.skills.inventory_card import CARD as INVENTORY_CARD
 from polyray.skills.inventory_card import FOLDER
 from polyray.skills.skill import load_skill
-from polyray.training.beneath import AS_TRAINED
 from polyray.training.model import Modular, load_model
 from polyray.training.single import load_single
 
@@ -45,12 +44,12 @@ class SkillSource:
             )
 
     @classmethod
-    def of(cls, path: Path, dtype: SkillsDtype = "card", base: Sequence[str] = (AS_TRAINED,)) -> Self:
+    def of(cls, path: Path, dtype: SkillsDtype = "card", base: Sequence[str] = ()) -> Self:
         """The skills in the folder `path`.
 
         Args:
             dtype: number format of the backbone's weights; card: as in training.
-            base: folders of skills beneath the one skill; card: those from its training.
+            base: folders of skills beneath the one skill; empty: those from its training, `none`: none.
 
         Raises:
             InputError: it holds none, is damaged, or holds skills of an agent or one that no task uses alone.
@@ -122,7 +121,7 @@ def refuse_base(path: Path, base: Sequence[str]) -> None:
     Raises:
         InputError: some are named.
     """
-    if tuple(base) != (AS_TRAINED,):
+    if base:
         raise InputError(f"base=[{', '.join(base)}] lies beneath one skill; {path} holds an inventory of several.")
 
 

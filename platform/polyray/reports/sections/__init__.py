@@ -7,11 +7,24 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from polyray.reports.page import Section
-from polyray.reports.sections import about, allocation, changes, curves, few_shot, films, scores, success, time_shares
+from polyray.reports.sections import (
+    about,
+    allocation,
+    changes,
+    curves,
+    few_shot,
+    films,
+    scores,
+    success,
+    time_shares,
+    transfer,
+)
 
 SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "few_shot": few_shot.section,
     "differences": few_shot.differences,
+    "transfer": transfer.section,
+    "transfer_density": transfer.density,
     "success": success.section,
     "scores": scores.section,
     "loss_curves": curves.loss,

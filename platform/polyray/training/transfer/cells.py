@@ -1,0 +1,101 @@
+"""Scores of a task's skill with one composition beneath it, on the source's and the targets' test examples."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from polyray.analysis.bootstrap import resampled_scores
+from polyray.errors import InputError
+from polyray.files import make_folders
+from polyray.formats import file_name
+from polyray.runs.sealed import read_sealed, write_sealed
+from polyray.skills.skill import load_card
+from polyray.tasks import Task, load_suite
+from polyray.training.beneath import NONE
+from polyray.training.data import encoded, first_examples
+from polyray.training.evaluation import predictions
+from polyray.training.skill_source import SkillSource
+from polyray.training.transfer.recipe import TransferRecipe
+from polyray.training.worker import own_device
+
+log = logging.getLogger(__name__)
+
+SCORES = "scores"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A skill of one row and seed, the skills beneath it, and the tasks that both are scored on.
+
+    language: whose skill lies beneath; empty: none does.
+    """
+
+    recipe: TransferRecipe
+    out: Path
+    row: str
+    seed: int
+    language: str
+    skill: Path
+    base: tuple[Path, ...]
+    tasks: tuple[str, ...]
+
+    @property
+    def file(self) -> Path:
+        """The file of the outcome."""
+        beneath = f"-{self.language}" if self.language else ""
+        return self.out / SCORES / f"{file_name(f'{self.row}-{self.seed}{beneath}')}.json"
+
+    def moved(self, out: Path) -> Self:
+        """The cell with another folder."""
+        return replace(self, out=out)
+
+    def outcome(self) -> dict[str, Any] | None:
+        """The outcome of an earlier start with the same skills; None where there is none."""
+        if not self.file.exists():
+            return None
+        try:
+            outcome = read_sealed(self.file)
+        except InputError as error:
+            log.warning("%s It is scored again.", error)
+            return None
+        return outcome if outcome["skills"] == self._fingerprints() else None
+
+    def _fingerprints(self) -> list[str]:
+        return [load_card(folder).fingerprint for folder in (self.skill, *self.base)]
+
+
+def score_cell(cell: Cell) -> dict[str, Any]:
+    """Score a cell, write its outcome with all predictions, and return it."""
+    recipe = cell.recipe
+    suite = load_suite(recipe.tasks)
+    base = tuple(map(str, cell.base)) or (NONE,)
+    model = SkillSource.of(cell.skill, "card", base).load(cell.tasks).to(own_device())
+    scores: dict[str, Any] = {}
+    for name in cell.tasks:
+        task = suite.tasks[name]
+        examples = first_examples(task, "test", None, recipe.evaluation.max_examples)
+        data = encoded(model.backbone, suite, examples, recipe.task.text)
+        predicted = predictions(model, data, recipe.evaluation, recipe.task.text.max_output)
+        scores[name] = {
+            "scores": task.score(predicted, data.examples), "predictions": predicted,
+            "resampled": _resampled(task, predicted, data.examples, recipe.resamples),
+            "too_long": sum(row.cut for row in data.rows),
+        }  # fmt: skip
+    outcome = {
+        "row": cell.row, "seed": cell.seed, "language": cell.language, "skills": cell._fingerprints(), "tasks": scores,
+    }  # fmt: skip
+    make_folders(cell.file.parent)
+    write_sealed(cell.file, outcome)
+    return outcome
+
+
+def _resampled(task: Task, predicted: Sequence[Any], examples: Sequence[Any], n_draws: int) -> list[float]:
+    """The task's own metric of samples of its test examples; two systems get the same samples."""
+
+    def score(indices: Sequence[int]) -> float:
+        chosen = task.score([predicted[index] for index in indices], [examples[index] for index in indices])
+        return next(iter(chosen.values()))
+
+    return resampled_scores(score, len(examples), n_draws, seed=0)

@@ -1,0 +1,138 @@
+"""Cross-lingual transfer from one config: what is trained once, what goes on, and what the table says."""
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash_scenarios import a_plain_report
+from rich.console import Console
+from tuning_cases import TAGS, write_names
+
+from polyray.cluster.inside import OwnProcess
+from polyray.cluster.launch import run_in
+from polyray.config import load_config
+from polyray.errors import InputError
+from polyray.jobs.transfer import JOB, Config, check
+from polyray.reports.sections.transfer import density as density_section
+from polyray.reports.sections.transfer import section as transfer_section
+from polyray.reuse import Shelf, reusing
+from polyray.runs.folder import RunFolder
+from polyray.skills.skill import load_card
+from polyray.training.transfer.leaks import leaks
+
+QUIET = Console(quiet=True)
+TINY = (
+    "suite=conll", "source=eng", "targets={swa: swa, hau: hau}", "languages.source=eng", "task.training.steps=2",
+    "task.training.lr=1e-2", "task.training.batch=4", "languages.training.steps=1", "languages.training.batch=2",
+    "languages.text.max_input=16", "languages.head_steps=1", "resamples=20", "methods=[full, lora, lottery_ticket]",
+    "task.each.lora={method.rank: 2}", "languages.each.lottery_ticket={method.k: 300}",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shelf() -> Iterator[None]:
+    """Load backbone and suites once."""
+    with reusing(Shelf()):
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "text").mkdir()
+    for seed, language in enumerate(("eng", "swa", "hau")):
+        write_names(folder / "tags", language, seed)
+        draw = random.Random(seed)
+        lines = [" ".join(draw.choice(list(TAGS)) for _ in range(5)) for _ in range(20)]
+        (folder / "text" / f"{language}.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def transfer(out: Path, data: Path, *more: str) -> dict[str, Any]:
+    """The metrics of the tiny transfer, in this process."""
+    overrides = [*TINY, f"tasks.path={data / 'tags'}", f"languages.path={data / 'text'}", *more]
+    folder = RunFolder(path=out, job="transfer", config=load_config(Config, overrides=overrides), address=None)
+    with a_plain_report():
+        return run_in(folder, JOB, QUIET, cluster=OwnProcess()).metrics
+
+
+def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path, tmp_path: Path) -> None:
+    metrics = transfer(tmp_path / "run", data)
+    rows = metrics["rows"]
+    assert list(rows) == ["full", "lora", "lottery_ticket", "lottery_ticket + language"]
+    parts = tmp_path / "run" / "parts"
+    languages = {f"language-lottery_ticket-{name}" for name in ("eng", "swa", "hau")}
+    tasks = {f"task-{name}-0" for name in ("full", "lora", "lottery_ticket", "lottery_ticket_+_language")}
+    assert {path.name for path in parts.iterdir()} == {"head", *languages, *tasks}
+    ticket = load_card(parts / "task-lottery_ticket-0" / "skills" / "eng")
+    assert "full" not in (parts / "task-lottery_ticket-0" / "metrics.jsonl").read_text()  # full's changes were taken
+    composed = load_card(parts / "task-lottery_ticket_+_language-0" / "skills" / "eng")
+    swahili = load_card(parts / "language-lottery_ticket-swa" / "skills" / "swa")
+    assert [base.name for base in composed.base] == ["eng"] and ticket.base == () and swahili.options["entries"] == 300
+    last = rows["lottery_ticket + language"]
+    assert list(last["retention"]) == ["swa", "hau"] and metrics["tasks"] == last["tasks"]
+    assert last["gain"]["mean"] == pytest.approx(last["mean"] - rows["full"]["mean"]) and "gain" not in rows["full"]
+    for row in rows.values():
+        assert 0 <= row["low"] <= row["high"] <= 1 and list(row["tasks"]) == ["swa", "hau"]
+    scored = json.loads((tmp_path / "run" / "parts" / "task-full-0" / "result.json").read_text())["metrics"]
+    assert rows["full"]["source"] == pytest.approx(scored["mean"])
+
+    page = transfer_section(tmp_path / "run")
+    assert page is not None and len(page.blocks) == 3 and density_section(tmp_path / "run") is None
+    assert "lottery_ticket + language" in str(page.blocks) and "[" in str(page.blocks[1])
+
+    before = {path: path.read_bytes() for path in (tmp_path / "run" / "scores").iterdir()}
+    (tmp_path / "run" / "result.json").unlink()
+    shutil.rmtree(parts / "language-lottery_ticket-hau")
+    next(path for path in before if path.name.endswith("-swa.json")).unlink()
+    assert transfer(tmp_path / "run", data) == metrics
+    assert {path: path.read_bytes() for path in before} == before
+
+    assert transfer(tmp_path / "again", data, f"library={parts}") == metrics
+    assert not (tmp_path / "again" / "parts").exists()
+
+
+def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: Path) -> None:
+    more = ("study=density", "densities=[0.01, 0.5]", "methods=[random]", "composed={}")
+    metrics = transfer(tmp_path / "run", data, *more)
+    assert list(metrics["rows"]) == ["lottery_ticket 0.01", "lottery_ticket 0.5", "random 0.01", "random 0.5"]
+    names = {path.name for path in (tmp_path / "run" / "parts").iterdir()}
+    assert names == {"task-full-0", *(f"task-{row.replace(' ', '_')}-0" for row in metrics["rows"])}
+    assert metrics["rows"]["random 0.5"]["density"] == 0.5
+    page = density_section(tmp_path / "run")
+    assert page is not None and "trained entries, %" in str(page.blocks)
+
+
+def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Path) -> None:
+    write_names(tmp_path / "tags", "eng")
+    (tmp_path / "tags" / "swa").mkdir()
+    (tmp_path / "tags" / "swa" / "test.txt").write_text("Ada B-ORG\n")
+    mistakes = {
+        "source=english": "No task is called 'english'. Did you mean 'eng'",
+        "targets={swa: swahili, hau: hau}": "swahili",
+        "languages.path=": "Composition needs texts",
+        f"tasks.path={tmp_path / 'tags'}": "No task is called 'hau'|have different labels",
+        "methods=[lottery]": "Did you mean 'lottery_ticket'",
+        "task.each={lora: {method.k: 3}}": "method.k .* is not read with method.kind=lora",
+    }
+    for override, message in mistakes.items():
+        with pytest.raises(InputError, match=message):
+            transfer(tmp_path / "run", data, override)
+        assert not (tmp_path / "run").exists(), override
+
+
+def test_test_sentences_in_the_texts_are_counted(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    overrides = [*TINY, f"tasks.path={tmp_path}/data/tags", f"languages.path={tmp_path}/data/text"]
+    recipe = load_config(Config, overrides=overrides)
+    assert leaks(recipe, check(recipe)) == ""
+    tests = (tmp_path / "data" / "tags" / "swa" / "test.txt").read_text().split("\n\n")
+    words = " ".join(line.split()[0] for line in tests[0].splitlines())
+    texts = tmp_path / "data" / "text" / "swa.txt"
+    texts.write_text(f"{words}\n" + texts.read_text())
+    with reusing(Shelf()):
+        assert leaks(recipe, check(recipe)).startswith("1 of 4 test sentences of 'swa' stand")
