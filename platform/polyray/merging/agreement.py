@@ -64,5 +64,6 @@ def sce(operands: Operands, options: SceOptions) -> Tensor:
     energy = changes.square().reshape(len(changes), -1).mean(1)
     total = energy.sum()
     weights = energy / total if total > SMALL else torch.full_like(energy, 1 / len(energy))
-    erased = weights.view(-1, *[1] * (changes.dim() - 1)) * elected(changes, "sum")
-    return operands.start + (changes * erased).sum(0) / erased.sum(0).clamp_min(SMALL)
+    counts = (changes * elected(changes, "sum")) > 0
+    remaining = weights.view(-1, *[1] * (changes.dim() - 1)) * counts
+    return operands.start + (changes * remaining).sum(0) / remaining.sum(0).clamp_min(SMALL)

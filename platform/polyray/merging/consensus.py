@@ -12,6 +12,7 @@ from polyray.merging.operands import Operands
 from polyray.merging.thinning import as_long_as, at_random, by_rank, largest, without_outliers
 
 Election = Literal["sum", "count", "none"]
+STRETCH = 1 << 16  # entries that are merged together
 
 
 class ThinnedOptions(TaskVectorOptions):
@@ -82,15 +83,12 @@ def della(operands: Operands, options: DellaOptions) -> Tensor:
 
 
 def elected(weighted: Tensor, election: Election) -> Tensor:
-    """Mask of the entries that count: weighted task vectors [n, *shape] -> bool [n, *shape].
+    """Sign, 1 or -1, of each entry: that of the sum of weighted task vectors, or of most of them; a tie elects plus.
 
-    With an election they are the entries whose sign the sum of all, or most of them, have; a tie elects plus.
+    weighted [n, *shape] -> [*shape].
     """
-    if election == "none":
-        return torch.ones_like(weighted, dtype=torch.bool)
-    signs = weighted.sign()
-    votes = weighted.sum(0) if election == "sum" else signs.sum(0)
-    return signs == torch.where(votes >= 0, 1.0, -1.0).to(signs.dtype)
+    votes = weighted.sum(0) if election == "sum" else weighted.sign().sum(0)
+    return torch.ones_like(votes).copysign_(votes.add_(0.0))  # -0.0 + 0.0 is 0.0
 
 
 def _merge(operands: Operands, options: ThinnedOptions, thin: Callable[[Tensor, float], Tensor]) -> Tensor:
@@ -99,17 +97,34 @@ def _merge(operands: Operands, options: ThinnedOptions, thin: Callable[[Tensor, 
     Raises:
         InputError: there is no base, or normalized weights without an election add up to 0.
     """
+    start = operands.start.reshape(-1)
     thinned = []
-    for part, change in zip(operands.parts, operands.changes(), strict=True):
+    for part in operands.parts:
+        change = part.tensor - operands.start
         chosen = change if part.density >= 1 else thin(change, part.density)
-        thinned.append(as_long_as(chosen, change) if options.rescale else chosen)
-    weights = operands.weights
-    weighted = torch.stack(thinned) * weights
-    mask = elected(weighted, options.signs)
-    merged = (weighted * mask).sum(0)
-    if options.normalize and options.signs == "none":
-        merged = merged / total_weight(operands)
-    elif options.normalize:
-        divisor = (weights * mask).sum(0)
-        merged = merged / torch.where(divisor == 0, 1.0, divisor)
-    return operands.start + options.scale * merged
+        thinned.append((as_long_as(chosen, change) if options.rescale else chosen).reshape(-1))
+    weights = operands.weights.reshape(-1, 1)
+    divisor = total_weight(operands) if options.normalize and options.signs == "none" else 1.0
+    merged = torch.empty_like(start)
+    for begin in range(0, len(start), STRETCH):  # what is computed with stays in the cache
+        stretch = slice(begin, begin + STRETCH)
+        change = _elected_sum(torch.stack([x[stretch] for x in thinned]), weights, options)
+        torch.add(start[stretch], change, alpha=options.scale / divisor, out=merged[stretch])
+    return merged.view(operands.start.shape)
+
+
+def _elected_sum(changes: Tensor, weights: Tensor, options: ThinnedOptions) -> Tensor:
+    """Sum of task vectors [n, entries] times weights [n, 1], of entries that count; over their weights if so wished.
+
+    An entry counts where its product with the elected sign is positive.
+    """
+    weighted = changes.mul_(weights)
+    if options.signs == "none":
+        return weighted.sum(0)
+    sign = elected(weighted, options.signs)
+    agreeing = weighted.mul_(sign).clamp_min_(0)
+    merged = agreeing.sum(0).mul_(sign)
+    if not options.normalize:
+        return merged
+    counted = agreeing.sign_().mul_(weights).sum(0)
+    return merged.div_(counted.add_((counted == 0).to(counted.dtype)))

@@ -1,5 +1,6 @@
 """Sums of models and of task vectors."""
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -36,8 +37,11 @@ def average(operands: Operands, options: AverageOptions) -> Tensor:
     Raises:
         InputError: the weights add up to 0.
     """
-    merged = (operands.weights * operands.tensors).sum(0)
-    return merged / total_weight(operands) if options.normalize else merged
+    total = total_weight(operands) if options.normalize else 1.0
+    merged = torch.zeros_like(operands.parts[0].tensor)
+    for part in operands.parts:
+        merged.add_(part.tensor, alpha=part.weight)
+    return merged if total == 1 else merged.div_(total)
 
 
 def task_arithmetic(operands: Operands, options: TaskVectorOptions) -> Tensor:
@@ -49,10 +53,13 @@ def task_arithmetic(operands: Operands, options: TaskVectorOptions) -> Tensor:
     Raises:
         InputError: there is no base, or normalized weights add up to 0.
     """
-    change = (operands.weights * operands.changes()).sum(0)
-    if options.normalize:
-        change = change / total_weight(operands)
-    return operands.start + options.scale * change
+    total = total_weight(operands) if options.normalize else 1.0
+    start = operands.start
+    merged = torch.zeros_like(start)
+    change = torch.empty_like(start)
+    for part in operands.parts:
+        merged.add_(torch.sub(part.tensor, start, out=change), alpha=part.weight)
+    return torch.add(start, merged, alpha=options.scale / total, out=merged)
 
 
 def cape(operands: Operands, options: CapeOptions) -> Tensor:
