@@ -78,6 +78,29 @@ def test_a_long_sentence_is_refused_or_cut_between_words_and_its_last_words_are_
     assert len(tags) == 3 and tags[2] == "O"
 
 
+def test_a_long_sentence_can_be_read_in_pieces_of_whole_words_of_which_training_draws_one() -> None:
+    model = tiny_model("tiny-encoder", [SUITE.tasks["eng"]])
+    long = sentence("in New York at home", "O B-LOC I-LOC O O")
+    split = TextOptions(max_input=8, too_long="split")
+    data = rows_of(model, SUITE, [long, sentence("at", "O")], split)
+    row = data.rows[0]  # "in New ", "York ", "at " and an end; "home" would be one token too many
+    assert [len(piece.first) for piece in (row, *row.others)] == [2, 1, 2] and not row.cut
+    assert [piece.labels for piece in (row, *row.others)] == [(2, 0), (1,), (2, 2)]
+    (tags, single) = predictions(model, data, EvaluationOptions(), 0)
+    alone = [sentence("in New", "O B-LOC"), sentence("York", "I-LOC"), sentence("at home", "O O")]
+    pieces = predictions(model, rows_of(model, SUITE, alone), EvaluationOptions(), 0)
+    assert len(tags) == 5 and len(single) == 1
+    assert tags[3:] == pieces[2]  # the last piece has no space behind it, as it has alone
+    draw = torch.Generator().manual_seed(0)
+    counts = [TAGGING.collate(model.backbone, data.rows, draw).counts.tolist()[0] for _ in range(60)]
+    assert set(counts) == {1, 2} and 10 < counts.count(1) < 30
+    assert TAGGING.collate(model.backbone, data.rows).counts.tolist() == [2, 1]
+    with pytest.raises(InputError, match=r"1 of 1 examples .*longest: 14.*truncate to cut them\.$"):
+        rows_of(model, SUITE, [sentence("in Timbuktuuu", "O B-LOC")], split.model_copy(update={"max_input": 9}))
+    with pytest.raises(InputError, match="or split to read them in pieces"):
+        rows_of(model, SUITE, [long], TextOptions(max_input=8))
+
+
 def test_the_loss_is_the_mean_over_words_by_hand() -> None:
     """A head of zeros finds all three tags equally likely: log 3 for every word, whatever their number."""
     model = tiny_model("tiny-encoder", [SUITE.tasks["eng"]])

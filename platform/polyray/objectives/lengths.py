@@ -26,10 +26,11 @@ class TooLong:
 
     Args:
         writes: whether answers are limited too, by text.max_output.
+        splits: whether text.too_long=split would read them in pieces.
     """
 
-    def __init__(self, backbone: Backbone, text: TextOptions, *, writes: bool = False) -> None:
-        self._text = text
+    def __init__(self, backbone: Backbone, text: TextOptions, *, writes: bool = False, splits: bool = False) -> None:
+        self._text, self._splits = text, splits and text.too_long != "split"
         limit = longest_input(backbone, text)
         self._by_backbone = limit < text.max_input
         answers = f" or text.max_output={text.max_output}" if writes else ""
@@ -60,5 +61,6 @@ class TooLong:
         remedy = "Choose a backbone that reads more" if self._by_backbone else "Raise the limits"
         raise InputError(
             f"{len(self._lengths)} of {n_examples} examples are longer than {self._limits} (longest: "
-            f"{longest}, task {task!r}). {remedy}, or set text.too_long=truncate to cut them."
+            f"{longest}, task {task!r}). {remedy}, or set text.too_long=truncate to cut them"
+            f"{', or split to read them in pieces' if self._splits else ''}."
         )

@@ -17,7 +17,7 @@ from polyray.objectives.objective import Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.objectives.pairs import PairRow, padded_pairs, read_pairs
 from polyray.objectives.questions import Question, texts_of
-from polyray.objectives.windows import windows
+from polyray.objectives.windows import draw, windows
 from polyray.tasks import ContextQuestion, Task
 
 
@@ -101,7 +101,7 @@ class Spans:
         self, backbone: Backbone, rows: Sequence[SpanRow], generator: torch.Generator | None = None
     ) -> SpanBatch:
         """Questions with a window each, drawn by `generator`; without one, that which holds the answer."""
-        chosen = [_drawn(row, generator) for row in rows]
+        chosen = [draw((row, *row.others), generator) for row in rows]
         tokens = padded_pairs(backbone, chosen)
         allowed = torch.zeros_like(tokens.ids, dtype=torch.bool)
         for index, row in enumerate(chosen):
@@ -209,13 +209,6 @@ def _tokens_of(example: ContextQuestion, letters: Sequence[tuple[int, int]]) -> 
     if not tokens:
         raise InputError(f"Task {example.task!r}, {example.id}: the answer {example.answers[0]!r:.80} has no token.")
     return tokens[0], tokens[-1]
-
-
-def _drawn(row: SpanRow, generator: torch.Generator | None) -> SpanRow:
-    if generator is None or not row.others:
-        return row
-    number = int(torch.randint(1 + len(row.others), (1,), generator=generator))
-    return row if number == 0 else row.others[number - 1]
 
 
 def _best(row: SpanRow, scores: Tensor, max_output: int) -> tuple[float, str]:

@@ -1,7 +1,7 @@
 """Sequence tagging: an encoder reads a sentence, and a head gives each word a tag."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from polyray.objectives.losses import IGNORED, mean_cross_entropy
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
 from polyray.objectives.options import EvaluationOptions, TextOptions
 from polyray.objectives.questions import Question, words_of
-from polyray.objectives.words import WordTokens, read_words
+from polyray.objectives.windows import draw
+from polyray.objectives.words import WordTokens, read_pieces
 from polyray.tasks import TaggedWords, Task
 
 OUTSIDE = "O"  # predicted for words that were cut off
@@ -23,10 +24,10 @@ OUTSIDE = "O"  # predicted for words that were cut off
 
 @dataclass(frozen=True, kw_only=True)
 class TagRow(InputRow):
-    """One sentence as token numbers.
+    """One sentence as token numbers, or the first piece of a long one.
 
     first: the index of each word's first token, of the words that are read. labels: the numbers of their tags.
-    key: of the head; tags: those that it tells apart.
+    key: of the head; tags: those that it tells apart. others: the rows of the sentence's other pieces, in order.
     """
 
     example: TaggedWords
@@ -34,11 +35,12 @@ class TagRow(InputRow):
     labels: tuple[int, ...]
     key: str
     tags: tuple[str, ...]
+    others: "tuple[TagRow, ...]" = ()
 
     @property
     def cut(self) -> bool:
         """Whether words at the end are not read."""
-        return len(self.first) < len(self.example.words)
+        return sum(len(row.first) for row in (self, *self.others)) < len(self.example.words)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -56,7 +58,11 @@ class TagBatch(TensorBatch):
 
 
 class Tagging:
-    """An encoder reads a sentence, a linear head tags the first token of each word: cross-entropy of the tags."""
+    """An encoder reads a sentence, a linear head tags the first token of each word: cross-entropy of the tags.
+
+    With text.too_long=split a long sentence is read in pieces of whole words. Training takes one of them at a time,
+    drawn anew; predictions are of all.
+    """
 
     name, predicts, otherwise = "tagging", "tags", ""
     stacks = False
@@ -69,21 +75,22 @@ class Tagging:
     def encode(
         self, backbone: Backbone, tasks: Mapping[str, Task], examples: Sequence[TaggedWords], text: TextOptions
     ) -> list[TagRow]:
-        """Each sentence as the tokens of its words; of a sentence that is too long, the first words.
+        """Each sentence as the tokens of its words; of a sentence that is too long, pieces or the first words.
 
         Raises:
             InputError: a sentence is too long.
         """
         limit = longest_input(backbone, text)
-        too_long = TooLong(backbone, text)
+        too_long = TooLong(backbone, text, splits=True)
         keys = {example.task: self.head_key(tasks[example.task]) for example in examples}
         rows = []
         for example in examples:
-            tokens = read_words(backbone, example.words, limit)
-            row = _row(example, tokens, keys[example.task], tasks[example.task].labels or ())
+            tags = tasks[example.task].labels or ()
+            pieces = read_pieces(backbone, example.words, limit, most=0 if text.too_long == "split" else 1)
+            row = _row(example, pieces, keys[example.task], tags)
             rows.append(row)
             if row.cut:
-                too_long.add(example.task, tokens.full)
+                too_long.add(example.task, pieces[0].full)
         too_long.check(len(examples))
         return rows
 
@@ -97,16 +104,20 @@ class Tagging:
         return self.encode(backbone, {task.name: task}, examples, text)
 
     def collate(self, backbone: Backbone, rows: Sequence[TagRow], generator: torch.Generator | None = None) -> TagBatch:
-        """Sentences side by side; each weighs as much as it has words."""
-        tokens = padded([row.input for row in rows], backbone.text.pad)
+        """Sentences side by side; each weighs as much as it has words.
+
+        Of a sentence in pieces one is taken, drawn by `generator`; without one, the first.
+        """
+        chosen = [draw((row, *row.others), generator) for row in rows]
+        tokens = padded([row.input for row in chosen], backbone.text.pad)
         labels = torch.full_like(tokens.ids, IGNORED)
-        for index, row in enumerate(rows):
+        for index, row in enumerate(chosen):
             if row.labels:  # none where they are to be predicted
                 labels[index, list(row.first)] = torch.tensor(row.labels, dtype=torch.long)
         n_words = (labels != IGNORED).sum(1)
         return TagBatch(
             objective=self.name, tasks=tuple(row.example.task for row in rows),
-            counts=n_words, n_tokens=sum(row.n_read for row in rows), tokens=tokens.ids,
+            counts=n_words, n_tokens=sum(row.n_read for row in chosen), tokens=tokens.ids,
             mask=tokens.mask, labels=labels, keys=tuple(row.key for row in rows),
         )  # fmt: skip
 
@@ -138,9 +149,15 @@ class Tagging:
             best: dict[int, list[int]] = {}
             for indices, logits in self._logits(network, batch):
                 best.update(zip(indices, logits.argmax(-1).tolist(), strict=True))
-            return [_tags(row, best[index]) for index, row in enumerate(chosen)]
+            return [tuple(row.tags[best[index][token]] for token in row.first) for index, row in enumerate(chosen)]
 
-        return in_batches(network, rows, options.batch, tag)
+        pieces = [(index, piece) for index, row in enumerate(rows) for piece in (replace(row, others=()), *row.others)]
+        tags: list[tuple[str, ...]] = [()] * len(rows)
+        read = in_batches(network, [piece for _, piece in pieces], options.batch, tag)
+        for (index, _), of_piece in zip(pieces, read, strict=True):
+            tags[index] += of_piece
+        lengths = [len(row.example.words) for row in rows]
+        return [(*of_row, *[OUTSIDE] * (n - len(of_row))) for of_row, n in zip(tags, lengths, strict=True)]
 
     def answer(
         self, network: Network, rows: Sequence[TagRow], options: EvaluationOptions, max_output: int
@@ -161,11 +178,13 @@ class Tagging:
         return LinearHead(backbone.width, len(labels_of(key)), backbone.dropout, generator)
 
 
-def _row(example: TaggedWords, tokens: WordTokens, key: str, tags: tuple[str, ...]) -> TagRow:
-    labels = label_numbers(example.task, example.tags, tags)[: len(tokens.first)]
-    return TagRow(example=example, input=tokens.ids, first=tokens.first, labels=labels, key=key, tags=tags)
-
-
-def _tags(row: TagRow, best: Sequence[int]) -> tuple[str, ...]:
-    read = [row.tags[best[index]] for index in row.first]
-    return (*read, *[OUTSIDE] * (len(row.example.words) - len(read)))
+def _row(example: TaggedWords, pieces: Sequence[WordTokens], key: str, tags: tuple[str, ...]) -> TagRow:
+    labels = label_numbers(example.task, example.tags, tags)
+    rows, start = [], 0
+    for piece in pieces:
+        end = start + len(piece.first)
+        rows.append(
+            TagRow(example=example, input=piece.ids, first=piece.first, labels=labels[start:end], key=key, tags=tags)
+        )
+        start = end
+    return replace(rows[0], others=tuple(rows[1:]))

@@ -1,5 +1,19 @@
 """Windows of a long sequence of tokens, each of which a network reads by itself."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch
+
+R = TypeVar("R")
+
+
+def draw(rows: Sequence[R], generator: torch.Generator | None) -> R:
+    """One of the rows of a long text's windows, each as likely; without a generator the first one."""
+    if generator is None or len(rows) == 1:
+        return rows[0]
+    return rows[int(torch.randint(len(rows), (1,), generator=generator))]
+
 
 def windows(n_tokens: int, room: int, overlap: int) -> tuple[tuple[int, int], ...]:
     """First and end of the windows that cover `n_tokens` tokens, the last one shorter.

@@ -36,3 +36,21 @@ def read_words(backbone: Backbone, words: Sequence[str], limit: int) -> WordToke
     return WordTokens(
         ids=(*ids, *text.suffix), first=tuple(first), full=around + sum(map(len, pieces))
     )  # fmt: skip
+
+
+def read_pieces(backbone: Backbone, words: Sequence[str], limit: int, most: int = 0) -> list[WordTokens]:
+    """The tokens of the words of one sentence, in as few pieces as it takes; the first one knows its full length.
+
+    Args:
+        limit: tokens of a piece at most; a single word that does not fit, and all behind it, are left out.
+        most: pieces at most, words behind them are left out; 0: any number.
+    """
+    pieces = [read_words(backbone, words, limit)]
+    start = len(pieces[0].first)
+    while 0 < start < len(words) and len(pieces) != most:
+        piece = read_words(backbone, words[start:], limit)
+        if not piece.first:
+            break
+        pieces.append(piece)
+        start += len(piece.first)
+    return pieces

@@ -15,9 +15,9 @@ class TextOptions(Section):
     causal backbones, max_output tokens of that limit are kept for the answer."""
     max_output: int = Field(64, ge=1)
     """Tokens of an answer at most, in training and in generation."""
-    too_long: Literal["error", "truncate"] = "error"
-    """Treatment of longer texts: stop before training and count them, or cut them and report how many."""
-
+    too_long: Literal["error", "truncate", "split"] = "error"
+    """Treatment of longer texts: stop before training and count them, cut them and report how many, or split them:
+    taggers read a long sentence in pieces, other objectives stop."""
     stride: int = Field(128, ge=0)
     """Tokens that two windows of a long context share, where answers are found in a context; half a window at most."""
 
