@@ -59,7 +59,7 @@ def sweep(
     chosen = loading.load_space(space, job, entry.Config, config, for_job)
     storage = import_module("polyray.cluster.sweeping.storage")
     console = Console(stderr=as_json)
-    ways = {"covers": storage.is_ours, "reads": storage.is_light}
+    ways = {"covers": storage.is_ours, "reads": import_module("polyray.runs.store.following").is_light}
     with placed(out, f"sweep-{job}", console, writes=not only_plan, **ways) as (path, store):
         plan = import_module("polyray.cluster.sweeping.planning").plan
         planned = plan(

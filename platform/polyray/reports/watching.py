@@ -1,7 +1,7 @@
 """A run in the terminal, followed by the files that it writes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from polyray.runs.result import read_result
 from polyray.runs.run import numbers
 
 
-def watch_run(folder: Path, console: Console, *, seconds: float = 1.0) -> None:
+def watch_run(
+    folder: Path, console: Console, is_at_work: Callable[[], bool] | None = None, *, seconds: float = 1.0
+) -> None:
     """Show the last line of a run's progress until no process is at work on it, then how it ended.
 
     Args:
+        is_at_work: whether one is; None: look at the folder's lock.
         seconds: between two looks.
 
     Raises:
@@ -29,7 +32,7 @@ def watch_run(folder: Path, console: Console, *, seconds: float = 1.0) -> None:
     job, shown, running = job_of(folder), "", True
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while running:
-            running = is_locked(folder / LOCK)
+            running = is_at_work() if is_at_work is not None else is_locked(folder / LOCK)
             text = f"{job}: {_text(last_line(folder / PROGRESS))}"
             if console.is_terminal:
                 live.update(Text(text), refresh=True)

@@ -12,10 +12,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 from store_cases import DeadError
 from toy_sweep import SPACE, TOY, ToyConfig, drive, failing_space, ran, run_toy, toy_sweep
 
-from polyray.cluster.sweeping.storage import RemoteStorage, is_light, is_ours
+from polyray.cluster.sweeping.storage import RemoteStorage, is_ours
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.runs.store.fetching import fetch
+from polyray.runs.store.following import is_light
 from polyray.runs.store.working import working_copy
 from polyray.sweeps.folder import SweepFolder, open_sweep
 from polyray.sweeps.space import Space

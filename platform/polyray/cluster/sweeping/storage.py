@@ -4,19 +4,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Protocol
 
 from polyray.errors import StorageError
 from polyray.files import write_file
 from polyray.reports.sweep.display import Rhythm
 from polyray.runs.run import STOP
+from polyray.runs.store.following import is_light
 from polyray.runs.store.part import MESSAGE
 from polyray.runs.store.transfers import at_once
 from polyray.runs.store.working import WorkingCopy, quiet, working_copy
 from polyray.sweeps.folder import BASE, RUNS, SweepFolder
 
-LEFT = frozenset({"checkpoints", "skills", "tensorboard", "videos", "logs"})  # what a driver need not read of a trial
 STOP_MESSAGE = "stop"
 LOOK, SHARE = 5.0, 0.2  # seconds between two looks at the trials that run, and share of the time for them, at most
 PATIENCE = 90.0  # seconds to wait for the trial's process before, which may still be dying
@@ -25,11 +24,6 @@ PATIENCE = 90.0  # seconds to wait for the trial's process before, which may sti
 def is_ours(path: str) -> bool:
     """Whether the driver publishes a file, and no trial."""
     return not path.startswith(f"{RUNS}/")
-
-
-def is_light(path: str) -> bool:
-    """Whether the driver reads a file of a trial."""
-    return not LEFT & set(PurePosixPath(path).parts)
 
 
 class Storage(Protocol):

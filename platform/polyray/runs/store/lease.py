@@ -55,6 +55,23 @@ def newest_epoch(names: list[str]) -> int:
     return max([*claims, *map(epoch_of, manifest_names(names))], default=0)
 
 
+def look_at(remote: Remote) -> Look:
+    """A folder now.
+
+    Raises:
+        StorageError: the storage refused.
+    """
+    names = remote.names()
+    claims = {}
+    for name in names:
+        if CLAIM.fullmatch(name):
+            try:
+                claims[name] = remote.read(name)
+            except FileNotFoundError:  # withdrawn meanwhile
+                continue
+    return Look(claims=claims, manifests=tuple(manifest_names(names)))
+
+
 class Lease:
     """The right to publish in the folder `remote`, from `acquire` to `release`.
 
@@ -136,14 +153,8 @@ class Lease:
         self._remote.write(self._name, json.dumps({**identity(), "beat": self._beats}).encode())
 
     def _look(self) -> Look:
-        names = self._remote.names()
-        claims = {}
-        for name in filter(CLAIM.fullmatch, names):
-            try:
-                claims[name] = self._remote.read(name)
-            except FileNotFoundError:  # released meanwhile
-                continue
-        return Look(claims=claims, manifests=tuple(manifest_names(names)))
+        """The folder now."""
+        return look_at(self._remote)
 
     def _after_the_dead(self) -> Look:
         """The look at the folder at which all writers that have claims were dead.

@@ -88,13 +88,13 @@ class WorkingCopy:
         """Restore the part, and bring the files of the parts below it, without becoming its writer.
 
         Args:
-            reads: as for `open`.
+            reads: which files of all of them are needed here.
 
         Raises:
             InputError: the storage cannot be reached.
         """
         try:
-            self.part.restore()
+            self.part.restore(reads)
             self._bring_all(reads)
         except StorageError as error:
             raise InputError(f"--out {self.url}: {error}") from None
