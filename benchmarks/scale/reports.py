@@ -15,7 +15,7 @@ from ray.tune import Callback
 
 from benchmarks.sweeps.driver import Numbers
 from polyray.cluster.session import RaySession, quieten
-from polyray.cluster.sweeping.driver import QUIET
+from polyray.cluster.sweeping.silence import QUIET
 
 
 class _Sizes(Callback):

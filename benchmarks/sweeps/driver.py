@@ -19,7 +19,8 @@ from rich.console import Console
 from benchmarks.sweeps.meter import Meter, peak_memory
 from benchmarks.sweeps.noop import NOOP, noop_sweep
 from polyray.cluster.session import RaySession, quieten
-from polyray.cluster.sweeping.driver import QUIET, SCRATCH, SweepRun
+from polyray.cluster.sweeping.driver import SCRATCH, SweepRun
+from polyray.cluster.sweeping.silence import QUIET
 from polyray.sweeps.journal import TRIALS
 
 POINTS = 200  # of a curve, about

@@ -12,7 +12,6 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.progress_reporter import TrialProgressCallback
 from rich.console import Console
 
 from polyray.cluster.monitoring.sweeps import SweepWatch
@@ -21,6 +20,7 @@ from polyray.cluster.sweeping.population import PopulationSearcher
 from polyray.cluster.sweeping.resources import ahead, at_once, resources_of
 from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.cluster.sweeping.searcher import JournalSearcher
+from polyray.cluster.sweeping.silence import QUIET
 from polyray.cluster.sweeping.storage import RemoteStorage, SharedFolder, Storage
 from polyray.cluster.sweeping.trial import Trials
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
@@ -41,20 +41,6 @@ from polyray.sweeps.trials import TrialRows, record_of
 
 SCRATCH = ".tune"  # in the sweep's folder, while it runs: Tune's own files, which nobody reads again
 LOOK = 0.2  # seconds between two looks at the sweep
-QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "TUNE_WARN_THRESHOLD_S": "600",
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a trial may end before its first validation
-    "RAY_AIR_NEW_OUTPUT": "0",  # which prints a table even where it is to be silent
-}
-
-
-class _SilentProgress(TrialProgressCallback):
-    """Tune's lines on the ends of trials, which it would print where all else is silent, to nobody."""
-
-    def _print(self, msg: str) -> None:
-        """Print nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +212,7 @@ class _Tuning(threading.Thread):
                 max_concurrent_trials=at_once(base, options),
             ),
             run_config=tune.RunConfig(
-                name="sweep", storage_path=str(storage), verbose=0, callbacks=[_SilentProgress()],
+                name="sweep", storage_path=str(storage), verbose=0,
                 failure_config=tune.FailureConfig(max_failures=options.retries),
             ),
         )  # fmt: skip
