@@ -64,22 +64,23 @@ def test_a_killed_worker_is_replaced_a_killed_driver_leaves_nothing_and_the_run_
     assert killed, "no worker was there to be killed"
 
 
-@pytest.mark.parametrize(("number", "group"), [(signal.SIGTERM, True), (signal.SIGHUP, True), (signal.SIGUSR1, False)])
-def test_a_signal_to_the_driver_or_its_group_saves_a_checkpoint_and_the_run_ends_the_same(
-    number: signal.Signals, group: bool, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_signals_to_the_driver_or_its_group_save_a_checkpoint_each_and_the_run_ends_the_same(
+    unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLYRAY_GRACE", "600")  # the tests' machine may be slow
-    out = tmp_path / "run"
-    process = two_workers(out)
-    wait_for(out, 2, process)
-    children = descendants(process)
-    process.send(number, group)
-    output = finish(process, code=128 + number)
-    assert "Resume with: polyray run polytropon" in output and "Traceback" not in output
-    assert gone(children), "processes were left running"
-    assert json.loads((out / "result.json").read_text())["status"] == "interrupted"
-    steps = output.partition("Stopped after ")[2].partition(" ")[0]
-    assert (out / "checkpoints" / f"step-{int(steps):08d}").is_dir()
+    out, before = tmp_path / "run", 0
+    for number, group in ((signal.SIGTERM, True), (signal.SIGHUP, True), (signal.SIGUSR1, False)):
+        process = two_workers(out)
+        wait_for(out, before + 1, process)
+        children = descendants(process)
+        process.send(number, group)
+        output = finish(process, code=128 + number)
+        assert "Resume with: polyray run polytropon" in output and "Traceback" not in output
+        assert gone(children), "processes were left running"
+        assert json.loads((out / "result.json").read_text())["status"] == "interrupted"
+        steps = output.partition("Stopped after ")[2].partition(" ")[0]
+        assert (out / "checkpoints" / f"step-{int(steps):08d}").is_dir()
+        before = len((out / "progress.jsonl").read_text().splitlines())
     finish(two_workers(out))
     assert outcome(out) == outcome(unbroken)
 
