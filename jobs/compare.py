@@ -91,9 +91,9 @@ def run(config: Config, run: Run) -> Result:
     for kind, adaptation in adaptations.items():
         check_methods(adaptation.adapt.methods, kind, config.backbone_dtype)
     read_all(suite, tests, seeds=config.adapt.seeds or None)
-    known = partition_tasks(suite, "train")
-    print_note(run.console, repeats(suite, [*known, *tests]))
-    print_note(run.console, unlearned(suite, known, config.tasks.train_splits, known))
+    train_tasks = partition_tasks(suite, "train")
+    print_note(run.console, repeats(suite, [*train_tasks, *tests]))
+    print_note(run.console, unlearned(suite, train_tasks, config.tasks.train_splits, train_tasks))
     trained = _train(trainings, run)
     plans = {kind: adapt.plan_of(adaptation, run.out / kind) for kind, adaptation in adaptations.items()}
     adapt.run_groups([group for plan in plans.values() for group in plan.groups], run)

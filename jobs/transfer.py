@@ -95,9 +95,9 @@ def _train(recipe: TransferRecipe, run: Run) -> dict[str, Path]:
             for part in level:
                 config = part.recipe(folders)
                 skill = library.find(recipe_fingerprint(config, load_suite(config.tasks)))
-                own = (run.out / PARTS / part.name).absolute()
-                folders[part.name] = skill or own / SKILLS / file_name(config.name)
-                waiting += [] if skill else [_piece(own, config)]
+                folder = (run.out / PARTS / part.name).absolute()
+                folders[part.name] = skill or folder / SKILLS / file_name(config.name)
+                waiting += [] if skill else [_piece(folder, config)]
             display.update(line, advance=len(level) - len(waiting))
             for index, metrics in run_pieces(do_run, waiting, run, gpus=recipe.gpus):
                 note = f"{waiting[index].out.name}: {metrics['mean']:.3f}"
@@ -112,7 +112,7 @@ def _piece(path: Path, recipe: TuningRecipe) -> RunPiece:
 
 
 def _cells(recipe: TransferRecipe, out: Path, folders: Mapping[str, Path]) -> list[Cell]:
-    """What is scored: without languages all tasks at once, else each target, and the source, over each language."""
+    """Cells to score: without languages all tasks at once, else each target, and the source, over each language."""
     cells = []
     for row in rows_of(recipe):
         for seed in recipe.seeds:

@@ -96,8 +96,8 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.sparse_training", *sys.argv[1:]]
         os.execve(sys.executable, command, os.environ | KEEP_FREED)
     torch.set_num_threads(1)
-    for part in [arguments.part] if arguments.part else PARTS:
-        show(f"Training of chosen entries: {part}", PARTS[part](arguments), arguments.json)
+    for name in [arguments.part] if arguments.part else PARTS:
+        show(f"Training of chosen entries: {name}", PARTS[name](arguments), arguments.json)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,11 @@ def test_parts_print_their_rows(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     for name, value in KEEP_FREED.items():
         monkeypatch.setenv(name, value)
     rows = {}
-    for part in ("steps", "language", "skills"):
-        options = ["--size", "tiny", "--rounds", "1", "--json", "--part", part]
+    for name in ("steps", "language", "skills"):
+        options = ["--size", "tiny", "--rounds", "1", "--json", "--part", name]
         monkeypatch.setattr(sys, "argv", ["sparse_training", *options])
         command.main()
-        rows[part] = json.loads(capsys.readouterr().out)["rows"]
+        rows[name] = json.loads(capsys.readouterr().out)["rows"]
     assert {row["variant"] for row in rows["steps"] if row["over_reference"]} == set(command.PEERS)
     assert [row["over_reference"] > 0 for row in rows["language"] if row["over_reference"]] == [True, True]
     assert {row["type"]: row["entries that differ"] for row in rows["skills"] if row["way"] == "polyray"} == {

@@ -267,9 +267,9 @@ def test_random_methods_keep_the_sum_of_absolute_values() -> None:
         result = method(again(one), options) - one.start
         assert math.isclose(float(result.abs().sum()), float(change.abs().sum()), rel_tol=1e-4)
         assert 0.4 < float((result.abs() > 1e-6).double().mean()) < 0.6
-    kept = breadcrumbs(one, BreadcrumbsOptions(outliers=0.1)) - one.start
-    assert int((kept.abs() > 1e-6).sum()) == 1000
-    assert float(kept.abs().max()) < float(change.abs().max())
+    remaining = breadcrumbs(one, BreadcrumbsOptions(outliers=0.1)) - one.start
+    assert int((remaining.abs() > 1e-6).sum()) == 1000
+    assert float(remaining.abs().max()) < float(change.abs().max())
 
 
 def test_slerp_worked_by_hand() -> None:

@@ -123,8 +123,8 @@ def test_parts_of_speech_of_all_treebanks_share_the_seventeen_tags_and_others_ar
     file.write_text(UD.replace("VERB", "VERBE"), encoding="utf-8")
     with pytest.raises(InputError, match=r"ud-train\.conllu:4: 'VERBE' is not among the universal .* mean 'VERB'"):
         load(folder, include=["UD_Toy"])
-    own = ("PRON", "VERB", "VERBE", "X")
-    assert load(folder, include=["UD_Toy"], types=own).tasks["UD_Toy"].labels == own
+    types = ("PRON", "VERB", "VERBE", "X")
+    assert load(folder, include=["UD_Toy"], types=types).tasks["UD_Toy"].labels == types
 
 
 def test_files_in_folders_of_splits_are_tasks_too(tmp_path: Path) -> None:

@@ -45,9 +45,9 @@ def test_entities_are_tagged_in_iob2_with_names_of_classes(task: Loader) -> None
     assert ner.labels == ("B-PER", "I-PER", "O") and (ner.metric, ner.objective) == ("Entity-F1", "tagging")
     example = TaggedWords(task="one", words=("Ada", "L", "in", "1840"), tags=("B-PER", "I-PER", "O", "O"))
     assert ner.examples("train") == (example,)
-    own = task(features, rows, objective="tagging", types=["DATE", "LOC"])
-    assert own.labels == ("B-DATE", "B-LOC", "I-DATE", "I-LOC", "O")
-    assert own.examples("train")[0].tags == ("O", "O", "O", "B-DATE")
+    chosen = task(features, rows, objective="tagging", types=["DATE", "LOC"])
+    assert chosen.labels == ("B-DATE", "B-LOC", "I-DATE", "I-LOC", "O")
+    assert chosen.examples("train")[0].tags == ("O", "O", "O", "B-DATE")
 
 
 def test_single_tags_may_be_texts(task: Loader) -> None:

@@ -42,8 +42,8 @@ def test_a_sentence_is_its_words_with_heads_and_relations_without_subtypes(tmp_p
 def test_subtypes_can_be_kept_and_relations_and_metric_chosen(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     assert load(tmp_path, subtypes=True, metric="uas").tasks["UD_Toy"].labels == ("nsubj:pass", "punct", "root")
-    own = load(tmp_path, relations=["nsubj", "root", "punct", "x"]).tasks["UD_Toy"]
-    assert own.labels == ("nsubj", "punct", "root", "x")
+    chosen = load(tmp_path, relations=["nsubj", "root", "punct", "x"]).tasks["UD_Toy"]
+    assert chosen.labels == ("nsubj", "punct", "root", "x")
     with pytest.raises(InputError, match=r"train\.conllu:5: 'punct' is not among tasks\.relations"):
         load(tmp_path, relations=["nsubj", "root"])
 

@@ -65,8 +65,8 @@ class PretrainedText:
             raise InputError(
                 "The tokenizer of this backbone has no way to join two texts: it puts nothing between them."
             )
-        known = "token_type_ids" in self.tokenizer.model_input_names
-        return tuple(ids[first:second]), whole["token_type_ids"][second] if known else 0
+        has_types = "token_type_ids" in self.tokenizer.model_input_names
+        return tuple(ids[first:second]), whole["token_type_ids"][second] if has_types else 0
 
     @property
     def between(self) -> tuple[int, ...]:

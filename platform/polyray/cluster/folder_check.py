@@ -79,7 +79,7 @@ def existing(path: Path) -> Path:
 
 
 def _problem(answer: str | RayError) -> str:
-    """What keeps a node from the folder, by its answer; empty: nothing."""
+    """Reason for which a node cannot use the folder, by its answer; empty: it can."""
     if isinstance(answer, GetTimeoutError):
         return f"it did not answer within {PATIENCE:g} s"
     return str(answer).splitlines()[0] if isinstance(answer, RayError) else answer

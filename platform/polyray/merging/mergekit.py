@@ -52,8 +52,8 @@ def read_mergekit(file: Path) -> MergeRecipe:
     models = [_model(file, entry) for entry in content.get("models") or []]
     general = {name: parameters.pop(name) for name in OF_PARTS if name in parameters}
     parts = [
-        {"model": model, **_of_part(file, {**general, **own}, kind)}
-        for model, own in models
+        {"model": model, **_of_part(file, {**general, **settings}, kind)}
+        for model, settings in models
         if model != base or kind == "average"
     ]
     merge = {"kind": kind, **options, **_options(file, parameters, names)}

@@ -1,4 +1,4 @@
-"""What a merge method computes with: one tensor of each model that takes part."""
+"""Operands of a merge method: one tensor of each model that takes part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -78,7 +78,7 @@ def fisher_files(recipe: MergeRecipe) -> list[str]:
 
 
 def weight_and_density(part: PartOptions, name: str) -> tuple[float, float]:
-    """Those of a part in the tensor called `name`."""
+    """Weight and density of a part in the tensor called `name`."""
     for options in part.patterns:
         if fnmatch.fnmatchcase(name, options.pattern):
             weight = part.weight if options.weight is None else options.weight

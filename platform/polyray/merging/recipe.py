@@ -1,4 +1,4 @@
-"""What is merged, how, and into files of which size."""
+"""Config of a merge: its models, its method, and the files that it writes."""
 
 from typing import ClassVar, Literal
 
@@ -70,7 +70,7 @@ class MergeRecipe(Section):
     parts: tuple[PartOptions, ...] = ()
     """The models that are merged."""
     merge: MergeOptions = MergeOptions()
-    """How."""
+    """Method and its options."""
     dtype: Literal["same", "fp32", "fp16", "bf16"] = "same"
     """Number format of the merged model, computed in fp32; same: each tensor as in the base, or in the first part."""
     shard: int = Field(4096, ge=1)

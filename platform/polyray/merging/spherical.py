@@ -17,7 +17,7 @@ class SlerpOptions(Section):
     """The choices of spherical interpolation of two models."""
 
     t: float = Field(0.5, ge=0, le=1)
-    """How far from the base, 0, to the part, 1."""
+    """Distance on the way from the base, 0, to the part, 1."""
 
 
 class MultiSlerpOptions(Section):

@@ -86,7 +86,7 @@ def _stretches(recipe: MergeRecipe, tensor: OutputTensor) -> Iterator[tuple[int,
 def _operands(
     recipe: MergeRecipe, sources: Sequence[Source], tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
 ) -> Operands:
-    """What a stretch of a tensor is merged from."""
+    """Operands for a stretch of a tensor, read from the models."""
     stretches = [source.read(tensor.name, *stretch) for source in sources]
     n_models = len(models(recipe))
     fishers = iter(stretches[n_models:])
@@ -103,7 +103,7 @@ def _operands(
 
 
 def _generator(recipe: MergeRecipe, name: str) -> torch.Generator | None:
-    """Where the method draws, a generator for this tensor: whatever file it is in, it is merged alike."""
+    """Generator for this tensor, whatever file it is in; None where the method draws nothing."""
     if not recipe.merge.method.draws:
         return None
     seed = hashlib.sha256(f"{recipe.seed} {name}".encode()).digest()[:8]
@@ -126,6 +126,6 @@ def _merged(recipe: MergeRecipe, operands: Operands, tensor: OutputTensor) -> Te
 
 
 def _shares(recipe: MergeRecipe, operands: Operands) -> EwrShares:
-    """What elastic weight removal did; nothing is added up for other methods."""
+    """Shares of entries that elastic weight removal changed; other methods have none."""
     shares = recipe.merge.method.shares
     return EwrShares() if shares is None else shares(operands.present(), recipe.merge.options)

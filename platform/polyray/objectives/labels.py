@@ -37,24 +37,24 @@ def rows_by_head(network: Network, keys: Sequence[str]) -> Iterator[tuple[list[i
     """
     for key in dict.fromkeys(keys):
         if key not in network.heads:
-            known = " | ".join(", ".join(labels_of(head)) for head in network.heads)
+            heads = " | ".join(", ".join(labels_of(head)) for head in network.heads)
             raise InputError(
                 f"There is no head for the labels {', '.join(labels_of(key))}; "
-                f"{f'known heads have the labels {known}' if known else 'these skills have no heads at all'}."
+                f"{f'known heads have the labels {heads}' if heads else 'these skills have no heads at all'}."
             )
         yield [row for row, of_row in enumerate(keys) if of_row == key], network.heads[key]
 
 
-def label_numbers(task: str, labels: Sequence[str], known: Sequence[str]) -> tuple[int, ...]:
+def label_numbers(task: str, labels: Sequence[str], head_labels: Sequence[str]) -> tuple[int, ...]:
     """The number of each of an example's labels among those that its head tells apart.
 
     Raises:
         InputError: one is not among them.
     """
-    unknown = set(labels).difference(known)
+    unknown = set(labels).difference(head_labels)
     if unknown:
-        raise InputError(f"Task {task!r} has the labels {', '.join(known)}; an example has {min(unknown)!r}.")
-    return tuple(known.index(label) for label in labels)
+        raise InputError(f"Task {task!r} has the labels {', '.join(head_labels)}; an example has {min(unknown)!r}.")
+    return tuple(head_labels.index(label) for label in labels)
 
 
 class LinearHead(nn.Linear):

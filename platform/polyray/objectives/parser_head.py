@@ -46,8 +46,8 @@ class ParserHead(nn.Module):
         arcs = _with_one(nodes[:, 1:]) @ self.arc @ nodes.transpose(1, 2)  # [B, W, W + 1]
         lacking = member.sum(1) == 0
         lacking[:, 0] = False  # the root
-        own = torch.eye(nodes.shape[1], dtype=torch.bool, device=hidden.device)[1:]
-        return nodes, arcs.masked_fill(lacking.unsqueeze(1) | own, float("-inf"))
+        itself = torch.eye(nodes.shape[1], dtype=torch.bool, device=hidden.device)[1:]
+        return nodes, arcs.masked_fill(lacking.unsqueeze(1) | itself, float("-inf"))
 
     def relations(self, nodes: Tensor, heads: Tensor) -> Tensor:
         """Scores of the relations of words to their heads: nodes [B, W + 1, D], heads [B, W] -> [B, W, n_relations]."""

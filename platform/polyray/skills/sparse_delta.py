@@ -22,7 +22,7 @@ from polyray.sparsity.eligible import weights
 
 KIND = "sparse_delta"  # of the card of such a skill
 POOLER = "pooler."
-"""How the names begin of tensors that pool an encoder's output for a classifier, which no objective uses."""
+"""First letters of the names of tensors that pool an encoder's output for a classifier, which no objective uses."""
 UNTIED = "untied"  # among the options of a skill whose masked language model decodes with the pretrained embeddings
 INDICES, VALUES, SHAPE = "indices", "values", "shape"
 

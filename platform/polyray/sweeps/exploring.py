@@ -85,7 +85,7 @@ EXPLORERS: Mapping[str, Callable[[Exploration, random.Random], dict[str, float]]
 
 
 def observations(history: Sequence[Generation], names: Sequence[str], space: Space, goal: Goal) -> list[Observation]:
-    """How much each trial has gained in each generation with its rates, over the state that it began with."""
+    """Gain of each trial in each generation with its rates, over the state that it began with."""
     made: list[Observation] = []
     before: dict[int, float] = {}
     for number, generation in enumerate(history):

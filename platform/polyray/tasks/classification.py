@@ -20,10 +20,10 @@ from polyray.tasks.options import ClassificationOptions
 from polyray.tasks.partition import arranged, partition_beside
 from polyray.tasks.reading import data_folder
 from polyray.tasks.splits import examples_of_split, split_files, with_missing
-from polyray.tasks.task import Suite, Task, first_places
+from polyray.tasks.task import Suite, Task, first_locations
 
 SUFFIXES = (".tsv", ".jsonl")
-Labelled = tuple[LabelledTexts, str]  # an example, and its place as FILE:LINE
+Labelled = tuple[LabelledTexts, str]  # an example, and its location as FILE:LINE
 
 
 def classification(options: ClassificationOptions) -> Suite:
@@ -45,53 +45,55 @@ def _task(files: Mapping[str, Mapping[str, Path]], options: ClassificationOption
     labelled = {split: _labelled(file, options, name) for split, file in files[name].items()}
     closed = options.labels or {example.label for example, _ in labelled.get("train", ())}
     for of_split in labelled.values():
-        for example, place in of_split:
+        for example, location in of_split:
             if closed and example.label not in closed:
                 raise InputError(
-                    f"{place}: {example.label!r:.80} is not a label of {name!r}, "
+                    f"{location}: {example.label!r:.80} is not a label of {name!r}, "
                     f"{'whose labels tasks.labels gives' if options.labels else 'no training example has it'}. "
                     f"{suggestion(example.label, closed)} tasks.relabel gives labels new names."
                 )
     labels = closed or {example.label for of_split in labelled.values() for example, _ in of_split}
     splits = with_missing(labelled, group=lambda pair: pair[0].texts[0])
     examples = {split: tuple(example for example, _ in of_split) for split, of_split in splits.items()}
-    places = first_places((split, x.label, place) for split, of_split in splits.items() for x, place in of_split)
+    locations = first_locations(
+        (split, x.label, location) for split, of_split in splits.items() for x, location in of_split
+    )
     return Task(
         name=name, category="pairs" if len(options.texts) == 2 else "texts", metric=options.metric,
         labels=tuple(sorted(labels)), seeds=(0,), read=partial(examples_of_split, examples, name),
-        objective="classification", prompt=" ".join(f"{{{field}}}" for field in options.texts), places=places,
+        objective="classification", prompt=" ".join(f"{{{field}}}" for field in options.texts), locations=locations,
     )  # fmt: skip
 
 
 def _labelled(file: Path, options: ClassificationOptions, name: str) -> list[Labelled]:
     """The examples of `file`, their labels under their new names."""
     labelled = []
-    for place, fields in (_table if file.suffix == ".tsv" else _objects)(file):
-        texts = tuple(_text(fields, field, place, "texts") for field in options.texts)
+    for location, fields in (_table if file.suffix == ".tsv" else _objects)(file):
+        texts = tuple(_text(fields, field, location, "texts") for field in options.texts)
         if not any(text.strip() for text in texts):
-            raise InputError(f"{place}: nothing to read: {' and '.join(options.texts)} are blank.")
-        label = _text(fields, options.label, place, "label").strip()
+            raise InputError(f"{location}: nothing to read: {' and '.join(options.texts)} are blank.")
+        label = _text(fields, options.label, location, "label").strip()
         if not label:
-            raise InputError(f"{place}: the label is empty. Leave the line out, or give it a label.")
-        labelled.append((LabelledTexts(task=name, texts=texts, label=options.relabel.get(label, label)), place))
+            raise InputError(f"{location}: the label is empty. Leave the line out, or give it a label.")
+        labelled.append((LabelledTexts(task=name, texts=texts, label=options.relabel.get(label, label)), location))
     if not labelled:
         raise InputError(f"{file} holds no example.")
     return labelled
 
 
-def _text(fields: Mapping[str, Any], name: str, place: str, option: str) -> str:
+def _text(fields: Mapping[str, Any], name: str, location: str, option: str) -> str:
     if name not in fields:
-        raise InputError(f"{place}: no field is called {name!r} (tasks.{option}). {suggestion(name, fields)}")
+        raise InputError(f"{location}: no field is called {name!r} (tasks.{option}). {suggestion(name, fields)}")
     value = fields[name]
     if option == "label" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)  # classes are often numbers
     if not isinstance(value, str):
-        raise InputError(f"{place}: expected the field {name!r} with a text, found {value!r:.80}.")
+        raise InputError(f"{location}: expected the field {name!r} with a text, found {value!r:.80}.")
     return value
 
 
 def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Place and fields of each line of JSON."""
+    """Location and fields of each line of JSON."""
     for number, line in enumerate(read_lines(file), start=1):
         if not line.strip():
             raise InputError(f"{file}:{number}: the line is blank; expected a JSON object.")
@@ -99,7 +101,7 @@ def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _table(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Place and columns of each line behind the header."""
+    """Location and columns of each line behind the header."""
     header: list[str] = []
     for number, line in enumerate(read_lines(file), start=1):
         cells = line.split("\t")

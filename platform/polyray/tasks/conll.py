@@ -22,7 +22,7 @@ from polyray.tasks.partition import arranged, partition_beside
 from polyray.tasks.reading import data_folder
 from polyray.tasks.schemes import entity_labels, entity_tags, single_tags
 from polyray.tasks.splits import examples_of_split, split_files, with_missing
-from polyray.tasks.task import Suite, Task, first_places
+from polyray.tasks.task import Suite, Task, first_locations
 
 SUFFIXES = (".conll", SUFFIX, ".tsv", ".txt")
 Tagged = tuple[TaggedWords, tuple[int, ...]]  # a sentence, and the lines of its words
@@ -75,7 +75,7 @@ def _task(
         labels = {*entity_labels(options.types or {tag[2:] for tag in labels if tag != OUTSIDE})}
     else:
         labels |= {*_closed(first, options)[0]}
-    places = first_places(
+    locations = first_locations(
         (split, tag, f"{files[name].get(split, first)}:{line}")
         for split, sentences in tagged.items()
         for example, lines in sentences
@@ -85,7 +85,7 @@ def _task(
     return Task(
         name=name, category=categories[name], metric="Entity-F1" if scheme == "iob" else "Tag-ACC",
         labels=tuple(sorted(labels)), seeds=(0,), read=partial(examples_of_split, examples, name), objective="tagging",
-        places=places,
+        locations=locations,
     )  # fmt: skip
 
 
@@ -94,16 +94,16 @@ def _tagged(file: Path, options: ColumnOptions, scheme: str, name: str) -> list[
     closed, noun = _closed(file, options)
     tagged = []
     for sentence in sentences_in(file, Columns.of(file, options)):
-        place = partial(_place, file, sentence.lines)
+        locate = partial(_location, file, sentence.lines)
         if scheme == "iob":
-            tags = entity_tags(sentence.tags, place, options.types, options.relabel)
+            tags = entity_tags(sentence.tags, locate, options.types, options.relabel)
         else:
-            tags = single_tags(sentence.tags, place, closed, options.relabel, noun)
+            tags = single_tags(sentence.tags, locate, closed, options.relabel, noun)
         tagged.append((TaggedWords(task=name, words=sentence.words, tags=tags), sentence.lines))
     if not tagged:
         raise InputError(f"{file} holds no sentence.")
     return tagged
 
 
-def _place(file: Path, lines: Sequence[int], word: int) -> str:
+def _location(file: Path, lines: Sequence[int], word: int) -> str:
     return f"{file}:{lines[word]}"

@@ -23,7 +23,7 @@ NO_HEAD = ("_", "None")  # of a range of words, in Universal Dependencies as the
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How the fields of a row become an example of one objective.
+    """Fields of a row as an example of one objective.
 
     label: the field whose classes have names; empty: none. metric: of its tasks.
     """

@@ -36,7 +36,7 @@ class HubDataset(Section):
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "dev": "validation", "test": "test"})
     """Which of the dataset's splits are train, dev and test; slices such as "train[:90%]" work."""
     objective: Literal["answers", "tagging", "classification", "parsing", "spans"] = "answers"
-    """How the task is put to a network; answers reads `input` and `output`, the others read `columns`."""
+    """Objective, which puts the task to a network; answers reads `input` and `output`, the others read `columns`."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Column of each field: {words: tokens, tags: pos_tags} for tagging, {text: sentence, label: label} or {premise:
     premise, hypothesis: hypothesis, label: label} for classification, {words, heads, relations} for parsing, {question,

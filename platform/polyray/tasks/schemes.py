@@ -7,7 +7,7 @@ from polyray.lookup import suggestion
 from polyray.metrics import entities
 from polyray.metrics.tags import OUTSIDE, POSITIONS
 
-Place = Callable[[int], str]  # of a word by its index, as FILE:LINE
+Locate = Callable[[int], str]  # of a word by its index, as FILE:LINE
 
 
 def iob2(tags: Sequence[str], types: Sequence[str] = (), relabel: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -26,7 +26,9 @@ def iob2(tags: Sequence[str], types: Sequence[str] = (), relabel: Mapping[str, s
     return tuple(rewritten)
 
 
-def entity_tags(tags: Sequence[str], place: Place, types: Sequence[str], relabel: Mapping[str, str]) -> tuple[str, ...]:
+def entity_tags(
+    tags: Sequence[str], locate: Locate, types: Sequence[str], relabel: Mapping[str, str]
+) -> tuple[str, ...]:
     """The tags of a sentence in IOB2, as `iob2` rewrites them.
 
     Raises:
@@ -35,7 +37,7 @@ def entity_tags(tags: Sequence[str], place: Place, types: Sequence[str], relabel
     for index, tag in enumerate(tags):
         if not is_entity_tag(tag):
             raise InputError(
-                f"{place(index)}: {tag!r:.80} is no tag of an entity; expected O, B-TYPE or I-TYPE (in BIOES also "
+                f"{locate(index)}: {tag!r:.80} is no tag of an entity; expected O, B-TYPE or I-TYPE (in BIOES also "
                 "E-TYPE and S-TYPE). Is tasks.tag_column right? Tags of another kind: tasks.scheme=plain."
             )
     return iob2(tags, types, relabel)
@@ -53,12 +55,12 @@ def entity_labels(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def single_tags(
-    tags: Sequence[str], place: Place, closed: Sequence[str], relabel: Mapping[str, str], noun: str
+    tags: Sequence[str], locate: Locate, closed: Sequence[str], relabel: Mapping[str, str], noun: str
 ) -> tuple[str, ...]:
     """The tags of a sentence under their new names.
 
     Args:
-        place: of each word of the sentence, for messages.
+        locate: of each word of the sentence, for messages.
         closed: the tags that there are; empty: any.
         noun: the closed set in the error ("tasks.types").
 
@@ -68,5 +70,5 @@ def single_tags(
     renamed = tuple(relabel.get(tag, tag) for tag in tags)
     for index, tag in enumerate(renamed):
         if closed and tag not in closed:
-            raise InputError(f"{place(index)}: {tag!r:.80} is not among {noun}. {suggestion(tag, closed)}")
+            raise InputError(f"{locate(index)}: {tag!r:.80} is not among {noun}. {suggestion(tag, closed)}")
     return renamed

@@ -58,7 +58,7 @@ def _questions(file: Path, name: str) -> list[ContextQuestion]:
 
 
 def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
-    """Place, fields and context of each line; answers as a list of objects."""
+    """Location, fields and context of each line; answers as a list of objects."""
     for number, line in enumerate(read_lines(file), start=1):
         where = f"{file}:{number}"
         if not line.strip():
@@ -85,21 +85,21 @@ def with_listed_answers(fields: Mapping[str, Any], where: str) -> dict[str, Any]
 
 
 def _articles(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
-    """Place, fields and context of each question in SQuAD's layout."""
+    """Location, fields and context of each question in SQuAD's layout."""
     values = parse_json_object(read_document(file, LARGEST), file)
     for where, article in _members(values, "data", f"{file}: "):
         for inner, paragraph in _members(article, "paragraphs", f"{where}."):
-            for place, question in _members(paragraph, "qas", f"{inner}."):
-                yield place, question, paragraph.get("context")
+            for location, question in _members(paragraph, "qas", f"{inner}."):
+                yield location, question, paragraph.get("context")
 
 
 def _members(values: Mapping[str, Any], field: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Place and value of each object of a list."""
+    """Location and value of each object of a list."""
     for index, member in enumerate(_list(values, field, where.rstrip(" .:"))):
-        place = f"{where}{field}[{index}]"
+        location = f"{where}{field}[{index}]"
         if not isinstance(member, dict):
-            raise InputError(f"{place}: expected an object, found {member!r:.80}.")
-        yield place, member
+            raise InputError(f"{location}: expected an object, found {member!r:.80}.")
+        yield location, member
 
 
 def _list(values: Mapping[str, Any], field: str, where: str) -> list[Any]:
@@ -120,12 +120,12 @@ def checked_question(fields: Mapping[str, Any], context: Any, where: str, name: 
     if fields.get("is_impossible"):
         raise InputError(f"{where}: questions without an answer (SQuAD 2.0) are none of this suite's: leave them out.")
     answers, starts = [], []
-    for place, answer in _members(fields, "answers", f"{where}."):
-        text, start = _text(answer.get("text"), "text", place), answer.get("answer_start")
+    for location, answer in _members(fields, "answers", f"{where}."):
+        text, start = _text(answer.get("text"), "text", location), answer.get("answer_start")
         if not isinstance(start, int) or start < 0 or context[start : start + len(text)] != text:
             raise InputError(
-                f"{place}: the answer {text!r:.80} does not stand at letter {start!r:.40} of the context. Letters are "
-                "counted from 0, as Unicode characters."
+                f"{location}: the answer {text!r:.80} does not stand at letter {start!r:.40} of the context. "
+                "Letters are counted from 0, as Unicode characters."
             )
         answers.append(text)
         starts.append(start)

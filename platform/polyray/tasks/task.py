@@ -15,12 +15,12 @@ Read = Callable[[str, int], tuple[Any, ...]]  # (split, seed) -> the task's exam
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """The first place of a label in a split: "FILE:LINE"."""
+class LabelLocation:
+    """First location of a label in a split: "FILE:LINE"."""
 
     split: str
     label: str
-    place: str
+    location: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Task:
     objective: str = "answers"  # a key of polyray.objectives.OBJECTIVES
     prompt: str = "{input}"  # what the network reads, a format string over the fields of an input
     inline_choices: bool = False  # an example's own choices stand inside its input
-    places: tuple[Place, ...] = ()  # the first of each label in each split, from suites that know them
+    locations: tuple[LabelLocation, ...] = ()  # the first of each label in each split, from suites that know them
 
     def __post_init__(self) -> None:
         check_name(self.name, "task")
@@ -77,12 +77,12 @@ class Task:
         return lookup(METRICS, self.metric, "metric").score(predictions, examples)
 
 
-def first_places(labels: Iterable[tuple[str, str, str]]) -> tuple[Place, ...]:
-    """The first place of each label in each split, of (split, label, "FILE:LINE") in the order of the files."""
-    first: dict[tuple[str, str], Place] = {}
-    for split, label, place in labels:
+def first_locations(labels: Iterable[tuple[str, str, str]]) -> tuple[LabelLocation, ...]:
+    """First location of each label in each split, of (split, label, "FILE:LINE") in the order of the files."""
+    first: dict[tuple[str, str], LabelLocation] = {}
+    for split, label, location in labels:
         if (split, label) not in first:
-            first[split, label] = Place(split=split, label=label, place=place)
+            first[split, label] = LabelLocation(split=split, label=label, location=location)
     return tuple(first.values())
 
 

@@ -17,7 +17,7 @@ from polyray.tasks.options import TreebankOptions
 from polyray.tasks.partition import arranged, partition_beside
 from polyray.tasks.reading import data_folder
 from polyray.tasks.splits import examples_of_split, split_files, with_missing
-from polyray.tasks.task import Suite, Task, first_places
+from polyray.tasks.task import Suite, Task, first_locations
 from polyray.tasks.trees import checked_parse, closed_relations
 
 Parsed = tuple[ParsedWords, tuple[int, ...]]  # a sentence, and the lines of its words
@@ -41,7 +41,7 @@ def _task(files: Mapping[str, Mapping[str, Path]], options: TreebankOptions, nam
     first = next(iter(files[name].values()))
     parsed = with_missing({split: _parsed(file, options, name) for split, file in files[name].items()})
     labels = {relation for sentences in parsed.values() for example, _ in sentences for relation in example.relations}
-    places = first_places(
+    locations = first_locations(
         (split, relation, f"{files[name].get(split, first)}:{line}")
         for split, sentences in parsed.items()
         for example, lines in sentences
@@ -50,7 +50,7 @@ def _task(files: Mapping[str, Mapping[str, Path]], options: TreebankOptions, nam
     examples = {split: tuple(example for example, _ in sentences) for split, sentences in parsed.items()}
     return Task(
         name=name, category="trees", metric=options.metric, labels=tuple(sorted({*labels, *closed_relations(options)})),
-        seeds=(0,), read=partial(examples_of_split, examples, name), objective="parsing", places=places,
+        seeds=(0,), read=partial(examples_of_split, examples, name), objective="parsing", locations=locations,
     )  # fmt: skip
 
 
@@ -60,12 +60,12 @@ def _parsed(file: Path, options: TreebankOptions, name: str) -> list[Parsed]:
     for lines in sentences_of(file):
         words, heads, relations = zip(*((x[FORM], x[HEAD], x[RELATION]) for _, x in lines), strict=True)
         numbers = tuple(number for number, _ in lines)
-        example = checked_parse(name, words, heads, relations, partial(_place, file, numbers), options)
+        example = checked_parse(name, words, heads, relations, partial(_location, file, numbers), options)
         parsed.append((example, numbers))
     if not parsed:
         raise InputError(f"{file} holds no sentence.")
     return parsed
 
 
-def _place(file: Path, lines: Sequence[int], word: int) -> str:
+def _location(file: Path, lines: Sequence[int], word: int) -> str:
     return f"{file}:{lines[word]}"

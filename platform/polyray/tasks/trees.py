@@ -8,13 +8,13 @@ from polyray.metrics.trees import universal
 from polyray.tasks.conllu import RELATIONS
 from polyray.tasks.examples import ParsedWords
 from polyray.tasks.options import TreebankOptions
-from polyray.tasks.schemes import Place
+from polyray.tasks.schemes import Locate
 
 ROOT = "root"
 
 
 def checked_parse(
-    task: str, words: Sequence[str], heads: Sequence[str], relations: Sequence[str], place: Place,
+    task: str, words: Sequence[str], heads: Sequence[str], relations: Sequence[str], locate: Locate,
     options: TreebankOptions,
 ) -> ParsedWords:  # fmt: skip
     """A sentence with its tree, of the heads and relations of its words as they are written.
@@ -23,9 +23,9 @@ def checked_parse(
         InputError: the heads make no tree, or a relation is not among those that there are; the message names the
             place.
     """
-    numbers = _heads(heads, place)
+    numbers = _heads(heads, locate)
     kinds = tuple(
-        _relation(relation, head, place(index), options)
+        _relation(relation, head, locate(index), options)
         for index, (relation, head) in enumerate(zip(relations, numbers, strict=True))
     )
     return ParsedWords(task=task, words=tuple(words), heads=numbers, relations=kinds)
@@ -36,7 +36,7 @@ def closed_relations(options: TreebankOptions) -> Sequence[str]:
     return options.relations or (() if options.subtypes else RELATIONS)
 
 
-def _heads(written: Sequence[str], place: Place) -> tuple[int, ...]:
+def _heads(written: Sequence[str], locate: Locate) -> tuple[int, ...]:
     """The heads of a sentence.
 
     Raises:
@@ -47,18 +47,18 @@ def _heads(written: Sequence[str], place: Place) -> tuple[int, ...]:
         head = int(text) if text.isascii() and text.isdecimal() else -1
         if not 0 <= head <= len(written) or head == word:
             raise InputError(
-                f"{place(word - 1)}: the head of word {word} is {text!r:.40}; expected 0 for the root, or another of "
+                f"{locate(word - 1)}: the head of word {word} is {text!r:.40}; expected 0 for the root, or another of "
                 f"the words 1 to {len(written)}."
             )
         heads.append(head)
     roots = [index for index, head in enumerate(heads) if head == 0]
     if len(roots) != 1:
         index, kind = (roots[1], "a second root") if roots else (0, "a sentence without a root")
-        raise InputError(f"{place(index)}: {kind}; expected one word with the head 0.")
+        raise InputError(f"{locate(index)}: {kind}; expected one word with the head 0.")
     cycle = _cycle(heads)
     if cycle:
         shown = " -> ".join(map(str, [*cycle, cycle[0]]))
-        raise InputError(f"{place(cycle[0] - 1)}: the heads {shown} are a cycle; all must lead to the root.")
+        raise InputError(f"{locate(cycle[0] - 1)}: the heads {shown} are a cycle; all must lead to the root.")
     return tuple(heads)
 
 
@@ -78,15 +78,15 @@ def _cycle(heads: Sequence[int]) -> list[int]:
     return []
 
 
-def _relation(written: str, head: int, place: str, options: TreebankOptions) -> str:
+def _relation(written: str, head: int, location: str, options: TreebankOptions) -> str:
     relation = written if options.subtypes else universal(written)
     closed = closed_relations(options)
     if closed and relation not in closed:
         noun = "tasks.relations" if options.relations else "the universal relations"
-        raise InputError(f"{place}: {relation!r:.80} is not among {noun}. {suggestion(relation, closed)}")
+        raise InputError(f"{location}: {relation!r:.80} is not among {noun}. {suggestion(relation, closed)}")
     if (universal(relation) == ROOT) != (head == 0):
         raise InputError(
-            f"{place}: the relation {relation!r:.80} to the head {head}; the head 0 and the relation {ROOT!r} go "
+            f"{location}: the relation {relation!r:.80} to the head {head}; the head 0 and the relation {ROOT!r} go "
             "together."
         )
     return relation

@@ -35,7 +35,7 @@ def beneath(skill: Skill, folder: Path, chosen: Sequence[str]) -> list[Path]:
         InputError: one that the card names is not where it says, or has changed.
     """
     if not chosen:
-        return [_found(folder, skill, base) for base in skill.card.base]
+        return [_folder_of(folder, skill, base) for base in skill.card.base]
     return [] if tuple(chosen) == (NONE,) else [Path(name) for name in chosen]
 
 
@@ -48,7 +48,7 @@ def ancestors(folders: Sequence[str], seen_from: Path) -> tuple[Ancestor, ...]:
     return tuple(ancestor(Path(folder), seen_from) for folder in folders)
 
 
-def _found(folder: Path, skill: Skill, base: Ancestor) -> Path:
+def _folder_of(folder: Path, skill: Skill, base: Ancestor) -> Path:
     path = folder / base.path
     try:
         same = ancestor(path, folder).fingerprint == base.fingerprint

@@ -72,14 +72,14 @@ def unlearned(suite: Suite, trained: Sequence[str], splits: Sequence[str], score
     """
     learned: dict[Any, set[str]] = {}
     for name in trained:
-        labels = {place.label for place in suite.tasks[name].places if place.split in splits}
+        labels = {first.label for first in suite.tasks[name].locations if first.split in splits}
         learned.setdefault(suite.tasks[name].labels, set()).update(labels)
     lines = []
     for name in scored:
         task = suite.tasks[name]
         seen = learned.get(task.labels, set())
-        tests = [place for place in task.places if place.split == "test" and place.label not in seen]
-        lines += [f"{place.label!r} of {name!r} ({place.place})" for place in tests]
+        tests = [first for first in task.locations if first.split == "test" and first.label not in seen]
+        lines += [f"{first.label!r} of {name!r} ({first.location})" for first in tests]
     if not lines:
         return ""
     more = f" and {len(lines) - 5} more labels" if len(lines) > 5 else ""

@@ -1,4 +1,4 @@
-"""What each member of a group that trains has for itself: its generators and its share of the loss."""
+"""State of each member of a group that trains: its generators and its share of the loss."""
 
 import logging
 import random

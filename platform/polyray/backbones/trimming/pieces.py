@@ -42,7 +42,7 @@ def characters(model: Model) -> set[int]:
 
 
 def needed_pieces(model: Model, used: Set[int], unknown_words: Collection[str]) -> set[int]:
-    """`used` and all pieces without which the texts that use them, or others that are kept, were cut otherwise.
+    """`used` and all pieces without which the texts that use them, or others that are remaining, were cut otherwise.
 
     Args:
         unknown_words: words of the texts, normalised, that the full tokenizer takes for unknown.
@@ -59,7 +59,7 @@ def needed_pieces(model: Model, used: Set[int], unknown_words: Collection[str]) 
 def restricted(model: Model, numbers: Sequence[int]) -> dict[str, Any]:
     """The model with the pieces `numbers` alone, ascending, numbered anew from 0, and the merges among them."""
     pieces = pieces_of(model)
-    kept = {pieces[number] for number in numbers}
+    remaining = {pieces[number] for number in numbers}
     vocabulary = model["vocab"]
     content = {**model, "vocab": {pieces[number]: new for new, number in enumerate(numbers)}}
     if isinstance(vocabulary, list):
@@ -67,7 +67,7 @@ def restricted(model: Model, numbers: Sequence[int]) -> dict[str, Any]:
         content["unk_id"] = None if model["unk_id"] is None else numbers.index(model["unk_id"])
     if "merges" in model:
         content["merges"] = [
-            merge for merge in model["merges"] if {*(pair := _pair(merge)), "".join(pair)} <= kept
+            merge for merge in model["merges"] if {*(pair := _pair(merge)), "".join(pair)} <= remaining
         ]  # fmt: skip
     return content
 
@@ -105,7 +105,7 @@ def _of_words(model: Model, used: Set[int], unknown_words: Collection[str]) -> s
 def _of_merges(model: Model, used: Set[int], unknown_words: Collection[str]) -> set[int]:
     """The pieces from which those in use are merged, in the order of the merges.
 
-    Within a piece the merges of a text are those of the piece alone; a merge that is kept besides comes into force
+    Within a piece the merges of a text are those of the piece alone; a merge that is remaining besides comes into force
     exactly where the full tokenizer has it.
 
     Raises:
@@ -116,8 +116,8 @@ def _of_merges(model: Model, used: Set[int], unknown_words: Collection[str]) -> 
             raise InputError(f"Its tokenizer merges pairs with {field}={model[field]!r}, which cannot be trimmed.")
     ranks = {_pair(merge): rank for rank, merge in enumerate(model["merges"])}
     numbers, pieces = model["vocab"], pieces_of(model)
-    parts = {part for number in used if number in pieces for part in derivation(pieces[number], ranks, model)}
-    return {numbers[part] for part in parts if part in numbers} | _unknown(model) | _bytes(model)
+    derived = {name for number in used if number in pieces for name in derivation(pieces[number], ranks, model)}
+    return {numbers[name] for name in derived if name in numbers} | _unknown(model) | _bytes(model)
 
 
 def derivation(piece: str, ranks: Mapping[tuple[str, str], int], model: Model) -> set[str]:

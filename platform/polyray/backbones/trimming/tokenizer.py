@@ -102,7 +102,7 @@ def _pair_of_tokens(processor: Document, new: Numbers) -> Document:
 
 
 def _sequence(processor: Document, new: Numbers) -> Document:
-    return {**processor, "processors": [_processor(part, new) for part in processor["processors"]]}
+    return {**processor, "processors": [_processor(inner, new) for inner in processor["processors"]]}
 
 
 PROCESSORS: Mapping[str, Callable[[Document, Numbers], Document]] = {

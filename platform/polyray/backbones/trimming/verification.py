@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # transformers takes half a second to load
     from transformers import PreTrainedTokenizerBase
 
 TOLERANCE = 1e-6
-"""Of outputs, relative to the largest: a product with fewer rows may be summed in another order."""
+"""Difference of outputs, relative to the largest: a product with fewer rows may be summed in another order."""
 
 
 def check_pieces(

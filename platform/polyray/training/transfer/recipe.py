@@ -14,12 +14,12 @@ from polyray.training.tuning.table import TUNINGS
 
 
 class SkillsOptions(Section):
-    """How skills of one sort are trained."""
+    """Training of the skills of one sort."""
 
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     training: TuningOptions = TuningOptions()
-    """How long and how fast."""
+    """Length, batches and learning rates of the training."""
     evaluation: ValidationOptions = ValidationOptions()
     """Scoring at the end of a training, and validation meanwhile."""
     each: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -73,11 +73,11 @@ class TransferRecipe(SuiteConfig):
     """Let lottery tickets without skills of languages take the changes of `full` for their first phase, where that is
     among the methods."""
     task: SkillsOptions = SkillsOptions()
-    """How the task's skills are trained."""
+    """Training of the task's skills."""
     languages: LanguagesOptions = LanguagesOptions()
     """Texts of the languages, and how their skills are trained."""
     evaluation: EvaluationOptions = EvaluationOptions()
-    """How the test examples of all languages are scored at the end."""
+    """Scoring of the test examples of all languages at the end."""
     resamples: int = Field(200, ge=0)
     """Draws of the test sentences for intervals (bootstrap); 0: no intervals."""
     library: str = ""

@@ -1,4 +1,4 @@
-"""What the card of a tuned skill says about its training: data, skills beneath, a fingerprint of all that decides."""
+"""Provenance in the card of a tuned skill: data, skills beneath, a fingerprint of all that decides."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ def sizes(skill: Skill) -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a tuned skill comes from: recipe, suite, backbone, fingerprints of its examples by task."""
+    """Provenance of a tuned skill: recipe, suite, backbone, fingerprints of its examples by task."""
 
     recipe: TuningRecipe
     suite: Suite

@@ -42,10 +42,10 @@ class TuningRecipe(SuiteConfig):
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     method: MethodOptions = MethodOptions()
-    """How the skill is trained."""
+    """Method that trains the skill."""
     training: TuningOptions = TuningOptions()
-    """How long and how fast."""
+    """Length, batches and learning rates of the training."""
     evaluation: ValidationOptions = ValidationOptions()
-    """How the tasks' test examples are scored at the end, and their dev examples while training."""
+    """Scoring of the tasks' test examples at the end, and of their dev examples while training."""
     name: str = ""
     """Name of the skill, of its folder too; empty: that of the only task, or of the suite."""

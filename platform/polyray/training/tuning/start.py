@@ -15,7 +15,7 @@ from polyray.training.worker import Worker
 
 @dataclass(eq=False, kw_only=True)
 class TuningStart:
-    """What a tuning is given.
+    """Model, data and options that a tuning begins with.
 
     Attributes:
         model: the backbone with fresh heads and no modules on it; skills beneath the new one are in its parameters.

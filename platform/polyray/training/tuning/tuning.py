@@ -70,7 +70,7 @@ class Phase(Protocol):
         """Bring the trained parameters' values, which were restored, into the network."""
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` needs beside the trained parameters and the optimiser's state; same on all workers."""
+        """State beside the trained parameters and the optimiser's, for `load_state`; the same on all workers."""
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned, before parameters and optimiser are restored."""
