@@ -23,7 +23,7 @@ GROUPS: dict[str, list[type[Section]]] = {
 BOUNDS: dict[str, dict[str, str]] = {
     "modules": {"density": "> 0, <= 1", "rank length n_splits": ">= 1", "init": ">= 0", "alpha": "> 0"},
     "routing": {"n_skills top": ">= 1", "ibp": ">= 0", "ibp_alpha temperature": "> 0"},
-    "text": {"max_input max_output": ">= 1"},
+    "text": {"max_input max_output": ">= 1", "stride": ">= 0"},
     "evaluation": {"beams batch": ">= 1", "max_examples every dev_examples": ">= 0", "temperature": "> 0"},
     "training": {
         "steps batch accumulate report_every save_every": ">= 1", "weight_decay backbone_lr": ">= 0",
@@ -40,10 +40,10 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "n_skills": 8, "granularity": "site", "sample": "example", "temperature": 1.0, "top": 2, "allocation": {},
         "ibp": 0.0, "ibp_alpha": 5.0, "ibp_columns": "exact", "ibp_centred": True,
     },
-    "text": {"max_input": 512, "max_output": 64, "too_long": "error"},
+    "text": {"max_input": 512, "max_output": 64, "too_long": "error", "stride": 128},
     "evaluation": {
-        "method": "auto", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64, "max_examples": 0, "every": 0,
-        "dev_examples": 16,
+        "method": "auto", "tree": "mst", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64,
+        "max_examples": 0, "every": 0, "dev_examples": 16,
     },
     "training": {
         "steps": 1000, "batch": 32, "accumulate": 1, "lr": 1e-3, "routing_lr": 1e-1, "backbone_lr": 0.0,
