@@ -6,7 +6,7 @@ soon as its chosen entries are gathered. `polyray.training.masked` does the same
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from polyray.skills.fingerprint import fingerprint
 from polyray.skills.sparse_delta import SparseDelta
 from polyray.training.aside import set_aside
 from polyray.training.gathering import add_dense, add_rows, row_starts, untouched_zeros
+from polyray.training.sampled import Gather, add_sampled, pattern, sampling, sampling_linears
+
+Watch = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,6 +28,7 @@ class Slot:
     """Chosen entries of one parameter: their flat indices [k], ascending, and their slice of the vector.
 
     starts: of an embedding whose gradients are sparse, number of the first chosen entry of each row [rows + 1].
+    pattern: of a linear layer of whose weight few entries are chosen, see `polyray.training.sampled`.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Slot:
     indices: Tensor
     span: slice
     starts: Tensor | None
+    pattern: Tensor | None
 
 
 class ChosenEntries:
@@ -59,37 +64,54 @@ class ChosenEntries:
         _check(network, chosen, dense)
         self.dense = {name: network.get_parameter(name) for name in dense}
         embeddings = {id(module.weight): module for module in _embeddings(network)}
+        linears = sampling_linears(network)
         self._embeddings = [embeddings[id(p)] for p in map(network.get_parameter, chosen) if id(p) in embeddings]
         self.slots: list[Slot] = []
         end = 0
         for name, indices in chosen.items():
             parameter, span = network.get_parameter(name), slice(end, end + len(indices))
             indices = indices.to(parameter.device)
-            starts = row_starts(indices, parameter) if id(parameter) in embeddings else None
-            self.slots.append(Slot(name=name, parameter=parameter, indices=indices, span=span, starts=starts))
+            self.slots.append(
+                Slot(
+                    name=name, parameter=parameter, indices=indices, span=span,
+                    starts=row_starts(indices, parameter) if id(parameter) in embeddings else None,
+                    pattern=pattern(indices, parameter) if id(parameter) in linears else None,
+                )
+            )  # fmt: skip
             end = span.stop
+        self._sampled = {
+            linears[id(slot.parameter)]: number for number, slot in enumerate(self.slots) if slot.pattern is not None
+        }
         dtype = torch.float64 if any(slot.parameter.dtype == torch.float64 for slot in self.slots) else torch.float32
         current = [slot.parameter.detach().view(-1)[slot.indices].to(dtype) for slot in self.slots]
         self.values = nn.Parameter(torch.cat(current))
         self.start = set_aside(self.values.detach())
 
     @contextmanager
-    def installed(self) -> Iterator["ChosenEntries"]:
+    def installed(self, watch: Watch | None = None) -> Iterator["ChosenEntries"]:
         """Let backward passes in the block compute what the entries need, and nothing else.
 
         Parameters without chosen entries get no gradient. Afterwards the network has the values that it was trained to,
         and asks for gradients as before.
+
+        Args:
+            watch: is shown the number of each slot and the gradient of its whole parameter, in each backward pass.
         """
         asked = {name: parameter.requires_grad for name, parameter in self.network.named_parameters()}
         sparse = [module.sparse for module in self._embeddings]
         trained = {id(p) for p in (*self.dense.values(), *(slot.parameter for slot in self.slots))}
-        hooks = [slot.parameter.register_post_accumulate_grad_hook(self._gathering(slot)) for slot in self.slots]
+        hooks = [
+            slot.parameter.register_post_accumulate_grad_hook(self._gathering(number, watch))
+            for number, slot in enumerate(self.slots)
+        ]
+        sampled = {} if watch else self._sampled
         try:
             for parameter in self.network.parameters():
                 parameter.requires_grad_(id(parameter) in trained)
             for module in self._embeddings:
                 module.sparse = True
-            yield self
+            with sampling({layer: self._sampling(number) for layer, number in sampled.items()}):
+                yield self
         finally:
             for hook in hooks:
                 hook.remove()
@@ -98,21 +120,39 @@ class ChosenEntries:
             for module, before in zip(self._embeddings, sparse, strict=True):
                 module.sparse = before
 
-    def _gathering(self, slot: Slot) -> Callable[[Tensor], None]:
+    def _gathering(self, number: int, watch: Watch | None) -> Callable[[Tensor], None]:
         """The hook that takes the chosen entries of a parameter's gradient and frees the rest."""
 
         def gather(parameter: Tensor) -> None:
             gradient, parameter.grad = parameter.grad, None
-            assert gradient is not None
-            if self.values.grad is None:
-                self.values.grad = untouched_zeros(self.values)
-            target = self.values.grad[slot.span]
+            if gradient is None:  # it was sampled
+                return
+            slot = self.slots[number]
+            target = self._gradient(slot)
             if slot.starts is not None and gradient.is_sparse:
                 add_rows(target, gradient, slot.indices, slot.starts)
             else:
                 add_dense(target, gradient, slot.indices)
+            if watch is not None:
+                watch(number, gradient)
 
         return gather
+
+    def _sampling(self, number: int) -> Gather:
+        """The function that computes the chosen entries of a weight's gradient."""
+
+        def gather(gradient: Tensor, inputs: Tensor) -> None:
+            slot = self.slots[number]
+            assert slot.pattern is not None
+            add_sampled(self._gradient(slot), slot.pattern, gradient, inputs)
+
+        return gather
+
+    def _gradient(self, slot: Slot) -> Tensor:
+        """The chosen entries of a parameter's gradient so far."""
+        if self.values.grad is None:
+            self.values.grad = untouched_zeros(self.values)
+        return self.values.grad[slot.span]
 
     @torch.no_grad()
     def write(self) -> None:
@@ -120,6 +160,21 @@ class ChosenEntries:
         for slot in self.slots:
             parameter = slot.parameter
             parameter.detach().view(-1).scatter_(0, slot.indices.long(), self.values[slot.span].to(parameter.dtype))
+
+    @torch.no_grad()
+    def exchange(self, number: int, indices: Tensor) -> None:
+        """Choose other entries of a slot's parameter, as many as before; all of them have the values from the start.
+
+        Args:
+            indices: [k] into the flattened parameter, ascending.
+        """
+        slot = self.slots[number]
+        flat = slot.parameter.detach().view(-1)
+        flat[slot.indices] = self.start[slot.span].to(flat.dtype)
+        starts = None if slot.starts is None else row_starts(indices, slot.parameter)
+        self.slots[number] = replace(slot, indices=indices, starts=starts, pattern=None)
+        self.start[slot.span] = flat[indices].to(self.start.dtype)
+        self.values[slot.span] = self.start[slot.span]
 
     def delta(self) -> SparseDelta:
         """The trained entries' changes since the start, and the parameters that were trained whole."""

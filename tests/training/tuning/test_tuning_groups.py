@@ -61,3 +61,19 @@ def test_two_workers_train_what_one_trains_and_go_on_exactly(tmp_path: Path) -> 
         assert float(difference.abs().median()) < 1e-5 and float(change.values.abs().max()) > 1e-3
     for name, head in alone.heads.items():
         torch.testing.assert_close(together.heads[name], head, rtol=1e-3, atol=1e-4)
+
+
+def test_two_workers_exchange_the_entries_that_one_exchanges(tmp_path: Path) -> None:
+    write_names(tmp_path / "data")
+    more = ("method.every=2", "method.accumulate=1", "training.steps=4", "training.keep=last")
+    recipe = recipe_of(tmp_path / "data", "method.kind=spiel", "method.k=300", *more)
+    alone = tune_together(tmp_path / "alone", 1, recipe)
+    together = tune_together(tmp_path / "two", 2, recipe)
+    tune_together(tmp_path / "stopped", 2, recipe, stops=True)
+    assert files_of(tmp_path / "two") == files_of(tmp_path / "stopped")
+    supports = [
+        {(name, index) for name, change in delta.changes.items() for index in change.support.tolist()}
+        for delta in (alone, together)
+    ]
+    assert len(supports[0]) == len(supports[1]) == 300
+    assert len(supports[0] & supports[1]) > 150  # of 119,000: candidates are each worker's largest gradients

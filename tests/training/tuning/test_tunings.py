@@ -19,12 +19,14 @@ from polyray.reuse import Shelf, reusing
 from polyray.skills.delta import fold
 from polyray.skills.skill import load_skill
 from polyray.skills.sparse_delta import sparse_delta
-from polyray.sparsity import Distances, largest_plainly
+from polyray.sparsity import Budget, Distances, largest_plainly
 from polyray.tasks import load_suite
 from polyray.training.batches import TrainingData
-from polyray.training.model import bare
+from polyray.training.model import Modular, bare
 from polyray.training.optimizers import set_rates
+from polyray.training.tuning.beginning import start_of
 from polyray.training.tuning.recipe import TuningRecipe
+from polyray.training.tuning.sensitivity import SensitivityOptions, most_sensitive
 from polyray.training.tuning.table import TUNINGS
 from polyray.training.worker import Alone
 
@@ -190,3 +192,50 @@ def test_skills_beneath_and_heads_of_another_skill_are_the_start(data: Path, tmp
         json.loads((tmp_path / run / "metrics.jsonl").read_text().splitlines()[-1]) for run in ("first", "second")
     ]
     assert scores[0]["validation"]["loss"] == pytest.approx(scores[1]["validation"]["loss"], rel=1e-5)
+
+
+def test_entries_that_are_exchanged_go_on_exactly_from_every_step(data: Path, tmp_path: Path) -> None:
+    more = ("method.every=2", "method.accumulate=1", "training.steps=4", "method.k=300", "evaluation.every=2")
+    recipe = recipe_of(data, "method.kind=spiel", *more, "training.accumulate=2", "method.pull=0.5")
+    tune_alone(tmp_path / "run", recipe)
+    assert tune_with_stops(tmp_path / "stopped", recipe) == 4
+    assert not different(tmp_path / "run", tmp_path / "stopped")
+    assert changed_entries(tmp_path / "run" / "skills" / "names") == 300
+    tune_alone(tmp_path / "random", recipe_of(data, "method.kind=random", "method.per=tensor", *more[2:]))
+    deltas = [sparse_delta(load_skill(tmp_path / run / "skills" / "names")).changes for run in ("run", "random")]
+    sizes = [{name: change.n_entries for name, change in delta.items()} for delta in deltas]
+    assert sizes[0] == sizes[1]
+    entries = [{(name, i) for name, x in delta.items() for i in x.support.tolist()} for delta in deltas]
+    assert len(entries[0] & entries[1]) < 150  # it began with these
+    with pytest.raises(InputError, match="make `accumulate` no more than `every`"):
+        recipe_of(data, "method.kind=spiel", "method.every=3")
+
+
+def test_connection_sensitivity_selects_by_weight_times_gradient(data: Path) -> None:
+    recipe = recipe_of(data, "method.kind=connection_sensitivity", "method.batches=2", "method.k=40")
+    suite, backbone, options = load_suite(recipe.tasks), load_backbone(recipe.backbone), recipe.method.options
+    start = start_of(recipe, suite, backbone, TrainingData(recipe, suite, backbone, Alone()), Alone())
+    assert isinstance(options, SensitivityOptions)
+    names = [name for name, _ in backbone.network.named_parameters() if "LayerNorm" not in name]
+    parameters = [start.network.get_parameter(name).requires_grad_() for name in names]
+    losses = [mean_loss(start.model.eval(), TrainingData(recipe, suite, backbone, Alone()), n) for n in (0, 1)]
+    gradients = torch.autograd.grad(torch.stack(losses).mean(), parameters)
+    backbone.freeze()
+    for score, weights in (("sensitivity", parameters), ("gradient", [torch.ones(())] * len(names))):
+        slow = {name: (p * g).detach() for name, p, g in zip(names, weights, gradients, strict=True)}
+        expected = largest_plainly(Distances(slow), 40)
+        chosen = most_sensitive(start, [Budget(names=tuple(names), k=40)], options.model_copy(update={"score": score}))
+        assert {name: x.tolist() for name, x in chosen.items()} == {name: x.tolist() for name, x in expected.items()}
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in parameters)
+    with pytest.raises(InputError, match=r"depends on \d+ of those that are eligible: select \d+ at most"):
+        most_sensitive(start, [Budget(names=("embeddings.word_embeddings.weight",), k=9000)], options)
+
+
+def mean_loss(model: Modular, data: TrainingData, number: int) -> Tensor:
+    """Loss of one of the first batches."""
+    for _ in range(number):
+        data.draw()
+    model.inventory.slot.opened = True
+    loss: Tensor = model(data.draw())
+    model.inventory.slot.opened = False
+    return loss

@@ -1,6 +1,6 @@
 """Phases that train whole parameters, chosen entries, or modules, each with the heads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,12 +11,14 @@ from polyray.modules.changes import SparseChange
 from polyray.skills.sparse_delta import SparseDelta
 from polyray.sparsity.largest import index_type
 from polyray.training.entries import ChosenEntries
+from polyray.training.growing import GrowingEntries
 from polyray.training.model import Modular
 from polyray.training.optimizers import adamw, sparse_optimizer
 from polyray.training.pull import pull
 from polyray.training.tuning.parameters import ParameterOptions, strength
 from polyray.training.tuning.start import TuningStart
 
+Grow = Callable[[ChosenEntries, torch.optim.Optimizer], GrowingEntries]
 NETWORK, HEADS = "network.", "heads."  # how names of a model's parameters begin
 
 
@@ -74,8 +76,14 @@ class WholePhase:
 class EntriesPhase:
     """Training of chosen entries: gradients, optimiser state and exchange between workers are of these alone."""
 
-    def __init__(self, start: TuningStart, entries: Mapping[str, Tensor], options: ParameterOptions) -> None:
+    def __init__(
+        self, start: TuningStart, entries: Mapping[str, Tensor], options: ParameterOptions,
+        grow: Grow | None = None,
+    ) -> None:  # fmt: skip
         """Training of the backbone's `entries`, ascending flat indices by parameter, from the network's values.
+
+        Args:
+            grow: makes of entries and optimiser what exchanges entries while they are trained.
 
         Raises:
             InputError: no entry is chosen, or a parameter cannot be sparse.
@@ -89,6 +97,7 @@ class EntriesPhase:
         )  # fmt: skip
         self._strength = strength(options.pull, start)
         self.adam = sparse_optimizer(self._chosen, start.options)
+        self._growing = None if grow is None else grow(self._chosen, self.adam)
 
     def trained(self) -> dict[str, Any]:
         """The entries' values as they are now, and the heads, for `go_on`."""
@@ -112,11 +121,13 @@ class EntriesPhase:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Ask for gradients of these entries and the heads alone."""
-        with self._chosen.installed():
+        with self._chosen.installed(None if self._growing is None else self._growing.watch):
             yield
 
     def before_step(self) -> None:
         """Add the pull towards the start."""
+        if self._growing is not None:
+            self._growing.before_step()
         if self._strength:
             heads = list(self._chosen.dense.values())
             pull([self._chosen.values], [self._chosen.start], self._strength)
@@ -124,14 +135,16 @@ class EntriesPhase:
 
     def write(self) -> None:
         """Copy the entries into the network."""
-        self._chosen.write()
+        (self._growing or self._chosen).write()
 
     def state(self) -> dict[str, Any]:
-        """Nothing more."""
-        return {}
+        """That of the exchange of entries, if any."""
+        return {} if self._growing is None else self._growing.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing more."""
+        """Restore what `state` returned."""
+        if self._growing is not None:
+            self._growing.load_state(state)
 
     def delta(self) -> SparseDelta:
         """The entries' changes since the start; the network, without heads, is then reset."""

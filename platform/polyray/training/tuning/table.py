@@ -5,6 +5,8 @@ from typing import ClassVar
 from polyray.config import Choice
 from polyray.training.tuning.drawn import Magnitude, RandomMask
 from polyray.training.tuning.lora import Lora
+from polyray.training.tuning.sensitivity import ConnectionSensitivity
+from polyray.training.tuning.spiel import SpIEL
 from polyray.training.tuning.ticket import LotteryTicket
 from polyray.training.tuning.tuning import Tuning
 from polyray.training.tuning.whole import BitFit, Full, HeadOnly
@@ -13,6 +15,8 @@ TUNINGS: dict[str, type[Tuning]] = {
     "lottery_ticket": LotteryTicket,
     "random": RandomMask,
     "magnitude": Magnitude,
+    "connection_sensitivity": ConnectionSensitivity,
+    "spiel": SpIEL,
     "full": Full,
     "bitfit": BitFit,
     "head": HeadOnly,
