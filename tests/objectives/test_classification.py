@@ -127,7 +127,7 @@ def test_pairs_are_learned_scored_again_and_predicted_from_the_folder_of_skills(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text("\n".join(["one\ttwo\tlabel", *rows]) + "\n")
     suite = ("suite=classification", f"tasks.path={tmp_path / 'data'}", "tasks.texts=[one,two]")
-    tiny = ("backbone=tiny-encoder", "training.steps=20", "training.batch=12", "training.report_every=20",
+    tiny = ("backbone=tiny-encoder", "training.steps=18", "training.batch=12", "training.report_every=18",
             "training.lr=1e-2", "training.backbone_lr=5e-3", "modules.rank=2", "modules.sites=[ffn]",
             "routing.n_skills=2")  # fmt: skip
     metrics = train_alone(tmp_path, load_config(TrainingRecipe, overrides=[*tiny, *suite]))

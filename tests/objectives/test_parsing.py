@@ -148,7 +148,7 @@ def test_a_treebank_is_learned_scored_again_and_new_sentences_are_parsed(tmp_pat
     for split in ("train", "test"):
         (tmp_path / f"xx-ud-{split}.conllu").write_text(text)
     suite = ("suite=treebank", f"tasks.path={tmp_path}", "tasks.relations=[nsubj,obj,root]")
-    tiny = ("backbone=tiny-encoder", "training.steps=25", "training.batch=6", "training.report_every=25",
+    tiny = ("backbone=tiny-encoder", "training.steps=16", "training.batch=6", "training.report_every=16",
             "training.lr=3e-2", "training.backbone_lr=5e-3", "modules.rank=2", "modules.sites=[ffn]",
             "routing.n_skills=2", "tasks.train_splits=[train]")  # fmt: skip
     out = tmp_path / "run"

@@ -162,7 +162,7 @@ def test_answers_are_learned_scored_again_and_found_in_new_contexts(tmp_path: Pa
     for split in ("train", "test"):
         (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     suite = ("suite=squad", f"tasks.path={tmp_path}", "text.max_output=1")
-    tiny = ("backbone=tiny-encoder", "training.steps=30", "training.batch=16", "training.report_every=30",
+    tiny = ("backbone=tiny-encoder", "training.steps=18", "training.batch=8", "training.report_every=18",
             "training.lr=1e-2", "training.backbone_lr=5e-3", "modules.rank=2", "modules.sites=[ffn]",
             "routing.n_skills=2", "tasks.train_splits=[train]")  # fmt: skip
     out = tmp_path / "run"

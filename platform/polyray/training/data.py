@@ -85,7 +85,7 @@ def unlearned(suite: Suite, trained: Sequence[str], splits: Sequence[str], score
     more = f" and {len(lines) - 5} more labels" if len(lines) > 5 else ""
     return (
         f"{', '.join(lines[:5])}{more}: no training example has them, so they are never predicted and count as wrong. "
-        "Leave them out with tasks.types or rename them with tasks.relabel if that is not meant."
+        "If that is not meant, rename or leave them out, for tagging with tasks.relabel or tasks.types."
     )
 
 
