@@ -72,8 +72,9 @@ def outputs_and_gradients(kind: str, layer: str, path: str, device: str) -> dict
 @on_each_device
 def test_modules_compute_and_differentiate_alike_on_every_device(device: str) -> None:
     wrong = []
+    paths = list(PATHS) if device == "cuda" else ["unequal groups"]  # the CPU is compared with itself
     for kind, layer in CASES:
-        for path in PATHS:
+        for path in paths:
             here, there = (outputs_and_gradients(kind, layer, path, name) for name in (device, "cpu"))
             wrong += [f"{kind}, {layer}, {path}: {name}" for name in differing(here, there)]
     assert not wrong, "\n".join(wrong)

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import tempfile
 import time
@@ -27,12 +28,18 @@ KILLS = 20
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], float]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of a training that was never stopped, and the seconds that it took."""
     out = tmp_path_factory.mktemp("unbroken")
     started = time.monotonic()
     child = in_child(lambda: train(out))
     assert os.waitpid(child, 0)[1] == 0
-    return outcome(out), time.monotonic() - started
+    return out, time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def unbroken(undisturbed: tuple[Path, float]) -> tuple[dict[str, bytes], float]:
+    return outcome(undisturbed[0]), undisturbed[1]
 
 
 def test_a_process_killed_while_it_writes_its_skills_leaves_no_trace_of_it(
@@ -177,17 +184,16 @@ def test_a_group_of_another_size_says_that_it_is_no_longer_exact(
 
 
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    undisturbed: tuple[Path, float], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    train(tmp_path)
-    expected = outcome(tmp_path)
-    newest, older = sorted((tmp_path / "checkpoints").glob("step-*"), reverse=True)
+    out = shutil.copytree(undisturbed[0], tmp_path / "run")
+    newest, older = sorted((out / "checkpoints").glob("step-*"), reverse=True)
     tensors = newest / "training.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-100])
-    assert latest_checkpoint(tmp_path / "checkpoints") == older
+    assert latest_checkpoint(out / "checkpoints") == older
     assert "training.safetensors is missing or altered" in caplog.text
-    train(tmp_path)
-    assert outcome(tmp_path) == expected
+    train(out)
+    assert outcome(out) == outcome(undisturbed[0])
 
 
 def test_same_seed_same_bits_another_seed_other_bits(tmp_path: Path) -> None:
