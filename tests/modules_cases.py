@@ -19,6 +19,7 @@ from polyray.modules.site import Site
 
 BATCH, LENGTH, SKILLS = 6, 5, 3
 SIZES = {"rank": 2, "alpha": 3.0, "length": 2, "density": 0.3}  # of modules, as far as a kind has them
+BEHIND = ("bottleneck", "ia3", "mad_x")  # act on the output of a linear layer
 PARAMETRIC, CHANGES_OUTPUTS = ("lora", "sparse", "dense"), ("bottleneck", "ia3")
 
 
@@ -36,11 +37,11 @@ def floats(*shape: int) -> Callable[[int, torch.Generator], Tensor]:
 
 
 LAYERS = {
-    "linear": Kind(lambda: nn.Linear(6, 4), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
-    "linear without bias": Kind(lambda: nn.Linear(6, 4, bias=False), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
-    "linear, 2-D": Kind(lambda: nn.Linear(6, 4), floats(6), PARAMETRIC + CHANGES_OUTPUTS),
-    "linear, 4-D": Kind(lambda: nn.Linear(6, 4), floats(2, 3, 6), PARAMETRIC + CHANGES_OUTPUTS),
-    "conv1d": Kind(lambda: Conv1D(4, 6), floats(LENGTH, 6), PARAMETRIC + CHANGES_OUTPUTS),
+    "linear": Kind(lambda: nn.Linear(6, 4), floats(LENGTH, 6), PARAMETRIC + BEHIND),
+    "linear without bias": Kind(lambda: nn.Linear(6, 4, bias=False), floats(LENGTH, 6), PARAMETRIC + BEHIND),
+    "linear, 2-D": Kind(lambda: nn.Linear(6, 4), floats(6), PARAMETRIC + BEHIND),
+    "linear, 4-D": Kind(lambda: nn.Linear(6, 4), floats(2, 3, 6), PARAMETRIC + BEHIND),
+    "conv1d": Kind(lambda: Conv1D(4, 6), floats(LENGTH, 6), PARAMETRIC + BEHIND),
     "embedding": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n, LENGTH), generator=g)),
     "embedding, 1-D": Kind(lambda: nn.Embedding(9, 4), lambda n, g: torch.randint(9, (n,), generator=g)),
     "conv2d": Kind(lambda: nn.Conv2d(2, 4, 3, padding=1, stride=2), floats(2, 5, 5)),

@@ -111,6 +111,22 @@ def bottleneck(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: 
     return total
 
 
+def mad_x(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
+    if not isinstance(layer, nn.LayerNorm):
+        bare = [{name.removeprefix("adapter."): tensor for name, tensor in skill.items()} for skill in skills]
+        return bottleneck(layer, bare, w, x, options)
+    a, b = layer(x).chunk(2, -1)
+    for half in ("first", "second"):
+        one = [
+            {name.removeprefix(f"adapter.{half}."): x for name, x in skill.items() if half in name} for skill in skills
+        ]
+        if half == "first":
+            a = a + bottleneck(nn.Identity(), one, w, b, options) - b
+        else:
+            b = b + bottleneck(nn.Identity(), one, w, a, options) - a
+    return torch.cat([a, b], -1)
+
+
 def ia3(layer: nn.Module, skills: Skills, w: Tensor, x: Tensor, options: StackOptions) -> Tensor:
     y: Tensor = layer(x)
     return y * (1 + _sum(w[0, s] * skill["delta"][0] for s, skill in enumerate(skills)))
@@ -139,4 +155,5 @@ SLOW: Mapping[str, Callable[[nn.Module, Skills, Tensor, Tensor, StackOptions], T
     "bottleneck": bottleneck,
     "ia3": ia3,
     "prefix": prefix,
+    "mad_x": mad_x,
 }

@@ -164,6 +164,8 @@ class BiasStack(nn.Module):
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator) -> None:
         super().__init__()

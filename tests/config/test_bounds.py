@@ -21,7 +21,7 @@ GROUPS: dict[str, list[type[Section]]] = {
     "adapt": [AdaptationOptions],
 }
 BOUNDS: dict[str, dict[str, str]] = {
-    "modules": {"density": "> 0, <= 1", "rank length n_splits": ">= 1", "init": ">= 0", "alpha": "> 0"},
+    "modules": {"density": "> 0, <= 1", "rank length n_splits reduction": ">= 1", "init": ">= 0", "alpha": "> 0"},
     "routing": {"n_skills top": ">= 1", "ibp": ">= 0", "ibp_alpha temperature": "> 0"},
     "text": {"max_input max_output": ">= 1", "stride": ">= 0"},
     "evaluation": {"beams batch": ">= 1", "max_examples every dev_examples": ">= 0", "temperature": "> 0"},
@@ -35,7 +35,7 @@ BOUNDS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 DEFAULTS: dict[str, dict[str, Any]] = {
-    "modules": {"rank": 16, "alpha": 1.0, "n_splits": 1, "density": 0.1, "init": 0.0, "length": 8},
+    "modules": {"rank": 16, "alpha": 1.0, "n_splits": 1, "density": 0.1, "init": 0.0, "length": 8, "reduction": 2.0},
     "routing": {
         "n_skills": 8, "granularity": "site", "sample": "example", "temperature": 1.0, "top": 2, "allocation": {},
         "ibp": 0.0, "ibp_alpha": 5.0, "ibp_columns": "exact", "ibp_centred": True,

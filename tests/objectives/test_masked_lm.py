@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from polyray.backbones import Backbone, load_backbone
-from polyray.backbones.heads import MaskedHead, masked_head
+from polyray.backbones.heads import Inverse, MaskedHead, masked_head
 from polyray.backbones.text import ByteText
 from polyray.modules.site import mixing
 from polyray.objectives import EvaluationOptions, TextOptions, objective_for
@@ -127,7 +127,7 @@ class Oracle(torch.nn.Module):
         super().__init__()
         self.targets = labels[labels != IGNORED]
 
-    def forward(self, hidden: torch.Tensor, embeddings: torch.Tensor) -> torch.Tensor:
+    def forward(self, hidden: torch.Tensor, embeddings: torch.Tensor, inverse: Inverse) -> torch.Tensor:
         return 1e4 * torch.nn.functional.one_hot(self.targets, len(embeddings)).float()
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from polyray.errors import InputError
-from polyray.modules.attach import Inventory, attach, weighted_sum
+from polyray.modules.attach import Inventory, attach
+from polyray.modules.grouping import weighted_sum
 from polyray.modules.kinds import MODULES
 from polyray.skills.blending import parents_of, parents_resolve, recompute, same_tensors
 from polyray.skills.card import BackboneCard, Card

@@ -1,5 +1,6 @@
 """The head of a masked language model, as its checkpoint has it."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional
 
 from polyray.backbones.backbone import Backbone
 
+Inverse = Callable[[Tensor], Tensor]
 INIT_STD = 0.02  # of fresh weights, as in transformers
 # Family -> the names in its checkpoints of the dense layer, the layer norm and the decoder's bias.
 NAMES: dict[str, tuple[str, str, str]] = {
@@ -34,10 +36,15 @@ class MaskedHead(nn.Module):
             self.dense.weight.normal_(0.0, INIT_STD, generator=generator)
             self.dense.bias.zero_()
 
-    def forward(self, hidden: Tensor, embeddings: Tensor) -> Tensor:
-        """The logits of all tokens: hidden [*, width], embeddings [V, E] -> [*, V]."""
+    def forward(self, hidden: Tensor, embeddings: Tensor, inverse: Inverse | None = None) -> Tensor:
+        """The logits of all tokens: hidden [*, width], embeddings [V, E] -> [*, V].
+
+        Args:
+            inverse: undoes what skills do to embeddings [*, E], before the decoder.
+        """
         hidden = hidden.to(self.dense.weight.dtype)  # of a backbone in bf16
         states: Tensor = self.norm(functional.gelu(self.dense(hidden))).to(embeddings.dtype)
+        states = states if inverse is None else inverse(states)
         return functional.linear(states, embeddings, self.bias.to(embeddings.dtype))
 
 

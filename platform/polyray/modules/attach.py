@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.lookup import lookup
-from polyray.modules.kinds import MODULES
-from polyray.modules.layers import is_quantised, linear_widths
+from polyray.modules.grouping import SkillTensors, alike, weighted_sum
+from polyray.modules.kinds import MODULES, needs_whole_weights
+from polyray.modules.layers import is_quantised
 from polyray.modules.matching import match
 from polyray.modules.mix import Mix, TokenMix
-from polyray.modules.site import Site, Slot
+from polyray.modules.occupant import Occupant, Slot
+from polyray.modules.site import Site
 from polyray.modules.stack import Stack, StackOptions
-
-SkillTensors = dict[str, Tensor]
 
 
 class Inventory(nn.Module):
@@ -154,49 +154,50 @@ class Inventory(nn.Module):
         """An inventory of the same form on the same sites with newly drawn skills, not yet on the backbone."""
         return Inventory(self.layers, self.kind, n_skills, self.options, generator)
 
-    def install(self, backbone: nn.Module) -> None:
-        """Let the sites of `backbone` use this inventory in place of the one that they had, if any."""
-        self.put_sites(backbone, self.slot, self.stacks)
+    def keep_in_force(self) -> None:
+        """Let every example use the one skill from now on, without a block of `mixing`; its tensors are frozen.
 
-    def put_sites(self, backbone: nn.Module, slot: Slot, stacks: nn.ModuleList) -> None:
-        """Put a site on each layer of this inventory, whose modules are in `stacks`, in the order of its own."""
+        Raises:
+            InputError: the inventory has several skills.
+        """
+        if self.n_skills != 1:
+            raise InputError(f"One skill can be kept in force, and the inventory has {self.n_skills}.")
+        self.requires_grad_(False)
+        self.set_mix(torch.ones(1, 1, device=next(self.parameters()).device))
+        self.slot.opened, self.slot.constant = True, True
+
+    def install(self, backbone: nn.Module, *, on_top: bool = False) -> None:
+        """Let the sites of `backbone` use this inventory.
+
+        Args:
+            on_top: whether it joins all that sit there; else it takes the place of those that are not kept in force.
+        """
+        self.put_sites(backbone, self.slot, self.stacks, on_top=on_top)
+
+    def put_sites(self, backbone: nn.Module, slot: Slot, stacks: nn.ModuleList, *, on_top: bool = False) -> None:
+        """Put a site on each layer of this inventory, whose modules are in `stacks`, in the order of its own.
+
+        Raises:
+            InputError: modules of this kind cannot share a layer with others that sit there.
+        """
+        sites = {}
         for name, layer in self.layers.items():
+            site = backbone.get_submodule(name)
+            below = site.occupants if isinstance(site, Site) else ()
+            below = tuple(occupant for occupant in below if on_top or occupant.slot.constant)
             stack, index = self.positions[name]
+            occupant = Occupant(name, slot, cast(Stack, stacks[stack]), index)
+            if below and not all(other.stack.stacks for other in (*below, occupant)):
+                raise InputError(f"{self.kind} modules cannot share the layer {name!r} with the skill that sits there.")
+            sites[name] = Site(layer, name, (*below, occupant))
+        for name, site in sites.items():
             parent, last = parent_of(backbone, name)
-            parent.register_module(last, Site(layer, name, slot, (cast(Stack, stacks[stack]), index)))
-
-
-def needs_whole_weights(kind: str) -> InputError:
-    """The error of a kind whose modules are added to the weights of their layers, on quantised ones."""
-    able = ", ".join(name for name, entry in MODULES.items() if not entry.reads_weights)
-    return InputError(
-        f"modules.kind={kind} adds to the weights of its layers, which are quantised here: choose one of {able}, or "
-        "backbone_dtype=bf16 or fp32."
-    )
+            parent.register_module(last, site)
 
 
 def _alike_types(first: torch.dtype, second: torch.dtype) -> bool:
     """Whether both are floating-point, or the same."""
     return first == second or (first.is_floating_point and second.is_floating_point)
-
-
-def weighted_sum(skills: Sequence[Mapping[str, Tensor]], sites: Sequence[str], weights: Tensor) -> SkillTensors:
-    """The sum of skills, tensor by tensor: weights [sites or 1, heads, skills] -> tensors as `Inventory.skill` gives.
-
-    The one function that computes it, so that a skill blended from others can be computed again bit for bit.
-    """
-    weights = weights.expand(len(sites), -1, -1)
-    names: dict[str, list[str]] = {site: [] for site in sites}
-    for name in skills[0]:
-        names[name.rpartition("/")[0]].append(name)
-    sums = {}
-    for number, site in enumerate(sites):
-        for name in names[site]:
-            stacked = torch.stack([skill[name] for skill in skills], 1)  # [heads, skills, *shape]
-            flat = stacked.flatten(2)
-            heads = weights[number].expand(flat.shape[0], -1).unsqueeze(1).to(flat)
-            sums[name] = torch.bmm(heads, flat)[:, 0].view(stacked.shape[0], *stacked.shape[2:])
-    return sums
 
 
 def attach(
@@ -206,41 +207,41 @@ def attach(
     n_skills: int,
     options: StackOptions,
     generator: torch.Generator,
+    *,
+    on_top: bool = False,
 ) -> Inventory:
     """Put an inventory of fresh skills on the layers of `backbone` that `sites` names, and freeze nothing.
 
     Args:
         sites: patterns of layer names; a pattern matches a whole name or the end of one after a dot, `*` is anything.
+        on_top: whether the skills join others that sit on these layers: changes of a layer's weights are added up, and
+            modules that change its output act one after the other, in the order in which they were attached.
 
     Raises:
-        InputError: a pattern matches nothing, a matched layer cannot carry skills, or skills sit there already.
+        InputError: a pattern matches nothing, a matched layer cannot carry skills, or skills sit there already, and
+            these are not to join them or cannot.
     """
     layers = {name: backbone.get_submodule(name) for name in match(backbone, sites)}
     taken = [name for name, layer in layers.items() if isinstance(layer, Site)]
-    if taken:
-        raise InputError(f"Site {taken[0]!r} carries skills already: detach them first.")
-    inventory = Inventory(layers, kind, n_skills, options, generator)
-    inventory.install(backbone)
+    if taken and not on_top:
+        raise InputError(f"Site {taken[0]!r} carries skills already: detach them first, or attach with on_top=True.")
+    bare = {name: layer.layer if isinstance(layer, Site) else layer for name, layer in layers.items()}
+    inventory = Inventory(bare, kind, n_skills, options, generator)
+    inventory.install(backbone, on_top=on_top)
     return inventory
 
 
 def detach(backbone: nn.Module, inventory: Inventory) -> None:
-    """Put the layers back where they stood; the inventory keeps its skills."""
+    """Take the inventory's modules off; layers that carry no others stand where they stood. It keeps its skills."""
     for name, layer in inventory.layers.items():
+        site = backbone.get_submodule(name)
+        others = site.occupants if isinstance(site, Site) else ()
+        others = tuple(occupant for occupant in others if occupant.slot is not inventory.slot)
         parent, last = parent_of(backbone, name)
-        parent.register_module(last, layer)
+        parent.register_module(last, Site(layer, name, others) if others else layer)
 
 
 def parent_of(backbone: nn.Module, name: str) -> tuple[nn.Module, str]:
     """The parent of the submodule `name`, and its name there."""
     parent, _, last = name.rpartition(".")
     return backbone.get_submodule(parent), last
-
-
-def alike(layers: Sequence[nn.Module]) -> list[list[int]]:
-    """Indices of layers in groups that one stack can serve: same type, widths, parameter names and shapes."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for index, layer in enumerate(layers):
-        shapes = tuple((name, tuple(p.shape)) for name, p in layer.named_parameters())
-        groups.setdefault((type(layer), linear_widths(layer), shapes), []).append(index)
-    return list(groups.values())

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from polyray.errors import InputError
 from polyray.modules.attach import Inventory
 from polyray.modules.mix import Mix, TokenMix
-from polyray.modules.site import Slot
+from polyray.modules.occupant import Slot
 from polyray.modules.stack import Mixed, Stack
 
 

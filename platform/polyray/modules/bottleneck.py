@@ -1,13 +1,14 @@
 """Bottleneck adapters: a small network after a layer."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from polyray.errors import InputError
+from polyray.modules.adapters import AdapterSet
 from polyray.modules.layers import linear_widths
 from polyray.modules.mix import Rows
 from polyray.modules.stack import Mixed, StackOptions
@@ -20,24 +21,12 @@ class BottleneckOptions(StackOptions):
     """Width of the hidden layer."""
 
 
-class Adapters(NamedTuple):
-    """Adapters of some skills side by side, n = skills * rank; each row may have some of its own.
-
-    down [features, n] or [rows, features, n], down_bias [n] or [rows, 1, n], up [n, features] or [rows, n, features].
-    """
-
-    down: Tensor
-    down_bias: Tensor
-    up: Tensor
-
-
-class BottleneckStack(nn.Module):
+class BottleneckStack(AdapterSet):
     """Adapters with one hidden layer behind alike linear layers (Houlsby et al. 2019; Pfeiffer et al. 2021).
 
     y = layer(x) becomes y + sum_s w_s (up_s relu(down_s y + down_bias_s) + up_bias_s): the site is the last linear
     layer of a sublayer, so that the adapter sees the sublayer's output before it joins the residual stream.
-    down [sites, 1, skills, features, rank] is drawn as Houlsby et al. draw it; up [sites, 1, skills, rank, features]
-    and the biases are zero, so a fresh module changes nothing.
+    A fresh module changes nothing.
     """
 
     Options: ClassVar[type[StackOptions]] = BottleneckOptions
@@ -46,60 +35,23 @@ class BottleneckStack(nn.Module):
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: BottleneckOptions, generator: torch.Generator
     ) -> None:
-        super().__init__()
-        features = output_features(layers[0], "bottleneck")
-        shape = (len(layers), 1, n_skills)
-        down = torch.empty(*shape, features, options.rank)
-        nn.init.trunc_normal_(down, std=1e-2, a=-2e-2, b=2e-2, generator=generator)
-        self.down = nn.Parameter(down)
-        self.down_bias = nn.Parameter(torch.zeros(*shape, options.rank))
-        self.up = nn.Parameter(torch.zeros(*shape, options.rank, features))
-        self.up_bias = nn.Parameter(torch.zeros(*shape, features))
-
-    def prepare(self, weights: Tensor) -> list[tuple[Tensor, Tensor, Adapters]]:
-        """For each site the rows' weights [rows, some skills] and biases [rows, features], and the skills' adapters.
-
-        Every row uses the adapters of all skills; where the rows are sparse and nobody learns their weights (private,
-        expert), each row gets its few adapters instead.
-        """
-        weights = weights[:, 0].to(self.down.dtype)  # [sites, rows, skills]
-        up_bias = torch.bmm(weights, self.up_bias[:, 0])
-        n_used = weights.shape[-1] if weights.requires_grad else max(1, int((weights != 0).sum(-1).max()))
-        sites = range(len(weights))
-        if 2 * n_used > weights.shape[-1]:
-            return [(weights[site], up_bias[site], self._all(site)) for site in sites]
-        skills = weights.abs().topk(n_used, -1).indices  # [sites, rows, n_used]
-        weights = weights.gather(-1, skills)
-        return [(weights[site], up_bias[site], self._of_rows(site, skills[site])) for site in sites]
-
-    def _all(self, site: int) -> Adapters:
-        """The adapters of all skills, for all rows."""
-        down, bias, up = self.down[site, 0], self.down_bias[site, 0], self.up[site, 0]
-        return Adapters(down.transpose(0, 1).flatten(1), bias.flatten(), up.flatten(0, 1))
-
-    def _of_rows(self, site: int, skills: Tensor) -> Adapters:
-        """The adapters of each row's skills [rows, n_used]."""
-        down, bias, up = self.down[site, 0][skills], self.down_bias[site, 0][skills], self.up[site, 0][skills]
-        return Adapters(down.transpose(1, 2).flatten(2), bias.flatten(1).unsqueeze(1), up.flatten(1, 2))
+        super().__init__(len(layers), n_skills, output_features(layers[0], "bottleneck"), options.rank, generator)
 
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` and what the rows' adapters add to it."""
         y: Tensor = layer(*inputs, **named)
-        rows = rows.widen(len(y))
-        weights, up_bias, adapters = mixed
-        if adapters.down.dim() == 3:
-            grouped = rows.gather(y)  # [rows, most, *length, features]
-            return y + rows.scatter(_change(grouped, weights, adapters, up_bias))
-        return y + _change(y, weights.index_select(0, rows.index), adapters, up_bias.index_select(0, rows.index))
+        return y + self.change(y, mixed, rows.widen(len(y)))
 
     def run_tokens(self, layer: nn.Module, site: int, weights: Tensor, x: Tensor) -> Tensor:
         """Each token its own mixture of adapters: x [*batch, in], weights [*batch, skills]."""
         y: Tensor = layer(x)
-        return y + _compose(y, weights, self._all(site), weights @ self.up_bias[site, 0].to(weights.dtype))
+        return y + self.change_of_tokens(site, y, weights)
 
 
 def output_features(layer: nn.Module, kind: str) -> int:
@@ -112,22 +64,3 @@ def output_features(layer: nn.Module, kind: str) -> int:
     if widths is None:
         raise InputError(f"modules.kind={kind} acts on the outputs of Linear layers, found a {type(layer).__name__}.")
     return widths[1]
-
-
-def _change(y: Tensor, weights: Tensor, adapters: Adapters, up_bias: Tensor) -> Tensor:
-    """Change of y [n, *length, features], weights [n, skills] and up_bias [n, features] the same at all positions."""
-    flat = y.reshape(len(y), -1, y.shape[-1])
-    return _compose(flat, weights.unsqueeze(1), adapters, up_bias.unsqueeze(1)).view(y.shape)
-
-
-def _compose(y: Tensor, weights: Tensor, adapters: Adapters, up_bias: Tensor) -> Tensor:
-    """Weighted sum of the adapters' outputs: y [*batch, features] -> [*batch, features].
-
-    weights [*batch or 1, skills], up_bias [*batch or 1, features].
-    """
-    down, down_bias, up = (tensor.to(y.dtype) for tensor in adapters)
-    hidden = (y @ down + down_bias).relu()
-    by_skill = hidden.view(*hidden.shape[:-1], weights.shape[-1], -1)  # [*batch, skills, rank]
-    scaled = (by_skill * weights.to(y.dtype).unsqueeze(-1)).flatten(-2)
-    change: Tensor = scaled @ up + up_bias.to(y.dtype)
-    return change.to(y.dtype)

@@ -36,6 +36,8 @@ class DenseStack(nn.Module):
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
     reads_weights: ClassVar[bool] = True
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: DenseOptions, generator: torch.Generator
@@ -62,6 +64,11 @@ class DenseStack(nn.Module):
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its parameters."""
         return run_layer(layer, mixed, rows, inputs, named)
+
+    def updates(self, layer: nn.Module, mixed: Mixed) -> Mapping[str, Tensor]:
+        """The changes of the parameters, which are what is mixed."""
+        changes: Mapping[str, Tensor] = mixed
+        return changes
 
     def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and parameter name the change [rows, *shape] under weights [sites, 1, rows, skills]."""

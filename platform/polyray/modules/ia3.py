@@ -29,6 +29,8 @@ class Ia3Stack(nn.Module):
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: Ia3Options, generator: torch.Generator

@@ -48,6 +48,8 @@ class LoraStack(nn.Module):
     by_token: ClassVar[bool] = True
     changes_weights: ClassVar[bool] = True
     reads_weights: ClassVar[bool] = False
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: LoraOptions, generator: torch.Generator
@@ -82,6 +84,10 @@ class LoraStack(nn.Module):
         if linear_widths(layer) is not None:
             return low_rank_linear(layer, *mixed["weight"], rows.widen(len(inputs[0])), inputs[0])
         return run_layer(layer, updates(layer, mixed), rows, inputs, named)
+
+    def updates(self, layer: nn.Module, mixed: Factors) -> Mapping[str, Tensor]:
+        """The products of the rows' factors."""
+        return updates(layer, mixed)
 
     def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and weight the rows' low-rank update [rows, *shape of the matrix]."""

@@ -43,6 +43,8 @@ class PrefixStack(nn.Module):
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = False
     reads_weights: ClassVar[bool] = False
+    stacks: ClassVar[bool] = False
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: PrefixOptions, generator: torch.Generator

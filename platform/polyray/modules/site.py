@@ -2,39 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from polyray.errors import RunError
-from polyray.modules.mix import Mix, Rows, TokenMix
-from polyray.modules.stack import Mixed, Stack, TokenStack
-
-
-class Slot:
-    """The mix in force for the sites of one inventory; empty outside `mixing`."""
-
-    def __init__(self) -> None:
-        self.opened = False
-        self.bare = False
-        self.rows: Rows | None = None
-        self.tokens: TokenMix | None = None
-        self.mixed: dict[str, Mixed] = {}
-
-    def clear(self) -> None:
-        """Forget the mix."""
-        self.rows, self.tokens, self.mixed = None, None, {}
+from polyray.modules.mix import Mix, TokenMix
+from polyray.modules.occupant import Occupant, Slot, composed
 
 
 class Site(nn.Module):
-    """A layer of the backbone into which the modules in force are composed; it stands where `layer` stood."""
+    """A layer of the backbone into which the modules in force are composed; it stands where `layer` stood.
 
-    def __init__(self, layer: nn.Module, name: str, slot: Slot, stack: tuple[Stack, int]) -> None:
+    occupants: the modules of each inventory at this layer, the lowest first.
+    """
+
+    def __init__(self, layer: nn.Module, name: str, occupants: tuple[Occupant, ...]) -> None:
         super().__init__()
         self.layer = layer
         self.name = name
-        self._slot = slot
-        self._stack = stack  # in a tuple: the inventory owns the stack's parameters, the backbone must not
+        self.occupants = occupants  # in a tuple: inventories own the stacks' parameters, the backbone must not
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -43,24 +30,17 @@ class Site(nn.Module):
             return getattr(super().__getattr__("layer"), name)
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """The layer's output under the mix in force.
+        """The layer's output under the mixes in force.
 
         Raises:
             RunError: no mix is in force.
         """
-        slot = self._slot
-        stack, index = self._stack
-        if slot.bare:
+        occupants = [occupant for occupant in self.occupants if not occupant.slot.bare]
+        if not occupants:
             return self.layer(*inputs, **named)
-        if slot.rows is not None:
-            return stack.run(self.layer, slot.mixed[self.name], slot.rows, inputs, named)
-        if slot.tokens is not None:
-            weights = slot.tokens.weights(self.name, inputs[0])
-            return cast(TokenStack, stack).run_tokens(self.layer, index, weights, inputs[0])  # set_mix has checked it
-        raise RunError(
-            f"No mix is in force at site {self.name!r}. Call the backbone inside `with mixing(inventory, mix):`; "
-            "with activation checkpointing, backward() belongs inside it too."
-        )
+        if len(occupants) == 1:
+            return occupants[0].run(self.layer, inputs, named)
+        return composed(self.layer, occupants, inputs, named)
 
 
 class Mixable(Protocol):
@@ -80,7 +60,7 @@ def mixing(inventory: Mixable, mix: Mix | TokenMix | Tensor | None = None) -> It
     (as a wrapped model's forward does under DDP).
 
     Raises:
-        RunError: a mix of this inventory is in force already.
+        RunError: a mix of this inventory is in force already, in a block around this one or for good.
         InputError: the mix does not fit the inventory.
     """
     if inventory.slot.opened:

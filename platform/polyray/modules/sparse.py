@@ -37,6 +37,8 @@ class SparseStack(nn.Module):
     by_token: ClassVar[bool] = False
     changes_weights: ClassVar[bool] = True
     reads_weights: ClassVar[bool] = True
+    stacks: ClassVar[bool] = True
+    inverts: ClassVar[bool] = False
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: SparseOptions, generator: torch.Generator
@@ -72,6 +74,11 @@ class SparseStack(nn.Module):
     def run(self, layer: nn.Module, mixed: Mixed, rows: Rows, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The output of `layer` with the rows' changes added to its weights."""
         return run_layer(layer, mixed, rows, inputs, named)
+
+    def updates(self, layer: nn.Module, mixed: Mixed) -> Mapping[str, Tensor]:
+        """The changes of the parameters, which are what is mixed."""
+        changes: Mapping[str, Tensor] = mixed
+        return changes
 
     def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and matrix the change [rows, *shape] under weights [sites, 1, rows, skills]."""

@@ -38,6 +38,9 @@ class Stack(Protocol):
         by_token: whether tokens of one example may have mixes of their own: then it is a `TokenStack`.
         changes_weights: whether the modules change a layer's parameters, not its outputs: then it is a `WeightStack`.
         reads_weights: whether a linear layer computes with the changed weight itself: not where it is quantised.
+        stacks: whether a layer may carry modules of several inventories, of this kind and others.
+        inverts: whether it changes the embeddings in a way that is undone before tokens are predicted: then it is an
+            `InvertibleStack`.
     """
 
     Options: ClassVar[type[StackOptions]]
@@ -46,6 +49,8 @@ class Stack(Protocol):
     by_token: ClassVar[bool]
     changes_weights: ClassVar[bool]
     reads_weights: ClassVar[bool]
+    stacks: ClassVar[bool]
+    inverts: ClassVar[bool]
 
     def __init__(
         self, layers: Sequence[nn.Module], n_skills: int, options: Any, generator: torch.Generator
@@ -65,8 +70,18 @@ class TokenStack(Stack, Protocol):
         """The output of `layer` with weights [*batch, skills] for every token of x [*batch, width]."""
 
 
+class InvertibleStack(Stack, Protocol):
+    """Modules of a kind that changes embeddings invertibly."""
+
+    def invert(self, mixed: Mixed, rows: Rows, states: Tensor) -> Tensor:
+        """The inverse of what `run` does behind embeddings, on states [n, width]; rows: of the n states."""
+
+
 class WeightStack(Stack, Protocol):
     """Modules of a kind that changes parameters."""
+
+    def updates(self, layer: nn.Module, mixed: Mixed) -> Mapping[str, Tensor]:
+        """The changes of the parameters of `layer`, name -> [rows, *shape], that `prepare` gave as `mixed`."""
 
     def row_changes(self, layers: Sequence[nn.Module], weights: Tensor) -> list[dict[str, Tensor]]:
         """For each site and parameter name the change [rows, *shape] under weights [sites, heads, rows, skills]."""

@@ -14,6 +14,7 @@ from polyray.backbones.heads import masked_head
 from polyray.backbones.text import padded
 from polyray.errors import InputError
 from polyray.metrics import Recovery
+from polyray.modules.inversion import inverted
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED
 from polyray.objectives.objective import InputRow, Network, TensorBatch, in_batches
@@ -126,8 +127,20 @@ class MaskedLM:
         """The row [M] and the true token [M] of each hidden token, and its logits [M, V]."""
         hidden = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask).last_hidden_state
         counted = batch.labels != IGNORED
-        logits = network.heads[self.name](hidden[counted], network.backbone.decoder)
-        return counted.nonzero()[:, 0], batch.labels[counted], logits
+        return counted.nonzero()[:, 0], batch.labels[counted], self._of_states(network, hidden, counted)
+
+    def _of_states(self, network: Network, hidden: Tensor, chosen: Tensor) -> Tensor:
+        """The logits [M, V] at the chosen tokens, bool [B, T] with M true, of hidden states [B, T, width].
+
+        Skills that change the embeddings invertibly are undone before these decode (MAD-X, section 3.3).
+        """
+        examples = chosen.nonzero()[:, 0]
+
+        def inverse(states: Tensor) -> Tensor:
+            return inverted(network.backbone.network, states, examples, len(hidden))
+
+        logits: Tensor = network.heads[self.name](hidden[chosen], network.backbone.decoder, inverse)
+        return logits
 
     def predict(
         self, network: Network, rows: Sequence[TextRow], options: EvaluationOptions, max_output: int
@@ -158,7 +171,7 @@ class MaskedLM:
             ids = tokens.ids.to(device)
             hidden = backbone.model(input_ids=ids, attention_mask=tokens.mask.to(device)).last_hidden_state
             masked = torch.eq(ids, mask)
-            logits = network.heads[self.name](hidden[masked], backbone.decoder)
+            logits = self._of_states(network, hidden, masked)
             best = iter(ordinary[logits[:, ordinary].argmax(-1)].tolist())
             return [[backbone.text.decode([next(best)]) for _ in range(n)] for n in masked.sum(1).tolist()]
 

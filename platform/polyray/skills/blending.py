@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from polyray.errors import InputError
-from polyray.modules.attach import weighted_sum
+from polyray.modules.grouping import weighted_sum
 from polyray.skills.card import CARD, Card, Parent
 from polyray.skills.skill import Skill, ancestor, load_skill
 

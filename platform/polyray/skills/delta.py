@@ -8,9 +8,15 @@ from torch import nn
 from polyray.errors import InputError
 from polyray.modules.changes import Change, Delta
 from polyray.modules.kinds import MODULES
-from polyray.modules.stack import WeightStack, no_changes
+from polyray.modules.stack import StackOptions, WeightStack, no_changes
+from polyray.skills.card import Card
 from polyray.skills.skill import Skill
-from polyray.skills.sparse_delta import KIND, on_network, sparse_delta
+from polyray.skills.sparse_delta import KIND, UNTIED, on_network, sparse_delta
+
+
+def options_of(card: Card) -> StackOptions:
+    """The options of a skill's modules; a card says more beside them."""
+    return MODULES[card.kind].Options.model_validate({k: x for k, x in card.options.items() if k != UNTIED})
 
 
 def delta(skill: Skill, backbone: nn.Module) -> Delta:
@@ -26,7 +32,7 @@ def delta(skill: Skill, backbone: nn.Module) -> Delta:
     if not entry.changes_weights:
         raise no_changes(card.kind)
     weight_stack = cast(type[WeightStack], entry)
-    options = entry.Options.model_validate(card.options)
+    options = options_of(card)
     changes: dict[str, Change] = {}
     for site in card.sites:
         prefix = f"{site}/"

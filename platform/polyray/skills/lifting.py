@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from polyray.errors import InputError
-from polyray.modules.attach import weighted_sum
+from polyray.modules.grouping import weighted_sum
 from polyray.modules.kinds import MODULES
 from polyray.modules.layout import Layout
 from polyray.modules.mix import Mix

@@ -1,28 +1,41 @@
-"""Skills beneath another one: they are added to the backbone's parameters before it is trained or used."""
+"""Skills beneath another one: they are in force on the backbone before it is trained or used."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from polyray.backbones import Backbone
+from polyray.backbones.backbone import device_of
 from polyray.errors import InputError
+from polyray.modules.kinds import MODULES
 from polyray.skills.card import Ancestor, check_backbone
 from polyray.skills.delta import fold
 from polyray.skills.skill import Skill, ancestor, load_skill
+from polyray.skills.sparse_delta import KIND
+from polyray.training.placing import inventory_of
 
 NONE = "none"
 """In place of folders: no skill lies beneath."""
 
 
 def put_beneath(backbone: Backbone, folders: Sequence[str | Path]) -> None:
-    """Add the skills in these folders to the backbone's parameters, in this order, without their heads.
+    """Let the skills in these folders be in force on the backbone, in this order, without their heads.
+
+    Skills that change parameters are added to these; modules that change the outputs of layers stay on their layers.
 
     Raises:
-        InputError: a skill cannot be loaded, is of another backbone, or its modules change no parameters.
+        InputError: a skill cannot be loaded, is of another backbone, or does not fit it.
     """
-    for folder in folders:
-        skill = load_skill(Path(folder))
+    skills = [load_skill(Path(folder)) for folder in folders]
+    for skill in skills:
         check_backbone(skill.card, backbone.fingerprint)
+    of_weights = [skill for skill in skills if skill.card.kind == KIND or MODULES[skill.card.kind].changes_weights]
+    for skill in of_weights:
         fold(skill, backbone.network)
+    for skill in skills:
+        if skill not in of_weights:
+            inventory = inventory_of(skill, backbone.network, backbone.name).to(device_of(backbone.network))
+            inventory.keep_in_force()
+            inventory.install(backbone.network, on_top=True)
 
 
 def beneath(skill: Skill, folder: Path, chosen: Sequence[str]) -> list[Path]:

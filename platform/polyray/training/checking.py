@@ -7,8 +7,8 @@ import torch
 from polyray.backbones.precision import QUANTISED, DtypeChoice, check_dtype
 from polyray.backbones.skeleton import load_skeleton
 from polyray.errors import InputError
-from polyray.modules.attach import alike, needs_whole_weights
-from polyray.modules.kinds import MODULES
+from polyray.modules.grouping import alike
+from polyray.modules.kinds import MODULES, needs_whole_weights
 from polyray.modules.layout import Layout
 from polyray.modules.presets import site_patterns
 from polyray.routing import ROUTERS

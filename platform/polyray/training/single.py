@@ -7,15 +7,13 @@ import torch
 
 from polyray.backbones import Backbone
 from polyray.backbones.precision import SkillsDtype
-from polyray.errors import InputError
-from polyray.modules.attach import Inventory
-from polyray.modules.kinds import MODULES
 from polyray.routing import FixedRouter
 from polyray.skills.delta import fold
 from polyray.skills.skill import Skill, load_trained_backbone
 from polyray.skills.sparse_delta import KIND, UNTIED
 from polyray.training.beneath import beneath, put_beneath
 from polyray.training.model import Modular, backbone_of, bare
+from polyray.training.placing import inventory_of
 
 
 def load_single(
@@ -55,17 +53,8 @@ def put_on(backbone: Backbone, skill: Skill, tasks: Sequence[str]) -> Modular:
         model = bare(backbone, tasks)
         model.load_heads_state(skill.heads)
         return model
-    missing = sorted(set(card.sites).difference(name for name, _ in network.named_modules()))
-    if missing:
-        raise InputError(
-            f"The skill {card.name!r} sits on {missing[0]!r}, and the backbone {backbone.name!r} has no such layer "
-            f"({len(missing)} of {len(card.sites)} sites are missing): is it the network that the skill was trained on?"
-        )
-    options = MODULES[card.kind].Options.model_validate(card.options)
-    layers = {site: network.get_submodule(site) for site in card.sites}
-    inventory = Inventory(layers, card.kind, 1, options, torch.Generator().manual_seed(0))
+    inventory = inventory_of(skill, network, backbone.name)
     model = Modular(backbone, inventory, FixedRouter(tasks, torch.ones(len(tasks), 1)))
     inventory.install(network)
-    inventory.load_skill(0, skill.modules)
     model.load_heads_state(skill.heads)
     return model

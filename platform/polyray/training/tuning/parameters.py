@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import Field
 from torch import nn
 
+from polyray.errors import InputError
+from polyray.modules.site import Site
 from polyray.sparsity import Budget, BudgetOptions, EligibleOptions, budgets, eligible
 from polyray.training.tuning.start import TuningStart
 
@@ -22,8 +24,14 @@ class ParameterOptions(EligibleOptions):
         """The names of the parameters of a backbone's network that may be trained.
 
         Raises:
-            InputError: none may, or a pattern of `exclude` matches nothing.
+            InputError: none may, a pattern of `exclude` matches nothing, or modules sit on the network.
         """
+        sites = [module.name for module in network.modules() if isinstance(module, Site)]
+        if sites:
+            raise InputError(
+                f"Modules of a skill beneath sit on {sites[0]!r}, and this method changes the backbone's parameters; "
+                "above modules a skill is trained by lora, bottleneck or mad_x."
+            )
         return eligible(network, self).sparse
 
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from polyray.config import Choice
 from polyray.training.tuning.drawn import Magnitude, RandomMask
-from polyray.training.tuning.lora import Lora
+from polyray.training.tuning.modules import Bottleneck, Lora, MadX
 from polyray.training.tuning.sensitivity import ConnectionSensitivity
 from polyray.training.tuning.spiel import SpIEL
 from polyray.training.tuning.ticket import LotteryTicket
@@ -21,6 +21,8 @@ TUNINGS: dict[str, type[Tuning]] = {
     "bitfit": BitFit,
     "head": HeadOnly,
     "lora": Lora,
+    "bottleneck": Bottleneck,
+    "mad_x": MadX,
 }
 
 
