@@ -134,6 +134,11 @@ def test_files_in_folders_of_splits_are_tasks_too(tmp_path: Path) -> None:
             (tmp_path / "ner" / split / "west" / f"{language}.txt").write_text(f"{split} O\n" * 2)
     tasks = load(tmp_path).tasks
     assert list(tasks) == ["ner-west-hau", "ner-west-yor"]
+    (tmp_path / "ner" / "validation").mkdir()
+    (tmp_path / "ner" / "validation" / "hau.txt").write_text("valid O\n")
+    (tmp_path / "ner" / "valid-x.txt").write_text("valid O\n")
+    more = load(tmp_path).tasks
+    assert [list(more[name].examples("dev")[0].words) for name in ("ner-hau", "ner")] == [["valid"], ["valid"]]
     assert tasks["ner-west-yor"].examples("test")[0].words == ("test", "test")
 
 

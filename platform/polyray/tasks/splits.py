@@ -9,6 +9,7 @@ from polyray.errors import InputError
 from polyray.tasks.task import SPLITS
 
 E = TypeVar("E")
+SPLIT_WORDS = {**{split: split for split in SPLITS}, **dict.fromkeys(("validation", "valid", "val"), "dev")}
 DIVIDERS = re.compile(r"[-_.]")
 FOLD = 10  # training examples, of which the ninth is dev and the tenth test where these files are missing
 
@@ -16,9 +17,9 @@ FOLD = 10  # training examples, of which the ninth is dev and the tenth test whe
 def split_files(folder: Path, suffixes: Sequence[str]) -> dict[str, dict[str, Path]]:
     """For each task at or below `folder` the file of each split that it has.
 
-    A file's split is the word at the beginning or end of its name (`dev.txt`, `en_ewt-ud-test.conllu`,
-    `train-v1.1.json`), and the folders above it name the task; or it is a folder above it (`test/aym.tsv`), and the
-    other folders and the file name the task.
+    A file's split is the word at the beginning or end of its name (train, dev or validation, test: `dev.txt`,
+    `en_ewt-ud-test.conllu`, `train-v1.1.json`), and the folders above it name the task; or it is a folder above it
+    (`test/aym.tsv`), and the other folders and the file name the task.
 
     Raises:
         InputError: a split of a task is there twice.
@@ -43,11 +44,11 @@ def _split_and_words(folders: Sequence[str], stem: str) -> tuple[str, Sequence[s
     """The split of a file, empty where it is of none, and the words of its task's name."""
     words = DIVIDERS.split(stem)
     for word in (words[-1], words[0]):
-        if word in SPLITS:
-            return word, folders
+        if word in SPLIT_WORDS:
+            return SPLIT_WORDS[word], folders
     for index in reversed(range(len(folders))):
-        if folders[index] in SPLITS:
-            return folders[index], [*folders[:index], *folders[index + 1 :], stem]
+        if folders[index] in SPLIT_WORDS:
+            return SPLIT_WORDS[folders[index]], [*folders[:index], *folders[index + 1 :], stem]
     return "", ()
 
 
