@@ -35,7 +35,7 @@ def test_folders_are_made_below_what_the_url_begins_with_alone(tmp_path: Path) -
     there = {"": False}
 
     class NoBucket(Objects):
-        def pipe_file(self, path: str, value: bytes, **options: object) -> None:
+        def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: object) -> None:
             raise FileNotFoundError(path)
 
         def exists(self, path: str, **options: object) -> bool:

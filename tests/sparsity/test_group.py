@@ -49,7 +49,9 @@ def test_processes_select_as_one_does(tmp_path: Path) -> None:
         chosen = {name: torch.cat([of_rank[name] for of_rank in saved]).tolist() for name in tensors()}
         assert sum(map(len, chosen.values())) == options.k
         if not options.shares:
-            of_both = {(name, abs(float(tensors()[name].view(-1)[i]))) for name, part in chosen.items() for i in part}
+            of_both = {
+                (name, abs(float(tensors()[name].view(-1)[i]))) for name, indices in chosen.items() for i in indices
+            }
             assert min(value for _, value in of_both) >= 2
             for rank in range(WORLD):  # of equal entries the first process's come first
                 ordered = {f"{r}{name}": shard(r)[name] for r in range(WORLD) for name in tensors()}

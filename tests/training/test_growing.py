@@ -81,27 +81,27 @@ def plainly(steps: int) -> tuple[Tagger, dict[str, Plain]]:
     """The same training in the obvious way."""
     network = Tagger()
     entries = {name: indices for name, indices in chosen_of(network).items() if len(indices)}
-    parts = {name: Plain(network.get_parameter(name), indices) for name, indices in entries.items()}
-    for name, part in parts.items():
-        part.sparse = name in ("words.weight", "positions.weight")
+    plain = {name: Plain(network.get_parameter(name), indices) for name, indices in entries.items()}
+    for name, entry in plain.items():
+        entry.sparse = name in ("words.weight", "positions.weight")
     heads = [network.get_parameter(name) for name in HEAD]
     adam = torch.optim.AdamW(heads, lr=RATE, weight_decay=0.0)
     for step in range(steps):
         network.zero_grad()
         network.loss(batch(step)).backward()
-        for part in parts.values():
-            assert part.parameter.grad is not None
-            gradient = part.parameter.grad.flatten()
+        for entry in plain.values():
+            assert entry.parameter.grad is not None
+            gradient = entry.parameter.grad.flatten()
             if step % OPTIONS.every < OPTIONS.accumulate:
-                part.accumulate(gradient, step % OPTIONS.every == 0)
-            part.step(gradient * part.active, step + 1)
+                entry.accumulate(gradient, step % OPTIONS.every == 0)
+            entry.step(gradient * entry.active, step + 1)
         adam.step()
         done = step + 1
         if done % OPTIONS.every == OPTIONS.accumulate:
             share = 1.0 if done == OPTIONS.accumulate else OPTIONS.replaced * (1 - done / STEPS)
-            for part in parts.values():
-                part.exchange(share, OPTIONS.accumulate)
-    return network, parts
+            for entry in plain.values():
+                entry.exchange(share, OPTIONS.accumulate)
+    return network, plain
 
 
 def test_growing_entries_are_those_of_the_obvious_version() -> None:

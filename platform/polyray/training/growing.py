@@ -129,7 +129,7 @@ class GrowingEntries:
         self._chosen.write()
 
     def state(self) -> dict[str, Any]:
-        """What `load_state` needs beside indices, values and optimiser."""
+        """State beside indices, values and optimiser, for `load_state`."""
         return {"step": self._step, "candidates": [candidates.state() for candidates in self._candidates]}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -138,7 +138,7 @@ class EntriesPhase:
         (self._growing or self._chosen).write()
 
     def state(self) -> dict[str, Any]:
-        """That of the exchange of entries, if any."""
+        """State of the exchange of entries; empty without one."""
         return {} if self._growing is None else self._growing.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
