@@ -1,6 +1,8 @@
 """Ray Tune's schedulers by the names of `polyray.sweeps.schedulers.SCHEDULERS`."""
 
+import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
@@ -9,6 +11,7 @@ from polyray.sweeps.options import SweepOptions
 from polyray.sweeps.space import Goal
 
 TIME = "training_iteration"  # counts a trial's reports, one for each validation; Tune's own default may be seconds
+NEVER: Any = math.inf  # declared as a whole number
 MOST = 1_000_000  # validations of a trial: rungs lie below it, and none is its last
 
 
@@ -29,7 +32,10 @@ def _asha(options: SweepOptions, goal: Goal) -> TrialScheduler:
 
 
 def _median(options: SweepOptions, goal: Goal) -> TrialScheduler:
-    return MedianStoppingRule(time_attr=TIME, metric=GOAL, mode=goal.mode, grace_period=options.grace)
+    return MedianStoppingRule(
+        time_attr=TIME, metric=GOAL, mode=goal.mode, grace_period=options.grace,
+        min_time_slice=NEVER,  # it would pause trials to hear of others first, and a trial takes a pause for its end
+    )  # fmt: skip
 
 
 MAKERS: Mapping[str, Callable[[SweepOptions, Goal], TrialScheduler]] = {
