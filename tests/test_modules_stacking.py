@@ -47,7 +47,7 @@ def other_mix() -> Mix:
 
 
 class Fixed(nn.Module):
-    """What stands for a layer with the skills of another inventory: its outputs on the batch, by the definition."""
+    """Stand-in for a layer with the skills of another inventory: its outputs on the batch, by the definition."""
 
     def __init__(self, outputs: Tensor) -> None:
         super().__init__()
@@ -68,12 +68,14 @@ def expected(net: Net, lower: Inventory, upper: Inventory, x: Tensor) -> Tensor:
     second, mix, outputs = order[1], mixes[id(order[1])], []
     skills = [second.skill(index) for index in range(second.n_skills)]
     for site, name in enumerate(second.sites):
-        own = [{key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills]
+        tensors = [
+            {key.partition("/")[2]: t for key, t in skill.items() if key.startswith(f"{name}/")} for skill in skills
+        ]
         rows = []
         for example in range(len(x)):
             weights = mix.weights[site][:, mix.rows.row_of_example[example]]
             layer = Fixed(below[site][example : example + 1])
-            rows.append(SLOW[second.kind](layer, own, weights, x[example : example + 1], second.options))
+            rows.append(SLOW[second.kind](layer, tensors, weights, x[example : example + 1], second.options))
         outputs.append(torch.cat(rows))
     return torch.stack(outputs)
 
@@ -197,8 +199,8 @@ def test_a_fresh_invertible_adapter_changes_nothing_and_wants_one_norm_of_even_w
     inventory = attach(net, ["0"], "mad_x", 1, MadXOptions(), seed(0))
     with mixing(inventory, torch.ones(2, 1)):
         assert torch.equal(net[0](x), before)
-    for sites, found in ((["[01]"], "2 x LayerNorm"), (["2"], "1 x LayerNorm"), (["3"], "1 x Embedding")):
-        with pytest.raises(InputError, match=f"of an even width, found {found}"):
+    for sites, layers in ((["[01]"], "2 x LayerNorm"), (["2"], "1 x LayerNorm"), (["3"], "1 x Embedding")):
+        with pytest.raises(InputError, match=f"of an even width, found {layers}"):
             attach(net, sites, "mad_x", 1, MadXOptions(), seed(0), on_top=True)
 
 

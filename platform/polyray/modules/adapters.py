@@ -20,7 +20,7 @@ class Adapters(NamedTuple):
 
 
 Mixture = tuple[Tensor, Tensor, Adapters]
-"""Of the rows of a mix, the weights [rows, some skills], the biases [rows, features] and the skills' adapters."""
+"""Weights [rows, some skills] and biases [rows, features] of the rows of a mix, and the skills' adapters."""
 
 
 class AdapterSet(nn.Module):

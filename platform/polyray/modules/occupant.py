@@ -90,9 +90,9 @@ def moved(mixed: Mixed, device: torch.device) -> Mixed:
     if isinstance(mixed, Tensor):
         return mixed.to(device)
     if isinstance(mixed, dict):
-        return {name: moved(part, device) for name, part in mixed.items()}
-    parts = [moved(part, device) for part in mixed]
-    return type(mixed)(*parts) if isinstance(mixed, Adapters) else tuple(parts)
+        return {name: moved(tensor, device) for name, tensor in mixed.items()}
+    entries = [moved(entry, device) for entry in mixed]
+    return type(mixed)(*entries) if isinstance(mixed, Adapters) else tuple(entries)
 
 
 def composed(layer: nn.Module, occupants: Sequence[Occupant], inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -124,18 +124,18 @@ def _with_summed_updates(
     if is_quantised(layer):
         raise InputError("Two skills change the weights of a quantised layer: load the backbone in fp32 or bf16.")
     over_time = isinstance(layer, nn.GRU | nn.LSTM) and not layer.batch_first
-    parts = [occupant.updates(layer, inputs[0].shape[1 if over_time else 0]) for occupant in occupants]
-    of_examples = list(zip(*(rows.row_of_example for _, rows in parts), strict=True))
+    changes = [occupant.updates(layer, inputs[0].shape[1 if over_time else 0]) for occupant in occupants]
+    of_examples = list(zip(*(rows.row_of_example for _, rows in changes), strict=True))
     combinations = list(dict.fromkeys(of_examples))
     rows = Rows([combinations.index(rows) for rows in of_examples], len(combinations), inputs[0].device)
     total: dict[str, Tensor] = {}
-    for part, (updates, _) in enumerate(parts):
+    for number, (updates, _) in enumerate(changes):
         for name, update in updates.items():
-            of_rows = update[[combination[part] for combination in combinations]]
+            of_rows = update[[combination[number] for combination in combinations]]
             total[name] = total[name] + of_rows.view_as(total[name]) if name in total else of_rows
     return run_layer(layer, total, rows, inputs, named)
 
 
 def _constant(output: Any) -> nn.Module:
-    """What stands for a layer whose output is known."""
+    """Stand-in for a layer whose output is known."""
     return cast(nn.Module, lambda *inputs, **named: output)

@@ -78,7 +78,7 @@ def check_inverse(language: Path) -> None:
     batch = objective.collate(backbone, rows)
 
     def adapter(half: str, x: Tensor) -> Tensor:
-        """Of the first or second half of an embedding."""
+        """Features of the first or second half of an embedding."""
         names = [f"embeddings.LayerNorm/adapter.{half}.{name}" for name in ("down", "down_bias", "up", "up_bias")]
         down, down_bias, up, up_bias = (skill.tensors[name][0] for name in names)
         return torch.relu(x @ down + down_bias) @ up + up_bias
