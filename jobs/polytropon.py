@@ -80,6 +80,11 @@ def _check_training(config: Config) -> None:
         raise InputError("training.strategy=fsdp shards a frozen backbone: set training.backbone_lr=0.")
     if training.strategy == "fsdp" and dtype in QUANTISED:
         raise InputError(f"training.strategy=fsdp shards no weights of backbone_dtype={dtype}: use ddp.")
+    if config.ticket.steps and (training.strategy == "fsdp" or training.backbone_lr):
+        raise InputError(
+            "ticket.steps searches the entries of skills on a frozen backbone that each worker has whole: set "
+            "training.strategy=ddp and training.backbone_lr=0, or ticket.steps=0."
+        )
     if training.backbone_lr and dtype != "fp32":
         raise InputError(
             f"backbone_dtype={dtype} is for a frozen backbone: weights of few bits would round small updates away. Set "

@@ -5,7 +5,8 @@ import torch
 from policy_cases import frames_of, noise, plain_outputs, policy_of
 
 from polyray.errors import InputError
-from polyray.rl.ticket import rewound, ticket
+from polyray.modules.tickets import ticket
+from polyray.rl.ticket import rewound
 
 DENSITY = 0.1
 

@@ -1,20 +1,14 @@
-"""Lottery tickets: from densely trained skills to sparse ones."""
+"""Lottery tickets of agents: from densely trained skills to sparse ones."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 
 import torch
-from torch import Tensor
 
-from polyray.errors import InputError
-from polyray.modules.attach import Inventory
 from polyray.modules.options import SkillOptions
 from polyray.modules.sparse import SparseOptions
+from polyray.modules.tickets import sparse_inventory
 from polyray.rl.policy import ModularPolicy
 from polyray.skills.spec import InventorySpec
-from polyray.sparsity import keep_largest
-
-DENSE, VALUES, SUPPORT = "/change.", "/values.", "/support_"  # between site and parameter in the names of tensors
 
 
 @torch.no_grad()
@@ -32,37 +26,11 @@ def rewound(start: ModularPolicy, trained: ModularPolicy, density: float) -> Mod
     Raises:
         InputError: the skills are not dense.
     """
-    if start.inventory.kind != "dense":
-        raise InputError(f"A lottery ticket is drawn from dense skills; these are {start.inventory.kind}.")
+    before, after = ([x.skill(n) for n in range(x.n_skills)] for x in (start.inventory, trained.inventory))
     policy, options = deepcopy(start), SparseOptions(density=density)
-    dense = policy.inventory
-    layers = {site: policy.network.get_submodule(f"{site}.layer") for site in dense.sites}
-    sparse = Inventory(layers, "sparse", dense.n_skills, options, torch.Generator().manual_seed(0))
-    parameter = next(dense.parameters())
-    sparse = sparse.to(device=parameter.device, dtype=parameter.dtype)
-    for index in range(dense.n_skills):
-        sparse.load_skill(index, ticket(sparse.skill(index), dense.skill(index), trained.inventory.skill(index)))
+    sparse = sparse_inventory(policy.inventory, before, after, options)
     sparse.install(policy.network)
     policy.set_inventory(sparse)
     modules = SkillOptions(kind="sparse", options=options, sites=policy.spec.modules.sites)
     policy.spec = InventorySpec(modules=modules, routing=policy.spec.routing)
     return policy
-
-
-def ticket(
-    sparse: Mapping[str, Tensor], start: Mapping[str, Tensor], trained: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Support and rewound values of a skill: the entries that training changed most, as they were before it.
-
-    Args:
-        sparse: any sparse skill for the same sites; it says how many entries of each weight to keep.
-        start, trained: tensors of the dense skill before and after training.
-    """
-    tensors = {}
-    for name, values in sparse.items():
-        if VALUES in name:
-            dense = name.replace(VALUES, DENSE)
-            mask = keep_largest(trained[dense] - start[dense], values.shape[-1])
-            tensors[name.replace(VALUES, SUPPORT)] = mask.flatten().nonzero().T  # [1, k], ascending
-            tensors[name] = start[dense][mask][None]  # [1, k], in the same order
-    return tensors

@@ -30,8 +30,11 @@ from polyray.training.model import Modular, build
 from polyray.training.optimizers import optimizer
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.schedule import read_schedule
+from polyray.training.tickets import dense_spec, rewound
 from polyray.training.validation import Validator
 from polyray.training.worker import Worker
+
+DENSE, SPARSE = "dense", "sparse"  # phases of a training with lottery tickets
 
 
 def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]:
@@ -55,22 +58,29 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
     tests = encoded_once(backbone, suite, examples, recipe.text)
     validator = Validator.of(recipe, suite, backbone)
     spec = spec_of(recipe, suite)
-    generator = torch.Generator().manual_seed(recipe.training.seed)
-    model = build(backbone, spec, [suite.tasks[task] for task in tasks], generator)
-    model.to(worker.device)
     if recipe.training.checkpointing:
         backbone.model.activation_checkpointing_enable({"use_reentrant": False})
-    adam = optimizer(model, recipe.training, recipe.training.backbone_lr)
-    noise = torch.Generator(worker.device).manual_seed(recipe.training.seed + 1 + worker.rank)
-    training = Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
-    selection = Selection(recipe.training.keep)
-    journal = Journal(run, worker, _provenance(recipe, suite, data, backbone), spec, selection)
-    journal.restore(training, data.sampler)
-    if recipe.training.schedule:
-        schedule = read_schedule(Path(recipe.training.schedule))
-        training.set_peaks = lambda step: schedule.install(adam, step, model.router.speed)
-    training.forward = _spread(recipe, model, worker, training)
-    _train(recipe, training, data, journal, worker, validator)
+    provenance = _provenance(recipe, suite, data, backbone)
+
+    def fresh(spec: InventorySpec) -> Modular:
+        generator = torch.Generator().manual_seed(recipe.training.seed)
+        return build(backbone, spec, [suite.tasks[task] for task in tasks], generator).to(worker.device)
+
+    def search(model: Modular) -> None:
+        dense = recipe.dense()
+        journal = Journal(run.phase(DENSE), worker, provenance, dense_spec(spec))
+        _learn(dense, _training(dense, model, data, worker), data, journal, worker, None)
+
+    stretch = run.phase(SPARSE) if recipe.ticket.steps else run
+    if recipe.ticket.steps and stretch.newest_checkpoint is None:
+        model = rewound(spec, fresh(dense_spec(spec)), search)
+        data.restart()
+        torch.manual_seed(recipe.training.seed)
+    else:
+        model = fresh(spec)
+    training, selection = _training(recipe, model, data, worker), Selection(recipe.training.keep)
+    journal, adam = Journal(stretch, worker, provenance, spec, selection), training.adam
+    _learn(recipe, training, data, journal, worker, validator)
     selection.install(model)
     if worker.rank == 0 or recipe.training.strategy == "fsdp":  # a sharded backbone runs on all workers or on none
         predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
@@ -81,6 +91,28 @@ def train(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]
             counts = {"too_long": too_long, "parameters": sizes}
             return journal.end(training, scores, counts, planted_allocation(suite))
     return {}
+
+
+def _training(recipe: TrainingRecipe, model: Modular, data: TrainingData, worker: Worker) -> Training:
+    """A training of `model` from its beginning."""
+    options = recipe.training
+    adam = optimizer(model, options, options.backbone_lr)
+    noise = torch.Generator(worker.device).manual_seed(options.seed + 1 + worker.rank)
+    return Training(model=model, forward=model, adam=adam, batches=data, noise=noise, average=worker.mean)
+
+
+def _learn(
+    recipe: TrainingRecipe, training: Training, data: TrainingData, journal: Journal, worker: Worker,
+    validator: Validator | None,
+) -> None:  # fmt: skip
+    """Train from where the run stands to the end of the recipe."""
+    model, adam = training.model, training.adam
+    journal.restore(training, data.sampler)
+    if recipe.training.schedule:
+        schedule = read_schedule(Path(recipe.training.schedule))
+        training.set_peaks = lambda step: schedule.install(adam, step, model.router.speed)
+    training.forward = _spread(recipe, model, worker, training)
+    _train(recipe, training, data, journal, worker, validator)
 
 
 def _provenance(recipe: TrainingRecipe, suite: Suite, data: TrainingData, backbone: Backbone) -> Provenance:

@@ -1,7 +1,7 @@
 """All that decides what multi-task training learns, as one config that jobs compose and workers read."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
@@ -94,6 +94,14 @@ class TrainingOptions(OptimizerOptions, LoopOptions):
     lr, routing_lr and backbone_lr."""
 
 
+class TicketOptions(Section):
+    """Lottery tickets: the search for the entries that sparse skills may change (Ansell et al. 2022)."""
+
+    steps: int = Field(0, ge=0)
+    """Updates of a first, dense training; each skill may change the entries that changed most there, and training
+    begins again. 0: the entries are drawn at random."""
+
+
 class SuiteRecipe(Protocol):
     """The parts of a recipe that say which examples are learned, and how they are read and scored."""
 
@@ -129,9 +137,20 @@ class TrainingRecipe(SuiteConfig):
     """Lengths of texts."""
     modules: SkillOptions = SkillOptions()
     """Kind, options and sites of the modules that a skill is made of."""
+    ticket: TicketOptions = TicketOptions()
+    """Entries that sparse skills may change."""
     routing: RoutingOptions = RoutingOptions()
     """Router, which lets tasks share skills."""
     training: TrainingOptions = TrainingOptions()
     """Length, batches and learning rates of the training."""
     evaluation: ValidationOptions = ValidationOptions()
     """Scoring of the training tasks' test examples at the end, and of their dev examples while training."""
+
+    def unread(self) -> Mapping[str, str]:
+        """Sections that a choice of another field leaves unread."""
+        return {} if self.modules.kind == "sparse" else {"ticket": "lottery tickets are of modules.kind=sparse"}
+
+    def dense(self) -> Self:
+        """The dense training that lottery tickets are drawn from, by the state that it ends with."""
+        training = self.training.model_copy(update={"steps": self.ticket.steps, "keep": "last", "schedule": ""})
+        return self.model_copy(update={"training": training})

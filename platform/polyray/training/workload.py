@@ -22,7 +22,7 @@ def amounts(recipe: TrainingRecipe, stride: int) -> Amounts:
     reported = {*range(every, options.steps, every), options.steps}
     saved = [step for step in reported if step == options.steps or step // save_every > (step - every) // save_every]
     return Amounts(
-        steps=options.steps, reports=len(reported), checkpoints=len(saved),
+        steps=recipe.ticket.steps + options.steps, reports=len(reported), checkpoints=len(saved),
         validations=-(-options.steps // recipe.evaluation.every) if recipe.evaluation.every else 0,
         scored=sum(len(first_examples(suite.tasks[task], "test", None, limit)) for task in tasks),
     )  # fmt: skip
@@ -43,6 +43,7 @@ def shortened(recipe: ARecipe, steps: int, events: int, scored: int) -> ARecipe:
     }  # fmt: skip
     if recipe.evaluation.every:
         values["evaluation"]["every"] = every
+    values["ticket"]["steps"] = 0
     limit = recipe.evaluation.max_examples
     values["evaluation"]["max_examples"] = min(limit, scored) if limit else scored
     if "workers" in values:  # the process that measures has their resources itself
