@@ -16,6 +16,7 @@ from polyray.objectives import OBJECTIVES
 from polyray.progress import bars
 from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell
+from polyray.reuse import Shelf, reusing
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
@@ -61,10 +62,10 @@ def check(config: TransferRecipe) -> Suite:
     Raises:
         InputError: something in the config or the data is wrong.
     """
-    suite = load_suite(config.tasks)
     names = (config.source, *config.targets)
     if not config.source or not config.targets:
         raise InputError("transfer needs source=TASK and targets={TASK: LANGUAGE, ...}, tasks of the suite.")
+    suite = config.load_suite()
     read_all(suite, names, ("test",))
     objective = OBJECTIVES[suite.tasks[config.source].objective]
     key = objective.head_key(suite.tasks[config.source])
@@ -79,8 +80,9 @@ def check(config: TransferRecipe) -> Suite:
         raise InputError(
             "Composition needs texts: set languages.path=FOLDER and languages.source=LANGUAGE, or composed={} for none."
         )
-    for part in parts_of(config).values():
-        ltsft.check(part.recipe({}))
+    with reusing(Shelf()):  # parts share suites
+        for part in parts_of(config).values():
+            ltsft.check(part.recipe({}))
     return suite
 
 

@@ -4,6 +4,7 @@ from polyray.sweeps.space import Space
 from polyray.tune_spaces.agent_speed import AGENT_SPEED
 from polyray.tune_spaces.dual_speed import DUAL_SPEED
 from polyray.tune_spaces.few_shot import FEW_SHOT
+from polyray.tune_spaces.lt_sft import LT_SFT
 from polyray.tune_spaces.ppo import PPO
 from polyray.tune_spaces.routing import ROUTING
 
@@ -13,6 +14,7 @@ SPACES: dict[str, Space] = {
     "routing": ROUTING,
     "few_shot": FEW_SHOT,
     "ppo": PPO,
+    "lt_sft": LT_SFT,
 }
 
 __all__ = ["SPACES", "Space"]

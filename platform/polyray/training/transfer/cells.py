@@ -12,7 +12,7 @@ from polyray.files import make_folders
 from polyray.formats import file_name
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.skill import load_card
-from polyray.tasks import Task, load_suite
+from polyray.tasks import Task
 from polyray.training.beneath import NONE
 from polyray.training.data import encoded, first_examples
 from polyray.training.evaluation import predictions
@@ -69,7 +69,7 @@ class Cell:
 def score_cell(cell: Cell) -> dict[str, Any]:
     """Score a cell, write its outcome with all predictions, and return it."""
     recipe = cell.recipe
-    suite = load_suite(recipe.tasks)
+    suite = recipe.load_suite()
     base = tuple(map(str, cell.base)) or (NONE,)
     model = SkillSource.of(cell.skill, "card", base).load(cell.tasks).to(own_device())
     scores: dict[str, Any] = {}

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from polyray.config import Section
 from polyray.lookup import all_known
 from polyray.objectives import EvaluationOptions, TextOptions, ValidationOptions
+from polyray.tasks import Suite, TasksOptions, load_suite
 from polyray.training.recipe import SuiteConfig
 from polyray.training.tuning.recipe import TuningOptions
 from polyray.training.tuning.table import TUNINGS
@@ -104,6 +105,17 @@ class TransferRecipe(SuiteConfig):
         if not values or len(set(values)) < len(values):
             raise ValueError("expected different numbers, at least one")
         return values
+
+    def load_suite(self) -> Suite:
+        """The suite with the source and the targets alone, as far as its options can choose.
+
+        Raises:
+            InputError: its data are wrong, or it has no such tasks.
+        """
+        values = self.model_dump(mode="json")["tasks"]
+        if "include" in values:
+            values["include"] = (self.source, *self.targets)
+        return load_suite(TasksOptions.model_validate({"kind": self.suite, **values}))
 
     def unread(self) -> Mapping[str, str]:
         """Densities where methods are compared, and the other way round."""
