@@ -17,6 +17,7 @@ from polyray.tracking.options import TrackingOptions
 from polyray.training.data import partition_tasks, repeats
 from polyray.training.tuning.origin import recipe_fingerprint, skill_name
 from polyray.training.tuning.recipe import TuningRecipe
+from polyray.training.tuning.sources import check_sources
 from polyray.training.tuning.training import SKILLS, tune
 from polyray.training.validation import validation_examples
 
@@ -55,6 +56,7 @@ def check(config: TuningRecipe) -> Suite:
     skeleton = load_skeleton(config.backbone)
     config.method.tuning(config.training.steps).check(skeleton.model, skeleton.family)
     check_keep(config.training.keep, config.evaluation.every)
+    check_sources(config.sources, tasks)
     read_all(suite, tasks)
     if config.evaluation.every:
         validation_examples(config, suite)

@@ -66,3 +66,9 @@ def files_of(out: Path) -> dict[str, bytes]:
     """Every byte of a tuning that must not depend on when it was stopped."""
     files = [out / "metrics.jsonl", *sorted((out / "skills").rglob("*.*"))]
     return {str(file.relative_to(out)): file.read_bytes() for file in files}
+
+
+def different(first: Path, second: Path) -> list[str]:
+    """Files of two tunings that differ."""
+    one, other = files_of(first), files_of(second)
+    return [name for name in sorted({*one, *other}) if one.get(name) != other.get(name)]

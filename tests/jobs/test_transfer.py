@@ -60,6 +60,7 @@ def transfer(out: Path, data: Path, *more: str) -> dict[str, Any]:
         return run_in(folder, JOB, QUIET, cluster=OwnProcess()).metrics
 
 
+@pytest.mark.ray  # not for Ray's sake: a dozen trainings
 def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path, tmp_path: Path) -> None:
     metrics = transfer(tmp_path / "run", data)
     rows = metrics["rows"]
@@ -96,6 +97,7 @@ def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path,
     assert not (tmp_path / "again" / "parts").exists()
 
 
+@pytest.mark.ray
 def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: Path) -> None:
     more = ("study=density", "densities=[0.01, 0.5]", "methods=[random]", "composed={}")
     metrics = transfer(tmp_path / "run", data, *more)

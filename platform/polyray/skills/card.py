@@ -101,6 +101,7 @@ class Card(BaseModel):
     started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
     lifted_from: Ancestor | None = None  # the same skill on a trimmed copy of the backbone
     base: tuple[Ancestor, ...] = ()  # these skills were in force beneath it while it was trained
+    sources: dict[str, tuple[Ancestor, ...]] = Field(default_factory=dict)  # as base, for the batches of one task
     method: str = ""  # by which it was trained, where there is a choice: a key of TUNINGS
     recipe: str = ""  # fingerprint of all that decides how it was trained
     forms: dict[str, TaskForm] = Field(default_factory=dict)  # of its tasks, where it is the one skill that they use

@@ -18,7 +18,10 @@ class TrainingData:
         InputError: the suite has no training tasks, or their examples do not fit the backbone.
     """
 
-    def __init__(self, recipe: SuiteRecipe, suite: Suite, backbone: Backbone, worker: Worker) -> None:
+    def __init__(
+        self, recipe: SuiteRecipe, suite: Suite, backbone: Backbone, worker: Worker, *, together: bool = False
+    ) -> None:
+        """Encode the examples; together: a batch is of one task."""
         self._backbone, self._worker = backbone, worker
         tasks = partition_tasks(suite, "train")
         by_task = {task: pooled_examples(suite.tasks[task], recipe.tasks.train_splits) for task in tasks}
@@ -29,13 +32,13 @@ class TrainingData:
         rows = Counter(row.example.task for row in self.encoded.rows)
         sizes = [rows[task] for task in tasks]
         self._first = [sum(sizes[:task]) for task in range(len(sizes))]
-        self._options, self._sizes = recipe.training, sizes
+        self._options, self._sizes, self._together = recipe.training, sizes, together
         self.restart()
 
     def restart(self) -> None:
         """Begin again with the first batch."""
         options = self._options
-        self.sampler = Sampler(self._sizes, options.batch, options.task_power, options.seed)
+        self.sampler = Sampler(self._sizes, options.batch, options.task_power, options.seed, together=self._together)
 
     def draw(self) -> Batch:
         """This worker's share of the next batch."""

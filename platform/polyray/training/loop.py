@@ -48,8 +48,8 @@ class Training:
 
     forward: the model, or what wraps it (DDP). average: makes a loss the mean over workers, for reports. apart: a block
     in which the wrapper leaves gradients to each worker. reduce: makes gradients the mean over workers where no wrapper
-    does. set_peaks: sets the optimiser's peak rates before a step, where they change. lost: the sum of this worker's
-    losses over the `n_lost` steps since the last report that was due.
+    does. around: a block for the passes over a batch. set_peaks: sets the optimiser's peak rates before a step, where
+    they change. lost: the sum of this worker's losses over the `n_lost` steps since the last report that was due.
     """
 
     model: Modular
@@ -64,6 +64,7 @@ class Training:
     apart: Callable[[], contextlib.AbstractContextManager[object]] = contextlib.nullcontext
     reduce: Callable[[Sequence[nn.Parameter]], object] = len
     set_peaks: Callable[[int], object] = bool
+    around: Callable[[Batch], contextlib.AbstractContextManager[object]] = lambda batch: contextlib.nullcontext()
 
 
 def fit(
@@ -137,7 +138,7 @@ def _step(training: Training, options: AdamOptions, steps: int, accumulate: int,
 def _backward(training: Training, batch: Batch, accumulate: int, precision: Precision) -> Tensor:
     device = batch.weights.device.type
     half = torch.autocast(device, dtype=torch.bfloat16) if precision == "bf16" else contextlib.nullcontext()
-    with mixing(training.model.inventory):
+    with training.around(batch), mixing(training.model.inventory):
         with half:
             loss: Tensor = training.forward(batch, training.noise)
         (loss / accumulate).backward()

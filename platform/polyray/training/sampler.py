@@ -13,16 +13,16 @@ class Sampler:
     """The rows of each step: tasks in a proportion to their sizes, each task's rows in shuffled rounds.
 
     sizes: rows of each task. A task is drawn with probability proportional to size ** power: 1 is proportional, 0
-    uniform, between them a temperature of 1 / power.
+    uniform, between them a temperature of 1 / power. together: a batch is of one task.
 
     Raises:
         InputError: a task has no rows.
     """
 
-    def __init__(self, sizes: Sequence[int], batch: int, power: float, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], batch: int, power: float, seed: int, *, together: bool = False) -> None:
         if not sizes or min(sizes) < 1:
             raise InputError("Every training task needs at least one example.")
-        self._sizes, self._batch, self._seed = list(sizes), batch, seed
+        self._sizes, self._batch, self._seed, self._together = list(sizes), batch, seed, together
         self._weights = [size**power for size in sizes]
         self._random = random.Random(f"{seed}-tasks")
         self._seen = [0] * len(sizes)
@@ -34,7 +34,8 @@ class Sampler:
 
     def draw(self) -> list[tuple[int, int]]:
         """The next batch as (task, row within the task)."""
-        tasks = self._random.choices(range(len(self._sizes)), self._weights, k=self._batch)
+        n_drawn = 1 if self._together else self._batch
+        tasks = self._random.choices(range(len(self._sizes)), self._weights, k=n_drawn) * (self._batch // n_drawn)
         return [(task, self._next(task)) for task in tasks]
 
     def _next(self, task: int) -> int:

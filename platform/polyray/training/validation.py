@@ -49,16 +49,27 @@ class Validator:
         _refuse_empty(suite, [task for task in partition_tasks(suite, "train") if task not in tasks])
         return cls(suite, data, recipe.evaluation, max_output=recipe.text.max_output, seed=recipe.training.seed)
 
-    def __call__(self, model: Modular) -> dict[str, Any]:
-        """Mean score and mean loss over tasks, and those of each: `score`, `loss`, `tasks`, `losses`."""
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that are scored."""
+        return list(dict.fromkeys(row.example.task for row in self._data.rows))
+
+    def __call__(self, model: Modular, tasks: Sequence[str] = ()) -> dict[str, Any]:
+        """Mean score and mean loss over tasks, and those of each: `score`, `loss`, `tasks`, `losses`.
+
+        Args:
+            tasks: that are scored; empty: all.
+        """
         device = device_of(model.network)
+        rows = tuple(row for row in self._data.rows if not tasks or row.example.task in tasks)
+        data = Encoded(objective=self._data.objective, rows=rows)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):  # drawn answers use torch's generators
             torch.manual_seed(self._seed)
-            predicted = predictions(model, self._data, self._options, self._max_output)
-            losses = mean_losses(model, self._data, self._options.batch)
-        scores = score(self._suite.tasks, self._data.examples, predicted)
-        tasks = {name: next(iter(metrics.values())) for name, metrics in scores.items()}
-        return {"score": mean_score(scores), "loss": fmean(losses.values()), "tasks": tasks, "losses": losses}
+            predicted = predictions(model, data, self._options, self._max_output)
+            losses = mean_losses(model, data, self._options.batch)
+        scores = score(self._suite.tasks, data.examples, predicted)
+        by_task = {name: next(iter(metrics.values())) for name, metrics in scores.items()}
+        return {"score": mean_score(scores), "loss": fmean(losses.values()), "tasks": by_task, "losses": losses}
 
 
 def validation_examples(recipe: SuiteRecipe, suite: Suite) -> list[Any]:

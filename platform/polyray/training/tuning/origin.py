@@ -37,6 +37,9 @@ def recipe_fingerprint(recipe: TuningRecipe, suite: Suite) -> str:
         (values[section] if section else values).pop(field)
     options = recipe.method.options
     skills = {"base": recipe.base, "heads": (recipe.heads,), **{name: (vars(options)[name],) for name in options.files}}
+    values["sources"] = {
+        task: [load_card(Path(folder)).fingerprint for folder in folders] for task, folders in recipe.sources.items()
+    }
     for name, folders in skills.items():
         values["method"].pop(name, None)
         values[f"skill {name}"] = [load_card(Path(folder)).fingerprint for folder in folders if folder]
@@ -82,7 +85,9 @@ class Origin:
         card = skill.card.model_copy(
             update={
                 "name": folder.name, "backbone": backbone_card(self.backbone), "tasks": tasks,
-                "seed": recipe.training.seed, "base": ancestors(recipe.base, folder), "data": dict(self.data),
+                "seed": recipe.training.seed, "base": ancestors(recipe.base, folder),
+                "sources": {task: ancestors(folders, folder) for task, folders in recipe.sources.items()},
+                "data": dict(self.data),
                 "forms": {task: suite.tasks[task].form(recipe.text) for task in tasks}, "metrics": dict(metrics),
                 "method": recipe.method.kind, "recipe": recipe_fingerprint(recipe, suite),
                 "options": {**skill.card.options, **untied},

@@ -47,7 +47,7 @@ class WholePhase:
         """Add the pull towards the start."""
         if self._strength:
             pull(self._parameters(), self._origin.values(), self._strength)
-            pull(self._heads, self._start.heads_at_start(), self._strength)
+            pull(self._heads, self._start.heads_at_start()[: len(self._heads)], self._strength)  # none where frozen
 
     def write(self) -> None:
         """Nothing: the optimiser's parameters are the network's."""

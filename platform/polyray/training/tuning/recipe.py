@@ -34,6 +34,9 @@ class TuningRecipe(SuiteConfig):
     base: tuple[str, ...] = ()
     """Folders of skills that lie beneath: they are added to the backbone for the whole training, so that the skill does
     not contain them, such as the one of the source language beneath that of a task."""
+    sources: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Folders of sparse skills by task, which lie beneath for the batches of that task alone (multi-source training),
+    such as the languages of several source tasks. A batch is then of one task."""
     heads: str = ""
     """Folder of a skill whose heads are those to begin with; empty: fresh ones, or that of the checkpoint."""
     freeze_decoder: bool = True

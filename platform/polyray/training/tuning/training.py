@@ -19,6 +19,7 @@ from polyray.training.tuning.beginning import start_of, tests_of
 from polyray.training.tuning.journal import PhaseJournal, restore_memory
 from polyray.training.tuning.origin import Origin, sizes
 from polyray.training.tuning.recipe import TuningRecipe
+from polyray.training.tuning.sources import Sources
 from polyray.training.tuning.start import TuningStart
 from polyray.training.tuning.tuning import Phase, Stage
 from polyray.training.validation import Validator
@@ -41,17 +42,18 @@ def tune(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]:
     suite = load_suite(recipe.tasks)
     backbone = load_backbone(recipe.backbone)
     backbone.network.to(worker.device)
-    data = TrainingData(recipe, suite, backbone, worker)
+    data = TrainingData(recipe, suite, backbone, worker, together=bool(recipe.sources))
     tests, validator = tests_of(recipe, suite, backbone), Validator.of(recipe, suite, backbone)
     start = start_of(recipe, suite, backbone, data, worker)
+    sources = Sources(backbone, recipe.sources)
     tuning = recipe.method.tuning(recipe.training.steps)
     model, figures = start.model, dict[str, Any]()
     for phase, journal in _phases(tuning.plan(), tuning.phases(start), start, run, recipe):
-        model, figures = phase.model, _train(recipe, phase, journal, data, worker, validator)
+        model, figures = phase.model, _train(recipe, phase, journal, start, sources, validator)
     skill = tuning.skill(start)
     if not run.first:
         return {}
-    predicted = predictions(model, tests, recipe.evaluation, recipe.text.max_output)
+    predicted = sources.predict(tests, lambda rows: predictions(model, rows, recipe.evaluation, recipe.text.max_output))
     scores = score(suite.tasks, tests.examples, predicted)
     metrics = {"mean": mean_score(scores), "tasks": scores, **({"validation": figures} if figures else {})}
     metrics["parameters"] = sizes(skill)
@@ -76,17 +78,18 @@ def _phases(
 
 
 def _train(
-    recipe: TuningRecipe, phase: Phase, journal: PhaseJournal, data: TrainingData, worker: Worker,
+    recipe: TuningRecipe, phase: Phase, journal: PhaseJournal, start: TuningStart, sources: Sources,
     validator: Validator | None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train one phase to its end: the figures of the validation of its state."""
-    options, steps = recipe.training, journal.steps
+    options, steps, data, worker = recipe.training, journal.steps, start.batches, start.worker
     data.restart()
     torch.manual_seed(options.seed)
     noise = torch.Generator(worker.device).manual_seed(options.seed + 1 + worker.rank)
     training = Training(
-        model=phase.model, forward=phase.model, adam=phase.adam, batches=data, noise=noise, average=worker.mean
-    )
+        model=phase.model, forward=phase.model, adam=phase.adam, batches=data, noise=noise, average=worker.mean,
+        around=sources.around,
+    )  # fmt: skip
 
     def reduce(parameters: Sequence[nn.Parameter]) -> None:
         worker.average_gradients(parameters)
@@ -94,6 +97,11 @@ def _train(
 
     def stop() -> bool:
         return worker.mean(float(journal.stop_requested)) > 0  # all members or none
+
+    def validate() -> dict[str, Any] | None:
+        if validator is None:
+            return None
+        return sources.validate(lambda tasks: validator(phase.model, tasks), validator.tasks)
 
     training.reduce = reduce
     with phase.installed():
@@ -103,7 +111,7 @@ def _train(
             precision=options.precision, validate_every=recipe.evaluation.every, stop=stop,
         ):  # fmt: skip
             if report.due or report.validate:
-                journal.write(report, validator(phase.model) if report.validate and validator else None)
+                journal.write(report, validate() if report.validate else None)
             if report.stop or journal.save_due(report, options):
                 journal.save(training, data)
             if report.stop and report.step < steps:
