@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from rich.console import Console
 
 from polyray.errors import RunError
-from polyray.files import make_folders
+from polyray.files import make_folders, remove_folder
 from polyray.files.disk import Point, disk
 from polyray.progress import PROGRESS
 from polyray.runs.checkpoint import clear_checkpoints, latest_checkpoint, write_checkpoint
@@ -180,6 +180,15 @@ class Run:
             restore_metrics(self.out, self.out / CHECKPOINTS, self._phase, checkpoint)
             mend(self.out / PROGRESS)  # time that was spent stays in it
         return checkpoint
+
+    def drop_checkpoints(self) -> None:
+        """Remove the checkpoints of this phase, once one of a later phase has all that they are needed for.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        if self.first and disk().is_folder(self._checkpoints):
+            remove_folder(self._checkpoints)
 
     @property
     def newest_checkpoint(self) -> Path | None:

@@ -38,11 +38,15 @@ class PhaseJournal:
     """
 
     def __init__(
-        self, run: Run, start: TuningStart, phase: Phase, stages: Sequence[Stage], selection: Selection
+        self, whole: Run, start: TuningStart, phase: Phase, stages: Sequence[Stage], selection: Selection
     ) -> None:
-        """A record of the last of `stages`, before which the others were."""
+        """A record of the last of `stages`, before which the others were; `whole` is the run that they are phases of.
+
+        A checkpoint of a phase takes the place of those of earlier ones, whose optimisers are of the whole network.
+        """
         self.steps, self.selection = stages[-1].steps, selection
         self.before = sum(stage.steps for stage in stages[:-1])
+        *self._earlier, run = [whole.phase(stage.name) for stage in stages]
         self._run, self._worker, self._start, self._phase = run, start.worker, start, phase
         self._trained = nn.ParameterList(trained(phase.adam))
         self._started, self._tokens = time.monotonic(), 0
@@ -58,7 +62,8 @@ class PhaseJournal:
             for parameter, tensor in zip(self._trained, state["trained"], strict=True):
                 parameter.copy_(tensor)
         self._phase.write()
-        load_adam(training.adam, state["adam"])
+        if state["step"] < self.steps:
+            load_adam(training.adam, state["adam"])
         training.step, training.n_lost = state["step"], state["n_lost"]
         restore_member(training, self._worker, state["members"])
         data.sampler.restore(state["sampler"])
@@ -79,7 +84,8 @@ class PhaseJournal:
         """Save a checkpoint of everything that the next step depends on, those of later phases too."""
         state = {
             "step": training.step, "n_lost": training.n_lost, "sampler": data.sampler.state(),
-            "trained": [parameter.detach() for parameter in self._trained], "adam": adam_tensors(training.adam),
+            "trained": [parameter.detach() for parameter in self._trained],
+            "adam": adam_tensors(training.adam) if training.step < self.steps else [],  # no step follows
             "phase": self._phase.state(), "members": self._worker.gather(member_state(training, self._worker)),
         }  # fmt: skip
         if self.selection.figures:
@@ -90,6 +96,8 @@ class PhaseJournal:
             save_state(folder / MEMORY, self._start.memory)
 
         self._run.checkpoint(training.step, write)
+        for run in self._earlier:
+            run.drop_checkpoints()
 
     def save_due(self, report: Report, options: LoopOptions) -> bool:
         """Whether a checkpoint is to be saved after this report."""

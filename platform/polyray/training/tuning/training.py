@@ -74,7 +74,7 @@ def _phases(
     for number, phase in enumerate(phases):
         if number >= first:
             selection = Selection(recipe.training.keep)
-            yield phase, PhaseJournal(runs[number], start, phase, stages[: number + 1], selection)
+            yield phase, PhaseJournal(run, start, phase, stages[: number + 1], selection)
 
 
 def _train(
