@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from polyray.cluster.group_storage import BEGUN, Mailbox, SharedFolder, StoredGroup, has_begun, stored_run
 from polyray.cluster.inside import OwnTraining, Work
 from polyray.cluster.orphans import OrphanCheck
+from polyray.cluster.reported import ReportedLines
 from polyray.cluster.tasks import enter_folder
 from polyray.config import Section
 from polyray.errors import InputError, Interrupted, PolyrayError, RunError
@@ -146,7 +147,7 @@ class RayTraining:
             "store": self._stored.address() if self._stored is not None else None,
         }
         # A Ray task and not a thread: what ends this process's session (Ctrl-C) ends it too; nothing waits for it.
-        self._stop_file, self._is_given_up = run.stop_file, False
+        self._stop_file, self._is_given_up, self._lines = run.stop_file, False, ReportedLines(run)
         fit = ray.remote(num_cpus=0, max_retries=0)(_fit)
         self._end = fit.remote(loop, group, None if self._stored is not None else str(folder / "ray"))
 
@@ -155,6 +156,7 @@ class RayTraining:
         """Whether it has not ended yet; where it is to stop while its workers wait for room, it ends at once."""
         if self._stored is not None:
             self._stored.tick()
+        self._lines.tell()
         if self._stop_file.exists() and not has_begun(self._mailbox):
             self._is_given_up = True
             ray.cancel(self._end, force=True)
@@ -176,6 +178,7 @@ class RayTraining:
             failure = error
         if self._stored is not None:
             self._stored.bring()
+        self._lines.tell()
         problem = self._mailbox.message(PROBLEM)
         if problem is not None:
             fields = json.loads(problem)

@@ -135,6 +135,10 @@ class Run:
             self._write_events(step, metrics)
             self._headlines |= {name: _headline(metrics[name]) for name in HEADLINES if name in metrics}
             append_line(self.out / PROGRESS, {**self._label, "step": step, **self._headlines, **speed})
+        self.tell(line)
+
+    def tell(self, line: Mapping[str, Any]) -> None:
+        """Tell the hooks a line of metrics, which may be another process's of this run."""
         for hook in self._hooks:
             hook(line)
 

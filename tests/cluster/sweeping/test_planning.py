@@ -1,14 +1,19 @@
 """Sweeps that cannot work: exit code 2, one message, nothing written."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from toy_sweep import toy_sweep
 
 from polyray.cli.app import main
+from polyray.cluster.sweeping.planning import plan
 from polyray.cluster.sweeping.schedulers import MAKERS
 from polyray.errors import InputError
+from polyray.jobs.table import JOBS
+from polyray.sweeps.options import read_options
 from polyray.sweeps.schedulers import SCHEDULERS
+from polyray.tune_spaces.loading import find_space, load_space
 
 GRID = "about: a grid\ngoal: mean\nfields:\n  training.lr: {uniform: [0.1, 0.2]}\n"
 VALIDATED = ("evaluation.every=5", "tasks.train_splits=[train]")
@@ -56,6 +61,24 @@ def test_what_cannot_work_is_refused_before_anything_is_written(
             wrong.append(f"{arguments}: {end.value.code} {printed.err}{printed.out}")
     assert not wrong, "\n".join(wrong)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(name for name, _ in files.values())
+
+
+def test_what_a_url_cannot_do_is_refused(tmp_path: Path) -> None:
+    """A population's trials take over each other's files; a scheduler reads those of workers while they write."""
+    name, job = "dual_speed", JOBS["polytropon"]
+    for more, message in (
+        (["sweep.scheduler=pb2"], "pb2 lets trials take over each other's files, and needs a folder that all nodes sh"),
+        (["sweep.scheduler=asha", "workers.n=2"], "asha follows trials by files, which of trials with several workers"),
+        (["sweep.scheduler=asha"], ""),
+        (["sweep.scheduler=none", "workers.n=2"], ""),
+    ):
+        options, for_job = read_options(find_space(name), ["sweep.searcher=random", *more])
+        space = load_space(name, "polytropon", job.Config, None, for_job)
+        with pytest.raises(InputError, match=message) if message else nullcontext():
+            plan(
+                tmp_path, "polytropon", job, name, space, options, file=None, overrides=space.overrides(for_job),
+                url="s3://bucket/sweep",
+            )  # fmt: skip
 
 
 def test_every_scheduler_is_made() -> None:

@@ -8,9 +8,8 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from polyray.cluster.sweeping.overseers import GOAL
-from polyray.cluster.sweeping.schedulers import MAKERS, scheduler_of
+from polyray.cluster.sweeping.schedulers import scheduler_of
 from polyray.sweeps.options import SweepOptions
-from polyray.sweeps.schedulers import SCHEDULERS
 from polyray.sweeps.space import Goal
 
 N_TRIALS, N_VALIDATIONS, GRACE = 6, 9, 2
@@ -45,10 +44,6 @@ def stopped(scheduler: str, mode: Literal["max", "min"]) -> dict[int, int]:
                 if action == TrialScheduler.STOP:
                     ends[number] = time
     return ends
-
-
-def test_ray_has_a_scheduler_for_each_name() -> None:
-    assert MAKERS.keys() == SCHEDULERS.keys()
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyray.cluster.sweeping.resources import has_group
 from polyray.config import Section, field_names, load_config
 from polyray.errors import InputError
 from polyray.formats import read_document
@@ -49,6 +50,11 @@ def plan(
                 f"sweep.scheduler={options.scheduler} lets trials take over each other's files, and needs a folder "
                 f"that all nodes share: {url} is none. Choose another scheduler, or a path as --out."
             )
+    if url and SCHEDULERS[options.scheduler].judges and has_group(base):
+        raise InputError(
+            f"sweep.scheduler={options.scheduler} follows trials by files, which of trials with several workers come "
+            f"from {url} at their end only. Choose sweep.scheduler=none, one worker without GPUs, or a path as --out."
+        )
     seed_field = next((field for field in SEEDS if field in field_names(entry.Config)), "")
     if options.repeats > 1 and not seed_field:
         raise InputError(f"sweep.repeats={options.repeats}: the job {job} has no seed that differs between repeats.")

@@ -57,6 +57,11 @@ def ahead(options: SweepOptions, learns: bool) -> int | None:
     return None if options.concurrent or learns else AHEAD
 
 
+def has_group(base: Section) -> bool:
+    """Whether a trial has a group of Ray Train workers, and does not train in its own process."""
+    return _workers(base) is not None
+
+
 def _workers(base: Section) -> dict[str, float] | None:
     """The resources of a trial's group of Ray Train workers; None where it trains in its own process."""
     n, gpus = _number(base, "workers.n"), _number(base, "workers.gpus")
