@@ -10,17 +10,17 @@ from polyray.runs.run import Run
 
 
 def report(out: Path, *steps: int) -> None:
-    """What workers do."""
+    """Report these steps as a worker does."""
     worker = Run(out)
     for step in steps:
         worker.report(step, {"loss": 1.0 / step})
 
 
 def test_what_workers_report_is_told_once_however_often_they_begin_again(tmp_path: Path) -> None:
-    told: list[int] = []
+    steps: list[int] = []
 
     def hook(line: Mapping[str, Any]) -> None:
-        told.append(line["step"])
+        steps.append(line["step"])
 
     run = Run(tmp_path, hooks=[hook])
     first = ReportedLines(run)
@@ -28,14 +28,14 @@ def test_what_workers_report_is_told_once_however_often_they_begin_again(tmp_pat
     report(tmp_path, 2, 4)
     first.tell()
     first.tell()
-    assert told == [2, 4]
+    assert steps == [2, 4]
     run.checkpoint(4, lambda folder: (folder / "state").touch())
     report(tmp_path, 6)
-    told.clear()
+    steps.clear()
 
     second = ReportedLines(run)  # another start: step 6 lies behind the checkpoint
     second.tell()
-    assert told == []
+    assert steps == []
     Run(tmp_path).restored()  # the workers go on from step 4
     second.tell()
     report(tmp_path, 6, 8)
@@ -43,4 +43,4 @@ def test_what_workers_report_is_told_once_however_often_they_begin_again(tmp_pat
     Run(tmp_path).restored()  # a worker died, and the group began again
     report(tmp_path, 6, 8, 10)
     second.tell()
-    assert told == [6, 8, 10] and len((tmp_path / METRICS).read_text().splitlines()) == 5
+    assert steps == [6, 8, 10] and len((tmp_path / METRICS).read_text().splitlines()) == 5

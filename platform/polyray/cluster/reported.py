@@ -7,7 +7,7 @@ from polyray.runs.run import CHECKPOINTS, Run
 
 
 class ReportedLines:
-    """What the hooks of a run have not been told yet of the metrics in its folder.
+    """Metrics in the folder of a run that its hooks have not been told yet.
 
     Args:
         run: before its workers begin; they go on from its newest checkpoint, and report again what came after it.

@@ -45,7 +45,7 @@ class Sources:
         return self._skills.using(dict.fromkeys(self._folders.get(task, ()), 1.0))
 
     def around(self, batch: Batch) -> AbstractContextManager[object]:
-        """That block for a batch, whose examples are of one task where there are sources."""
+        """The block `beneath` for a batch, whose examples are of one task where there are sources."""
         return self.beneath(batch.tasks[0])
 
     def predict(self, data: Encoded, predict: Predict) -> list[Any]:
