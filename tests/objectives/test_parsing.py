@@ -84,13 +84,13 @@ def test_biaffine_scores_equal_sums_over_features_one_by_one() -> None:
 
 def test_rows_know_the_word_of_each_token_and_batches_what_is_true() -> None:
     backbone = load_backbone("tiny-encoder")
-    single = ParsedWords(task="eng", words=("Go",), heads=(0,), relations=("root",))
-    rows = PARSING.encode(backbone, SUITE.tasks, [DOGS, single], TextOptions())
+    last = ParsedWords(task="eng", words=("I", "go"), heads=(2, 0), relations=("nsubj", "root"))
+    rows = PARSING.encode(backbone, SUITE.tasks, [DOGS, last], TextOptions())
     assert rows[0].words == [1] * 5 + [2] * 4 + [3] * 2 + [0]  # "Dogs ", "eat ", "it", end
     batch = PARSING.collate(backbone, rows)
-    assert batch.heads.tolist() == [[2, 0, 2], [0, IGNORED, IGNORED]]
-    assert batch.relations.tolist() == [[0, 2, 1], [2, IGNORED, IGNORED]]
-    assert batch.weights.tolist() == pytest.approx([3 / 4, 1 / 4])
+    assert batch.heads.tolist() == [[2, 0, 2], [2, 0, IGNORED]]
+    assert batch.relations.tolist() == [[0, 2, 1], [0, 2, IGNORED]]
+    assert batch.weights.tolist() == pytest.approx([3 / 5, 2 / 5])
 
 
 def test_the_loss_of_a_parser_that_knows_nothing_by_hand() -> None:
