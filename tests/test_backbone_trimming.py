@@ -161,7 +161,8 @@ def test_a_trimmed_folder_has_the_outputs_of_the_full_one(
     family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_folder(family, tmp_path / "full")
-    report = command(capsys, tmp_path / "full", tmp_path / "out", text_file(tmp_path))
+    text_file(tmp_path)
+    report = command(capsys, tmp_path / "full", tmp_path / "out", tmp_path)  # of which it takes the text alone
     tokenizer, rows = AutoTokenizer.from_pretrained(tmp_path / "out"), [0, 1, 2, 3, 7, 9, 15]
     assert tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))) == [WORDS[row] for row in rows]
     assert (report["n_pieces"], report["n_full_pieces"], report["difference"]) == (7, 20, 0.0)
@@ -194,6 +195,7 @@ def test_what_cannot_be_trimmed_is_refused_and_nothing_is_written(
         ("tiny-encoder", text, "tiny-encoder reads bytes"),
         (str(tmp_path / "full"), tmp_path / "none.txt", "Cannot read .*none.txt"),
         (str(tmp_path / "none"), text, "No backbone can be loaded"),
+        (str(tmp_path / "none"), tmp_path / "full", "full holds no files called"),
     ]:
         with pytest.raises(InputError, match=message):
             trim(name, [file], out)

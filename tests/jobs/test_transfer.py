@@ -138,3 +138,14 @@ def test_test_sentences_in_the_texts_are_counted(data: Path, tmp_path: Path) -> 
     texts.write_text(f"{words}\n" + texts.read_text())
     with reusing(Shelf()):
         assert leaks(recipe, check(recipe)).startswith("1 of 4 test sentences of 'swa' stand")
+
+
+@pytest.mark.slow
+def test_adapters_of_languages_are_swapped_under_a_task_s_adapter(data: Path, tmp_path: Path) -> None:
+    more = ("methods=[bottleneck]", "composed={bottleneck: mad_x}", "task.each.bottleneck={method.rank: 4}")
+    metrics = transfer(tmp_path / "run", data, *more, "languages.each={}", "task.each.lora={}")
+    assert list(metrics["rows"]) == ["bottleneck", "bottleneck + language"]
+    skill = tmp_path / "run" / "parts" / "task-bottleneck_+_language-0" / "skills"
+    (card,) = [load_card(path) for path in skill.iterdir()]
+    assert (card.kind, card.base[0].name) == ("bottleneck", "eng")
+    assert len(list((tmp_path / "run" / "scores").glob("*language*"))) == 3

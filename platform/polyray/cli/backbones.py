@@ -30,7 +30,12 @@ def backbones() -> None:
 @app.command()
 def trim(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="Folder of the network, or its name on the Hub.")],
-    text: Annotated[list[Path], typer.Option(metavar="FILE", help="UTF-8 text whose pieces stay; may stand again.")],
+    text: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="FILE|FOLDER", help="UTF-8 text whose pieces stay, or a folder of *.txt; may stand again."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for the trimmed one; it must not be there yet.")],
     most_frequent: Annotated[
         int, typer.Option(metavar="N", min=0, help="The N most frequent pieces of the vocabulary stay in any case.")

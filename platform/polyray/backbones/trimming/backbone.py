@@ -11,7 +11,7 @@ from polyray.backbones.backbone import Backbone
 from polyray.backbones.huggingface import load_backbone
 from polyray.backbones.pretrained_text import PretrainedText
 from polyray.backbones.trimming.network import load_whole, named_pieces, trim_network, write_network
-from polyray.backbones.trimming.texts import usage
+from polyray.backbones.trimming.texts import text_files, usage
 from polyray.backbones.trimming.tokenizer import document_of, select, trimmed_document, write_tokenizer
 from polyray.backbones.trimming.verification import check_outputs, check_pieces, outputs
 from polyray.errors import InputError
@@ -41,6 +41,7 @@ def trim(name: str, texts: Sequence[Path], out: Path, *, n_frequent: int = 0, al
     its place, both tokenizers read all the texts, and both networks some of them.
 
     Args:
+        texts: UTF-8 files, and folders of files called *.txt.
         n_frequent: the most frequent pieces that stay in any case.
         all_characters: whether all pieces of one character stay, so that what could be spelled still can.
 
@@ -48,10 +49,11 @@ def trim(name: str, texts: Sequence[Path], out: Path, *, n_frequent: int = 0, al
         InputError: a text cannot be read, the backbone cannot be loaded or trimmed, or the trimmed one differs.
         StorageError: the disk refused.
     """
+    files = text_files(texts)
     full = load_backbone(name)
     tokenizer = _tokenizer(full)
     document = document_of(tokenizer, name)
-    used = usage(tokenizer, texts)
+    used = usage(tokenizer, files)
     numbers = select(document, used, n_frequent, all_characters, named_pieces(full.model.config))
     if numbers[-1] >= len(full.embeddings):
         raise InputError(f"{name!r} has {len(full.embeddings)} embeddings; its tokenizer numbers {numbers[-1]}.")
@@ -61,7 +63,7 @@ def trim(name: str, texts: Sequence[Path], out: Path, *, n_frequent: int = 0, al
         write_tokenizer(tokenizer, trimmed_document(document, numbers), folder)
         sizes = _write_network(full, numbers, folder)
         trimmed = load_backbone(str(folder))
-        check_pieces(tokenizer, _tokenizer(trimmed), numbers, texts)
+        check_pieces(tokenizer, _tokenizer(trimmed), numbers, files)
         actual = outputs(trimmed, [trimmed.text.encode(text) for text in used.probes], torch.arange(len(numbers)))
         difference = check_outputs(expected, actual, used.probes)
         report = Trimmed(

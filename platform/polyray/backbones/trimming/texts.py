@@ -6,7 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from polyray.formats import read_lines
+from polyray.errors import InputError
+from polyray.formats import entries, is_folder, opened, read_lines
 
 if TYPE_CHECKING:  # transformers takes half a second to load
     from transformers import PreTrainedTokenizerBase
@@ -26,6 +27,24 @@ class Usage:
     numbers: set[int] = field(default_factory=set)
     unknown_words: set[str] = field(default_factory=set)
     probes: list[str] = field(default_factory=list)
+
+
+def text_files(paths: Sequence[Path]) -> list[Path]:
+    """The files among `paths`, and those called *.txt in the folders among them, all of which can be read.
+
+    Raises:
+        InputError: one cannot, or a folder holds none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        of_folder = [file for file in entries(path) if file.suffix == ".txt"] if is_folder(path) else [path]
+        if not of_folder:
+            raise InputError(f"{path} holds no files called *.txt.")
+        files += of_folder
+    for file in files:
+        with opened(file):
+            pass
+    return files
 
 
 def readings(files: Sequence[Path]) -> Iterator[list[str]]:
