@@ -25,14 +25,14 @@ from polyray.tracking.options import TrackingOptions
 from polyray.training.transfer.cells import Cell, score_cell
 from polyray.training.transfer.leaks import leaks
 from polyray.training.transfer.library import Library
-from polyray.training.transfer.plan import language_part, levels, parts_of, rows_of, task_part
+from polyray.training.transfer.plan import language_training, levels, rows_of, task_training, trainings_of
 from polyray.training.transfer.recipe import TransferRecipe
 from polyray.training.transfer.table import gather
 from polyray.training.tuning.origin import recipe_fingerprint
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.training import SKILLS
 
-PARTS = "parts"  # the folder of the trainings
+TRAININGS = "trainings"  # the folder of the trainings
 
 
 class Config(TransferRecipe):
@@ -53,7 +53,7 @@ def run(config: Config, run: Run) -> Result:
     outcomes = _score(_cells(recipe, run.out, folders), run)
     metrics = gather(recipe, rows_of(recipe), outcomes)
     show(metrics, run.console)
-    return Result(metrics=metrics, skills=tuple(f"{PARTS}/{name}/{SKILLS}" for name in parts_of(recipe)))
+    return Result(metrics=metrics, skills=tuple(f"{TRAININGS}/{name}/{SKILLS}" for name in trainings_of(recipe)))
 
 
 def check(config: TransferRecipe) -> Suite:
@@ -80,25 +80,25 @@ def check(config: TransferRecipe) -> Suite:
         raise InputError(
             "Composition needs texts: set languages.path=FOLDER and languages.source=LANGUAGE, or composed={} for none."
         )
-    with reusing(Shelf()):  # parts share suites
-        for part in parts_of(config).values():
-            ltsft.check(part.recipe({}))
+    with reusing(Shelf()):  # trainings share suites
+        for training in trainings_of(config).values():
+            ltsft.check(training.recipe({}))
     return suite
 
 
 def _train(recipe: TransferRecipe, run: Run) -> dict[str, Path]:
-    """Train the parts that are missing, those of one level side by side: the folder of each part's skill."""
+    """Do the trainings that are missing, those of one level side by side: the folder of each one's skill."""
     library = Library(Path(recipe.library) if recipe.library else None)
-    parts, folders = parts_of(recipe), dict[str, Path]()
+    trainings, folders = trainings_of(recipe), dict[str, Path]()
     with bars(run.console) as display:
-        line = display.add_task("training", total=len(parts), note="")
-        for level in levels(parts):
+        line = display.add_task("training", total=len(trainings), note="")
+        for level in levels(trainings):
             waiting = []
-            for part in level:
-                config = part.recipe(folders)
+            for training in level:
+                config = training.recipe(folders)
                 skill = library.find(recipe_fingerprint(config, load_suite(config.tasks)))
-                folder = (run.out / PARTS / part.name).absolute()
-                folders[part.name] = skill or folder / SKILLS / file_name(config.name)
+                folder = (run.out / TRAININGS / training.name).absolute()
+                folders[training.name] = skill or folder / SKILLS / file_name(config.name)
                 waiting += [] if skill else [_piece(folder, config)]
             display.update(line, advance=len(level) - len(waiting))
             for index, metrics in run_pieces(do_run, waiting, run, gpus=recipe.gpus):
@@ -118,13 +118,15 @@ def _cells(recipe: TransferRecipe, out: Path, folders: Mapping[str, Path]) -> li
     cells = []
     for row in rows_of(recipe):
         for seed in recipe.seeds:
-            cell = partial(Cell, recipe=recipe, out=out, row=row.name, seed=seed, skill=folders[task_part(row, seed)])
+            cell = partial(
+                Cell, recipe=recipe, out=out, row=row.name, seed=seed, skill=folders[task_training(row, seed)]
+            )
             if not row.language:
                 cells.append(cell(language="", base=(), tasks=(recipe.source, *recipe.targets)))
                 continue
             for language in dict.fromkeys((recipe.languages.source, *recipe.targets.values())):
                 tasks = [recipe.source, *(task for task, spoken in recipe.targets.items() if spoken == language)]
-                base = (folders[language_part(row.language, language)],)
+                base = (folders[language_training(row.language, language)],)
                 cells.append(cell(language=language, base=base, tasks=tuple(tasks)))
     return cells
 

@@ -65,21 +65,23 @@ def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path,
     metrics = transfer(tmp_path / "run", data)
     rows = metrics["rows"]
     assert list(rows) == ["full", "lora", "lottery_ticket", "lottery_ticket + language"]
-    parts = tmp_path / "run" / "parts"
+    trainings = tmp_path / "run" / "trainings"
     languages = {f"language-lottery_ticket-{name}" for name in ("eng", "swa", "hau")}
     tasks = {f"task-{name}-0" for name in ("full", "lora", "lottery_ticket", "lottery_ticket_+_language")}
-    assert {path.name for path in parts.iterdir()} == {"head", *languages, *tasks}
-    ticket = load_card(parts / "task-lottery_ticket-0" / "skills" / "eng")
-    assert "full" not in (parts / "task-lottery_ticket-0" / "metrics.jsonl").read_text()  # full's changes were taken
-    composed = load_card(parts / "task-lottery_ticket_+_language-0" / "skills" / "eng")
-    swahili = load_card(parts / "language-lottery_ticket-swa" / "skills" / "swa")
+    assert {path.name for path in trainings.iterdir()} == {"head", *languages, *tasks}
+    ticket = load_card(trainings / "task-lottery_ticket-0" / "skills" / "eng")
+    assert (
+        "full" not in (trainings / "task-lottery_ticket-0" / "metrics.jsonl").read_text()
+    )  # full's changes were taken
+    composed = load_card(trainings / "task-lottery_ticket_+_language-0" / "skills" / "eng")
+    swahili = load_card(trainings / "language-lottery_ticket-swa" / "skills" / "swa")
     assert [base.name for base in composed.base] == ["eng"] and ticket.base == () and swahili.options["entries"] == 300
     last = rows["lottery_ticket + language"]
     assert list(last["retention"]) == ["swa", "hau"] and metrics["tasks"] == last["tasks"]
     assert last["gain"]["mean"] == pytest.approx(last["mean"] - rows["full"]["mean"]) and "gain" not in rows["full"]
     for row in rows.values():
         assert 0 <= row["low"] <= row["high"] <= 1 and list(row["tasks"]) == ["swa", "hau"]
-    scored = json.loads((tmp_path / "run" / "parts" / "task-full-0" / "result.json").read_text())["metrics"]
+    scored = json.loads((tmp_path / "run" / "trainings" / "task-full-0" / "result.json").read_text())["metrics"]
     assert rows["full"]["source"] == pytest.approx(scored["mean"])
 
     page = transfer_section(tmp_path / "run")
@@ -88,13 +90,13 @@ def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path,
 
     before = {path: path.read_bytes() for path in (tmp_path / "run" / "scores").iterdir()}
     (tmp_path / "run" / "result.json").unlink()
-    shutil.rmtree(parts / "language-lottery_ticket-hau")
+    shutil.rmtree(trainings / "language-lottery_ticket-hau")
     next(path for path in before if path.name.endswith("-swa.json")).unlink()
     assert transfer(tmp_path / "run", data) == metrics
     assert {path: path.read_bytes() for path in before} == before
 
-    assert transfer(tmp_path / "again", data, f"library={parts}") == metrics
-    assert not (tmp_path / "again" / "parts").exists()
+    assert transfer(tmp_path / "again", data, f"library={trainings}") == metrics
+    assert not (tmp_path / "again" / "trainings").exists()
 
 
 @pytest.mark.ray
@@ -102,7 +104,7 @@ def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: 
     more = ("study=density", "densities=[0.01, 0.5]", "methods=[random]", "composed={}")
     metrics = transfer(tmp_path / "run", data, *more)
     assert list(metrics["rows"]) == ["lottery_ticket 0.01", "lottery_ticket 0.5", "random 0.01", "random 0.5"]
-    names = {path.name for path in (tmp_path / "run" / "parts").iterdir()}
+    names = {path.name for path in (tmp_path / "run" / "trainings").iterdir()}
     assert names == {"task-full-0", *(f"task-{row.replace(' ', '_')}-0" for row in metrics["rows"])}
     assert metrics["rows"]["random 0.5"]["density"] == 0.5
     page = density_section(tmp_path / "run")

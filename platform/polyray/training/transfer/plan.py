@@ -29,10 +29,10 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PlannedTraining:
     """A skill to train.
 
-    fields: of its `TuningRecipe`, by dotted name. base, heads, ranking: names of parts that come first.
+    fields: of its `TuningRecipe`, by dotted name. base, heads, ranking: names of trainings that come first.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Part:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The parts that come first."""
+        """The trainings that come first."""
         return tuple(name for name in (*self.base, self.heads, self.ranking) if name)
 
     def recipe(self, folders: Mapping[str, Path]) -> TuningRecipe:
-        """The recipe, once the skills of the parts that come first are in `folders`; without them they are left out.
+        """The recipe, once the skills of earlier trainings are in `folders`; those that are not there are left out.
 
         Raises:
             InputError: a field is wrong.
@@ -78,26 +78,26 @@ def rows_of(recipe: TransferRecipe) -> list[Row]:
     ]
 
 
-def language_part(method: str, language: str) -> str:
-    """Name of the part that is a language's skill."""
+def language_training(method: str, language: str) -> str:
+    """Name of the training of a language's skill."""
     return file_name(f"language-{method}-{language}")
 
 
-def task_part(row: Row, seed: int) -> str:
-    """Name of the part that is the task's skill of a row."""
+def task_training(row: Row, seed: int) -> str:
+    """Name of the training of the task's skill of a row."""
     return file_name(f"task-{row.name.replace(' ', '_')}-{seed}")
 
 
-def parts_of(recipe: TransferRecipe) -> dict[str, Part]:
+def trainings_of(recipe: TransferRecipe) -> dict[str, PlannedTraining]:
     """All skills to train, by name."""
     rows = rows_of(recipe)
-    parts = [*_languages(recipe, rows)]
+    trainings = [*_languages(recipe, rows)]
     for row in rows:
-        parts += [part for seed in recipe.seeds for part in _tasks(recipe, row, seed)]
-    return {part.name: part for part in parts}
+        trainings += [training for seed in recipe.seeds for training in _tasks(recipe, row, seed)]
+    return {training.name: training for training in trainings}
 
 
-def _languages(recipe: TransferRecipe, rows: Sequence[Row]) -> list[Part]:
+def _languages(recipe: TransferRecipe, rows: Sequence[Row]) -> list[PlannedTraining]:
     options, methods = recipe.languages, dict.fromkeys(row.language for row in rows if row.language)
     names = list(dict.fromkeys((options.source, *recipe.targets.values())))
     if not methods:
@@ -105,9 +105,9 @@ def _languages(recipe: TransferRecipe, rows: Sequence[Row]) -> list[Part]:
     shared = {"suite": "text", "tasks.path": options.path, "backbone": recipe.backbone}
     head = HEAD if options.head_steps else ""
     frozen = {"method.heads": "frozen"} if head else {}
-    parts = [
-        Part(
-            name=language_part(method, name), heads=head,
+    trainings = [
+        PlannedTraining(
+            name=language_training(method, name), heads=head,
             fields={
                 **shared, "tasks.include": (name,), "name": name,
                 **frozen, **_fields(options, method, options.training.seed),
@@ -117,19 +117,22 @@ def _languages(recipe: TransferRecipe, rows: Sequence[Row]) -> list[Part]:
         for name in names
     ]  # fmt: skip
     if not head:
-        return parts
+        return trainings
     fields = _fields(options, HEAD, options.training.seed) | {"training.steps": options.head_steps}
-    return [Part(name=HEAD, fields={**shared, "tasks.include": tuple(names), "name": HEAD, **fields}), *parts]
+    return [
+        PlannedTraining(name=HEAD, fields={**shared, "tasks.include": tuple(names), "name": HEAD, **fields}),
+        *trainings,
+    ]
 
 
-def _tasks(recipe: TransferRecipe, row: Row, seed: int) -> list[Part]:
+def _tasks(recipe: TransferRecipe, row: Row, seed: int) -> list[PlannedTraining]:
     """The task's skill of a row, and before it the full fine-tuning whose changes it takes, if that is no row."""
-    base = (language_part(row.language, recipe.languages.source),) if row.language else ()
+    base = (language_training(row.language, recipe.languages.source),) if row.language else ()
     ranking = _ranking(recipe, row, seed)
-    parts = [_task(recipe, row, seed, base, ranking)]
+    trainings = [_task(recipe, row, seed, base, ranking)]
     if recipe.study == "density" and ranking:
-        parts.insert(0, _task(recipe, _full(row), seed, base, ""))
-    return parts
+        trainings.insert(0, _task(recipe, _full(row), seed, base, ""))
+    return trainings
 
 
 def _ranking(recipe: TransferRecipe, row: Row, seed: int) -> str:
@@ -137,22 +140,22 @@ def _ranking(recipe: TransferRecipe, row: Row, seed: int) -> str:
     if row.method != TICKET:
         return ""
     if recipe.study == "density":
-        return task_part(_full(row), seed)
+        return task_training(_full(row), seed)
     shares = recipe.share and FULL in recipe.methods and not row.language
-    return task_part(Row(name=FULL, method=FULL), seed) if shares else ""
+    return task_training(Row(name=FULL, method=FULL), seed) if shares else ""
 
 
 def _full(row: Row) -> Row:
     return Row(name=f"{FULL} + language" if row.language else FULL, method=FULL, language=row.language)
 
 
-def _task(recipe: TransferRecipe, row: Row, seed: int, base: tuple[str, ...], ranking: str) -> Part:
+def _task(recipe: TransferRecipe, row: Row, seed: int, base: tuple[str, ...], ranking: str) -> PlannedTraining:
     tasks = dotted({"tasks": recipe.model_dump(mode="json")["tasks"]}, levels=1)
     fields = {
         "suite": recipe.suite, **tasks, "tasks.include": (recipe.source,), "backbone": recipe.backbone,
         "name": recipe.source, **_fields(recipe.task, row.method, seed), **row.fields,
     }  # fmt: skip
-    return Part(name=task_part(row, seed), fields=fields, base=base, ranking=ranking)
+    return PlannedTraining(name=task_training(row, seed), fields=fields, base=base, ranking=ranking)
 
 
 def _fields(options: SkillsOptions, method: str, seed: int) -> dict[str, Any]:
@@ -161,13 +164,14 @@ def _fields(options: SkillsOptions, method: str, seed: int) -> dict[str, Any]:
     return {**dotted(shared, levels=1), "method.kind": method, **options.each.get(method, {}), "training.seed": seed}
 
 
-def levels(parts: Mapping[str, Part]) -> list[list[Part]]:
-    """The parts in groups that can be trained side by side, each after those before it."""
+def levels(trainings: Mapping[str, PlannedTraining]) -> list[list[PlannedTraining]]:
+    """The trainings in groups of which each can be done side by side, after the groups before it."""
     done: set[str] = set()
     groups = []
-    while len(done) < len(parts):
-        ready = [part for part in parts.values() if part.name not in done and done.issuperset(part.needs)]
-        assert ready, "parts need each other"
+    while len(done) < len(trainings):
+        waiting = [training for training in trainings.values() if training.name not in done]
+        ready = [training for training in waiting if done.issuperset(training.needs)]
+        assert ready, "trainings need each other"
         groups.append(ready)
-        done |= {part.name for part in ready}
+        done |= {training.name for training in ready}
     return groups
