@@ -28,7 +28,7 @@ class Config(MergeRecipe):
     files: ClassVar[frozenset[str]] = MergeRecipe.files | {"mergekit"}
 
     mergekit: str = ""
-    """A recipe in mergekit's YAML, read in place of base, parts, merge and dtype."""
+    """File with a recipe in mergekit's YAML, read in place of base, parts, merge and dtype."""
     parallel: bool = False
     """Merge the files of the model side by side, as Ray tasks; else one after the other, without Ray."""
     threads: int = Field(1, ge=1)

@@ -75,7 +75,7 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path) -> None:
         "base=[nowhere]": "nowhere holds no skill",
         "workers.n=3": "does not divide among workers.n=3",
         "method.kind=tickets": "Did you mean 'lottery_ticket'",
-        "method.rank=3": "lora reads it",
+        "method.rank=3": "lora, bottleneck read it",
     }
     for override, message in mistakes.items():
         with pytest.raises(InputError, match=message):

@@ -72,10 +72,11 @@ def test_adaptation_and_scoring_compute_on_a_gpu_where_there_is_one(
     train_alone(tmp_path, load_config(TrainingRecipe, overrides=[*few, "training.steps=1", "modules.rank=1"]))
     moves: list[str] = []
 
-    def to(model: Modular, device: str) -> None:
+    def to(model: Modular, device: str) -> Modular:
         moves.append(device)
         if device == "cuda":
             raise SeenError
+        return model
 
     monkeypatch.setattr(Modular, "to", to)
     recipe = load_config(ScoringRecipe, overrides=[*few, f"skills={tmp_path / 'skills'}"])

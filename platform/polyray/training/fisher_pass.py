@@ -36,7 +36,7 @@ SCHEMA = 1
 class FisherRecipe(SuiteConfig):
     """The network, the examples, and the scale of Fisher information."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"backbone"})
+    files: ClassVar[frozenset[str]] = frozenset({"backbone", "base"})
 
     backbone: str = "tiny-seq2seq"
     """Network whose parameters are looked at: a folder, or a name; see `polyray list backbones`."""

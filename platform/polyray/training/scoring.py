@@ -39,7 +39,7 @@ class ScoreOptions(Section):
 class ScoringRecipe(SuiteConfig):
     """Score the skills of a run on the tasks that they were trained on, or one skill on any tasks with its head."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"skills"})
+    files: ClassVar[frozenset[str]] = frozenset({"skills", "base"})
 
     skills: str = ""
     """Folder that `polyray run polytropon` wrote, RUN/skills; or that of one skill, such as RUN/skills/NAME."""

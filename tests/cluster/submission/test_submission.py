@@ -156,6 +156,26 @@ def test_paths_of_a_config_are_found_in_choices_and_in_tasks_by_name() -> None:
     }  # fmt: skip
 
 
+def test_paths_in_lists_are_found_and_renamed(here: Path) -> None:
+    parts = "parts=[{model: ../beside, weight: 2}, {model: data, fisher: ../beside/c.jsonl}]"
+    command = run_command("merge", JOBS["merge"], ["base=data", parts], None)
+    assert command.fields == {
+        "base": "data", "parts[0].model": "../beside", "parts[1].model": "data", "parts[1].fisher": "../beside/c.jsonl",
+    }  # fmt: skip
+    (job, _, base, lists) = command.arguments(command.files([]))
+    outside = f"outside{here.parent}/beside"
+    again = load_config(JOBS["merge"].Config, overrides=[base, lists])
+    assert (job, base) == ("run", "base=data")
+    assert [(x["model"], x["weight"], x["fisher"]) for x in again.model_dump()["parts"]] == [
+        (outside, 2.0, ""), ("data", 1.0, f"{outside}/c.jsonl"),
+    ]  # fmt: skip
+    sources = "sources={swa: [../beside, data]}"
+    words = run_command("ltsft", JOBS["ltsft"], ["base=[data]", sources], None)
+    assert words.fields["base[0]"] == "data" and words.fields["sources.swa[0]"] == "../beside"
+    renamed_words = words.arguments(words.files([]))
+    assert "base=[data]" in renamed_words and f'sources.swa=["{outside}", "data"]' in renamed_words
+
+
 def test_words_of_a_command_name_files_as_the_cluster_does(here: Path) -> None:
     words = ["suite=jsonl", "tasks.path=../beside", "backbone=data", "training.steps=3"]
     command = run_command("polytropon", JOBS["polytropon"], words, None)

@@ -1,11 +1,13 @@
 """A run or sweep as the user typed it: its config is checked, and its local files get names on the cluster."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from polyray.cluster.submission.local_files import LocalFiles, local_files
-from polyray.config import Section, file_fields, load_config
+from polyray.config import Section, file_fields, file_lists, load_config
 from polyray.errors import InputError
 from polyray.formats import is_there
 from polyray.runs.job import Job
@@ -25,6 +27,7 @@ class Command:
         space: name or file of a sweep's space; empty: a run.
         words: overrides, as they were typed.
         fields: paths that the config names, by the dotted names of their fields.
+        lists: values of the fields that name paths in lists.
         backbone: folder of the network under the skills that the config names; empty: it is none.
     """
 
@@ -34,6 +37,7 @@ class Command:
     words: Sequence[str] = ()
     config: Path | None = None
     fields: Mapping[str, str]
+    lists: Mapping[str, Any] = field(default_factory=dict)
     backbone: str = ""
 
     def files(self, shared: Sequence[Path]) -> LocalFiles:
@@ -54,7 +58,9 @@ class Command:
     def arguments(self, files: LocalFiles) -> list[str]:
         """The command's words on the cluster, where `files` may be called otherwise."""
         there = files.renamed
-        changed = {name: there[path] for name, path in self.fields.items() if path in there}
+        changed = {name: there[path] for name, path in self.fields.items() if path in there and "[" not in name}
+        lists = {name: renamed(value, there) for name, value in self.lists.items()}
+        changed |= {name: json.dumps(value) for name, value in lists.items() if value != self.lists[name]}
         words = [word for word in self.words if word.partition("=")[0] not in changed]
         words += [f"{name}={path}" for name, path in changed.items()]
         space = [there.get(self.space, self.space)] if self.space else []
@@ -74,7 +80,8 @@ def run_command(job: str, entry: Job, words: Sequence[str], config: Path | None)
     """
     read = load_config(entry.Config, config, words)
     return Command(
-        kind="run", job=job, words=words, config=config, fields=file_fields(read), backbone=_backbone(read)
+        kind="run", job=job, words=words, config=config, fields=file_fields(read), lists=file_lists(read),
+        backbone=_backbone(read),
     )  # fmt: skip
 
 
@@ -92,8 +99,17 @@ def sweep_command(job: str, entry: Job, space: str, words: Sequence[str], config
     read = load_config(entry.Config, config, chosen.overrides(for_job))
     return Command(
         kind="sweep", job=job, space=space, words=words, config=config, fields=file_fields(read),
-        backbone=_backbone(read),
+        lists=file_lists(read), backbone=_backbone(read),
     )  # fmt: skip
+
+
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    """Plain data with other texts in place of those that `names` has."""
+    if isinstance(value, Mapping):
+        return {key: renamed(below, names) for key, below in value.items()}
+    if isinstance(value, list):
+        return [renamed(below, names) for below in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _backbone(config: Section) -> str:

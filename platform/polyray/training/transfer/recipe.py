@@ -54,7 +54,7 @@ class TransferRecipe(SuiteConfig):
     files: ClassVar[frozenset[str]] = frozenset({"backbone", "library"})
 
     backbone: str = "tiny-encoder"
-    """Network under all skills."""
+    """Network under all skills: a folder, or a name; see `polyray list backbones`."""
     source: str = ""
     """The task that is learned, by its name in the suite."""
     targets: dict[str, str] = Field(default_factory=dict)

@@ -27,7 +27,7 @@ class TuningOptions(LoopOptions):
 class TuningRecipe(SuiteConfig):
     """Train one skill of a whole network: of a language, on text, or of a task."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"backbone", "heads"})
+    files: ClassVar[frozenset[str]] = frozenset({"backbone", "base", "heads", "sources"})
 
     backbone: str = "tiny-encoder"
     """Network under the skill: tiny-seq2seq, tiny-causal, tiny-encoder, a folder, or a name on the Hugging Face Hub."""
@@ -51,4 +51,4 @@ class TuningRecipe(SuiteConfig):
     evaluation: ValidationOptions = ValidationOptions()
     """Scoring of the tasks' test examples at the end, and of their dev examples while training."""
     name: str = ""
-    """Name of the skill, of its folder too; empty: that of the only task, or of the suite."""
+    """Name of the skill; empty: that of the only task, or of the suite."""
