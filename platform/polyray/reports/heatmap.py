@@ -18,7 +18,9 @@ def heatmap(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> Figu
     """
     if not rows or any(len(scores) != len(columns) for scores in rows.values()):
         raise ValueError(f"A heat-map of {len(columns)} columns needs rows of as many scores.")
-    figure = Figure(figsize=(2.6 + 0.8 * len(columns), 0.9 + 0.32 * len(rows)), layout="constrained")
+    names = short_names(columns)
+    width = max(0.7, 0.075 * max(map(len, names)))  # inches of a column, as wide as its name
+    figure = Figure(figsize=(2.6 + width * len(columns), 0.9 + 0.32 * len(rows)), layout="constrained")
     axes = figure.subplots()
     values = list(rows.values())
     ranges = [(min(column), max(column)) for column in zip(*values, strict=True)]
@@ -30,7 +32,7 @@ def heatmap(rows: Mapping[str, Sequence[float]], columns: Sequence[str]) -> Figu
     for row, scores in enumerate(values):
         for column, score in enumerate(scores):
             axes.text(column, row, f"{100 * score:.1f}", ha="center", va="center", fontsize=8, color="#000000")
-    axes.set_xticks(range(len(columns)), short_names(columns), parse_math=False, fontsize=8)
+    axes.set_xticks(range(len(columns)), names, parse_math=False, fontsize=8)
     axes.set_yticks(range(len(rows)), short_names(list(rows)), parse_math=False, fontsize=8)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
