@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-from training_cases import train_alone
+from torch import Tensor, nn
+from training_cases import KNOWN, SUITE, spec, tiny_model, train_alone
 
 from polyray.config import load_config
 from polyray.errors import InputError, Interrupted
@@ -18,6 +18,7 @@ from polyray.skills.skill import load_skill
 from polyray.sparsity import keep_largest
 from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
+from polyray.training.tickets import dense_spec, rewound
 from polyray.training.worker import Alone
 
 TINY = [
@@ -77,6 +78,32 @@ def test_tickets_sit_on_the_largest_changes_of_a_dense_training_and_stops_change
     for support, change in supports:
         k = max(1, round(0.05 * change.numel()))
         assert support.tolist() == keep_largest(change, k).flatten().nonzero().flatten().tolist()
+
+
+def test_everything_but_the_supports_is_as_before_the_dense_training() -> None:
+    inventory = spec(kind="sparse", density=0.1, init=1.0)
+    model = tiny_model("tiny-encoder", [SUITE.tasks[name] for name in KNOWN], dense_spec(inventory), moved=False)
+    model.heads["tagging:A"] = nn.Linear(4, 2)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    start = [model.inventory.skill(index) for index in range(3)]
+
+    def move(trained: nn.Module) -> None:
+        with torch.no_grad():
+            for parameter in (*model.router.parameters(), *model.heads.parameters(), *model.inventory.parameters()):
+                parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+
+    sparse = rewound(inventory, model, move)
+    state = sparse.state_dict()
+    same = [name for name in state if name.startswith(("router.", "heads."))]
+    assert len(same) > 2 and all(torch.equal(state[name], before[name]) for name in same)
+    assert sparse.inventory.kind == "sparse" and sparse.inventory.n_skills == 3
+    for index, first in enumerate(start):
+        skill, last = sparse.inventory.skill(index), model.inventory.skill(index)
+        for name in (name for name in skill if "/support_" in name):
+            dense, entries = name.replace("/support_", "/change."), skill[name].flatten()
+            assert torch.equal(skill[name.replace("/support_", "/values.")].flatten(), first[dense].flatten()[entries])
+            mask = keep_largest(last[dense] - first[dense], len(entries))
+            assert torch.equal(mask.flatten().nonzero().flatten(), entries)
 
 
 def test_a_ticket_that_nothing_reads_or_that_the_training_excludes_is_refused() -> None:
