@@ -15,6 +15,7 @@ from benchmarks.gpu.part import PARTS
 TIERS = {"ppo": [pytest.mark.agents]}  # it compiles the environments
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("name", [pytest.param(name, marks=TIERS.get(name, [])) for name in PARTS])
 def test_every_part_measures_something_on_a_cpu_where_peft_is_missing(
     name: str, monkeypatch: pytest.MonkeyPatch

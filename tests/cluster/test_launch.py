@@ -197,6 +197,7 @@ def test_new_folders_have_new_names(tmp_path: Path) -> None:
     assert not second.exists()
 
 
+@pytest.mark.processes
 def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
