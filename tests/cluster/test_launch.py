@@ -197,7 +197,6 @@ def test_new_folders_have_new_names(tmp_path: Path) -> None:
     assert not second.exists()
 
 
-@pytest.mark.processes
 def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +210,7 @@ def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
         return cluster, ""
 
     monkeypatch.setattr(session, "start_cluster", start)
+    monkeypatch.setattr(session, "check_folder", lambda folder: calls.append(f"look at {folder}"))
     launch(tmp_path / "without")
     assert calls == []
 
@@ -221,7 +221,7 @@ def test_a_job_that_needs_no_ray_starts_none_and_one_that_does_leaves_none(
         return Result(metrics={})
 
     launch(tmp_path / "with", twice)
-    assert calls == [f"start {tmp_path}/with/logs/ray", "work", "end"]
+    assert calls == [f"start {tmp_path}/with/logs/ray", f"look at {tmp_path}/with", "work", "end"]
 
 
 def test_a_file_that_stopped_an_earlier_start_is_gone_at_the_next(tmp_path: Path) -> None:
