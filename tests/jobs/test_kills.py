@@ -85,6 +85,7 @@ def test_signals_to_the_driver_or_its_group_save_a_checkpoint_each_and_the_run_e
     assert outcome(out) == outcome(unbroken)
 
 
+@pytest.mark.slow
 def test_a_run_whose_calls_between_processes_fail_now_and_then_ends_the_same(
     unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

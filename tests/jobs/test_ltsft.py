@@ -30,7 +30,7 @@ def run(job: str, out: Path, *overrides: str) -> Result:
         return run_in(folder, JOBS[job], QUIET, cluster=OwnProcess())
 
 
-@pytest.mark.ray  # not for Ray's sake: three trainings and two evaluations
+@pytest.mark.processes  # three trainings and two evaluations
 def test_a_task_is_learned_on_one_language_and_used_on_another(tmp_path: Path) -> None:
     texts, tags = tmp_path / "texts", tmp_path / "tags"
     texts.mkdir()

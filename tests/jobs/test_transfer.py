@@ -60,7 +60,7 @@ def transfer(out: Path, data: Path, *more: str) -> dict[str, Any]:
         return run_in(folder, JOB, QUIET, cluster=OwnProcess()).metrics
 
 
-@pytest.mark.ray  # not for Ray's sake: a dozen trainings
+@pytest.mark.processes  # a dozen trainings
 def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path, tmp_path: Path) -> None:
     metrics = transfer(tmp_path / "run", data)
     rows = metrics["rows"]

@@ -63,7 +63,7 @@ def test_a_process_killed_while_it_writes_its_skills_leaves_no_trace_of_it(
     assert outcome(tmp_path) == unbroken[0]
 
 
-@pytest.mark.ray  # not for Ray's sake: twenty restarts take a minute
+@pytest.mark.processes  # twenty restarts take a minute
 @pytest.mark.timeout(600)
 def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(
     unbroken: tuple[dict[str, bytes], float], tmp_path: Path
@@ -87,7 +87,7 @@ def test_a_process_killed_at_random_moments_ends_like_one_never_stopped(
     pytest.fail(f"only {killed} processes could be killed in time")
 
 
-@pytest.mark.ray  # not for Ray's sake: three processes that wait for each other
+@pytest.mark.processes  # three processes that wait for each other
 def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_stopped(tmp_path: Path) -> None:
     save = Run.checkpoint
 
@@ -105,7 +105,7 @@ def test_three_workers_that_go_on_from_a_checkpoint_end_like_three_that_never_st
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
 
 
-@pytest.mark.ray  # three processes, too
+@pytest.mark.processes  # three processes, too
 def test_exchanging_gradients_once_a_step_is_learning_from_all_batches_of_all_workers(tmp_path: Path) -> None:
     train_together(tmp_path / "once")
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_exchanging_gradients_once_a_step_is_learning_from_all_batches_of_all_wo
     assert len(once) == 2 and once == pytest.approx(each, rel=1e-4)
 
 
-@pytest.mark.ray  # processes that wait for each other, too
+@pytest.mark.processes  # processes that wait for each other, too
 @pytest.mark.parametrize("world", [1, 3])
 def test_a_checkpoint_of_two_workers_goes_on_with_another_number_equal_to_rounding(world: int, tmp_path: Path) -> None:
     plain = ("routing.sample=none", "training.report_every=2")  # what is sampled is sampled anew

@@ -13,7 +13,7 @@ from torch import Tensor
 from polyray.sparsity import BudgetOptions, Distances, budgets, largest_plainly, select
 from polyray.sparsity.group import group_exchange
 
-pytestmark = pytest.mark.ray  # not for Ray's sake: two processes that wait for each other
+pytestmark = pytest.mark.processes  # two processes that wait for each other
 WORLD = 2
 
 

@@ -20,7 +20,7 @@ from polyray.training.model import load_model
 from polyray.training.multitask import train
 from polyray.training.recipe import TrainingRecipe
 
-pytestmark = pytest.mark.ray  # not for Ray's sake: two processes that wait for each other
+pytestmark = pytest.mark.processes  # two processes that wait for each other
 
 OPTIONS = (
     "suite=conll", "backbone=tiny-encoder", "training.steps=6", "training.batch=2", "training.report_every=1",

@@ -19,7 +19,7 @@ from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.table import TUNINGS
 from polyray.training.tuning.training import tune
 
-pytestmark = pytest.mark.ray  # not for Ray's sake: two processes that wait for each other, and many starts
+pytestmark = pytest.mark.processes  # two processes that wait for each other, and many starts
 
 
 def run_member(rank: int, world: int, out: Path, recipe: TuningRecipe, stops: bool) -> None:
