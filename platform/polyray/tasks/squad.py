@@ -2,8 +2,8 @@
 
 Each folder at or below PATH that holds `train`, `dev` or `test` files (`train-v1.1.json`) is a task, named after its
 path; so is each file in folders of these names (`test/xquad.el.json`). A `.json` file has articles in `data`, with
-`paragraphs` of a `context` and its `qas`; a line of a `.jsonl` file is one question with `id`, `question`, `context` and
-`answers`, an object of the lists `text` and `answer_start`, as the `datasets` library has it. Where a task has
+`paragraphs` of a `context` and its `qas`; a line of a `.jsonl` file is one question with `id`, `question`, `context`
+and `answers`, an object of the lists `text` and `answer_start`, as the `datasets` library has it. Where a task has
 training questions alone, dev and test are taken from them, every ninth and tenth of ten contexts.
 Rajpurkar et al. 2016 (arXiv:1606.05250).
 """
