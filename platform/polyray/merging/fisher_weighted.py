@@ -42,7 +42,7 @@ class EwrShares:
     task: float = 0.0
 
     def __add__(self, other: "EwrShares") -> "EwrShares":
-        return EwrShares(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+        return EwrShares(**{name: value + vars(other)[name] for name, value in vars(self).items()})
 
 
 def fisher_average(operands: Operands, options: FisherOptions) -> Tensor:

@@ -1,6 +1,5 @@
 """A merged model as a folder of transformers, made file by file, so that a merge that was stopped goes on."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from polyray.files.disk import Point, disk
 from polyray.formats import is_file, is_folder, read_json_object
 from polyray.formats.text import MEBI
 from polyray.merging.fisher_weighted import EwrShares
-from polyray.merging.model_files import INDEX, WHOLE, open_model
-from polyray.merging.plan import MergePlan, fisher_files, models
+from polyray.merging.model_files import INDEX, WHOLE
+from polyray.merging.plan import MergePlan, models
+from polyray.merging.recipe import DTYPES
+from polyray.merging.safetensors_file import type_name
 from polyray.merging.stream import Advance, merge_shard
 
 CARD, SCHEMA = "merge.json", 1
@@ -22,7 +23,6 @@ SHARDS = "shards"  # folder of files that are merged already
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
 LARGEST_COPY = 256 * MEBI  # of a file beside the weights, such as a tokenizer's
 DTYPE_FIELDS = ("dtype", "torch_dtype")  # of config.json
-DTYPE_NAMES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ def merge_piece(shard: Shard, advance: Advance = int) -> dict[str, Any]:
         InputError: a part cannot be read, or the method refuses it.
         StorageError: the disk refused.
     """
-    fingerprint = plan_fingerprint(shard.plan)
+    fingerprint = shard.plan.fingerprint
     if is_file(shard.record) and is_file(shard.file):
         record = read_json_object(shard.record)
         if record.get("fingerprint") == fingerprint:
@@ -66,16 +66,6 @@ def merge_piece(shard: Shard, advance: Advance = int) -> dict[str, Any]:
     record = {"fingerprint": fingerprint, "shares": vars(shares[0])}
     write_file(shard.record, json.dumps(record))
     return {"shares": record["shares"]}
-
-
-def plan_fingerprint(plan: MergePlan) -> str:
-    """Changes when the recipe, or the size or date of one of its files does."""
-    state: list[Any] = [plan.recipe.model_dump(mode="json")]
-    for path in (*models(plan.recipe), *fisher_files(plan.recipe)):
-        for file in _weight_files(path):
-            status = file.stat()
-            state.append([str(file), status.st_size, status.st_mtime_ns])
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 def finish(plan: MergePlan, out: Path, shares: EwrShares, digest: Callable[[Path], str]) -> dict[str, Any]:
@@ -119,15 +109,8 @@ def _fractions(shares: EwrShares) -> dict[str, float]:
 
 def _provenance(plan: MergePlan, digest: Callable[[Path], str]) -> dict[str, Any]:
     """The recipe, and the checksums of all files that were read."""
-    paths = (*models(plan.recipe), *fisher_files(plan.recipe))
-    parents = {path: {file.name: digest(file) for file in _weight_files(path)} for path in dict.fromkeys(paths)}
+    parents = {path: {file.name: digest(file) for file in files} for path, files in plan.files.items()}
     return {"schema": SCHEMA, "recipe": plan.recipe.model_dump(mode="json"), "parents": parents}
-
-
-def _weight_files(path: str) -> list[Path]:
-    """The files that hold the tensors of a model."""
-    with open_model(Path(path)) as model:
-        return list(dict.fromkeys(tensor.file for tensor in model.tensors.values()))
 
 
 def _index(plan: MergePlan, names: list[str]) -> str:
@@ -150,9 +133,11 @@ def _companions(plan: MergePlan) -> Iterator[tuple[str, bytes]]:
 
 def _with_dtype(plan: MergePlan, file: Path) -> bytes:
     """The config of a model, with the number format that its weights have now."""
-    dtype = DTYPE_NAMES.get(plan.recipe.dtype)
+    dtype = DTYPES.get(plan.recipe.dtype)
     if dtype is None:
         return file.read_bytes()
     config: Mapping[str, Any] = read_json_object(file)
     fields = [name for name in DTYPE_FIELDS if name in config] or [DTYPE_FIELDS[0]]
-    return (json.dumps({**config, **dict.fromkeys(fields, dtype)}, indent=2, ensure_ascii=False) + "\n").encode()
+    return (
+        json.dumps({**config, **dict.fromkeys(fields, type_name(dtype))}, indent=2, ensure_ascii=False) + "\n"
+    ).encode()

@@ -8,7 +8,8 @@ from polyray.config.values import read_as
 from polyray.errors import InputError
 from polyray.formats import read_yaml
 from polyray.lookup import lookup
-from polyray.merging.recipe import MergeRecipe
+from polyray.merging.recipe import DTYPES, MergeRecipe
+from polyray.merging.safetensors_file import type_name
 
 COMMON = {"normalize": "normalize", "lambda": "scale"}
 THINNED = {**COMMON, "rescale": "rescale"}
@@ -31,7 +32,7 @@ METHODS: Mapping[str, tuple[str, Mapping[str, Any], Mapping[str, str]]] = {
 FIELDS = {"merge_method", "models", "base_model", "parameters", "dtype", "out_dtype", "tokenizer_source"}
 UNUSED = {"int8_mask": "saves memory, which a merge by tensors does not need"}
 OF_PARTS = ("weight", "density")
-DTYPES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+TYPE_NAMES = {type_name(dtype): name for name, dtype in DTYPES.items()}
 
 
 def read_mergekit(file: Path) -> MergeRecipe:
@@ -61,10 +62,15 @@ def read_mergekit(file: Path) -> MergeRecipe:
     if tokenizer not in ("base", base):
         raise InputError(f"{file}: tokenizer_source: {tokenizer}: only the base's tokenizer is taken over.")
     dtype = str(content.get("out_dtype") or content.get("dtype") or "")
-    if dtype and dtype not in DTYPES:
-        raise InputError(f"{file}: dtype: {dtype}: expected one of {', '.join(DTYPES)}.")
+    if dtype and dtype not in TYPE_NAMES:
+        raise InputError(f"{file}: dtype: {dtype}: expected one of {', '.join(TYPE_NAMES)}.")
     return MergeRecipe.model_validate(
-        {"base": "" if kind == "average" else base, "parts": parts, "merge": merge, "dtype": DTYPES.get(dtype, "same")}
+        {
+            "base": "" if kind == "average" else base,
+            "parts": parts,
+            "merge": merge,
+            "dtype": TYPE_NAMES.get(dtype, "same"),
+        }
     )
 
 

@@ -1,49 +1,46 @@
 """A merge that has been looked at: all names, shapes and types fit, and every output file has its tensors."""
 
 import fnmatch
-import math
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from polyray.errors import InputError
 from polyray.formats.text import MEBI
 from polyray.merging.model_files import ModelFiles, open_model
 from polyray.merging.recipe import DTYPES, MergeRecipe, PartOptions
-from polyray.merging.safetensors_file import StoredTensor
+from polyray.merging.safetensors_file import StoredTensor, TensorForm
 
 LISTED = 5  # names in a message
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputTensor:
-    """A tensor of the merged model."""
+class OutputTensor(TensorForm):
+    """A tensor of the merged model.
+
+    merged: whether it is computed; else it is copied, because its numbers are no real ones.
+    """
 
     name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    merged: bool  # else copied: its numbers are no real ones
-
-    @property
-    def n_entries(self) -> int:
-        """Its entries."""
-        return math.prod(self.shape)
-
-    @property
-    def n_bytes(self) -> int:
-        """Its size."""
-        return self.n_entries * self.dtype.itemsize
+    merged: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class MergePlan:
-    """The recipe, and the tensors of each file of the merged model."""
+    """The recipe, and the tensors of each file of the merged model.
+
+    files: of each model and Fisher information that is read, by the path in the recipe. fingerprint: changes when the
+    recipe, or the size or date of one of these files does.
+    """
 
     recipe: MergeRecipe
     shards: tuple[tuple[OutputTensor, ...], ...]
+    files: Mapping[str, tuple[Path, ...]]
+    fingerprint: str
 
 
 def plan_merge(recipe: MergeRecipe) -> MergePlan:
@@ -61,7 +58,24 @@ def plan_merge(recipe: MergeRecipe) -> MergePlan:
         real = {name: tensor for name, tensor in first.tensors.items() if tensor.dtype.is_floating_point}
         for fisher in fishers:
             check_same(first, fisher, real)
-        return MergePlan(recipe=recipe, shards=_shards(recipe, first.tensors))
+        sources = dict(zip((*models(recipe), *fisher_files(recipe)), (first, *others, *fishers), strict=True))
+        files = {path: _files(source) for path, source in sources.items()}
+        shards = _shards(recipe, first.tensors)
+    return MergePlan(recipe=recipe, shards=shards, files=files, fingerprint=_fingerprint(recipe, files))
+
+
+def _files(model: ModelFiles) -> tuple[Path, ...]:
+    """The files that hold the tensors of a model."""
+    return tuple(dict.fromkeys(tensor.file for tensor in model.tensors.values()))
+
+
+def _fingerprint(recipe: MergeRecipe, files: Mapping[str, Sequence[Path]]) -> str:
+    state: list[Any] = [recipe.model_dump(mode="json")]
+    for path in (*models(recipe), *fisher_files(recipe)):
+        for file in files[path]:
+            status = file.stat()
+            state.append([str(file), status.st_size, status.st_mtime_ns])
+    return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
 
 def models(recipe: MergeRecipe) -> list[str]:
@@ -127,7 +141,7 @@ def check_same(first: ModelFiles, other: ModelFiles, expected: Mapping[str, Stor
         if name in other.tensors and other.tensors[name].shape != tensor.shape
     ]
     types = [
-        f"{name} {_type(other.tensors[name])} in place of {_type(tensor)}"
+        f"{name} {other.tensors[name].type_name} in place of {tensor.type_name}"
         for name, tensor in tensors.items()
         if name in other.tensors and other.tensors[name].dtype.is_floating_point != tensor.dtype.is_floating_point
     ]
@@ -145,10 +159,6 @@ def _listed(beginning: str, names: Sequence[str]) -> str:
     return f"{beginning} {', '.join(names[:LISTED])}{rest}" if names else ""
 
 
-def _type(tensor: StoredTensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def _shards(recipe: MergeRecipe, tensors: Mapping[str, StoredTensor]) -> tuple[tuple[OutputTensor, ...], ...]:
     """The tensors in their order, in files of at most `recipe.shard` MiB, but of one tensor at least."""
     shards: list[list[OutputTensor]] = []
@@ -156,10 +166,10 @@ def _shards(recipe: MergeRecipe, tensors: Mapping[str, StoredTensor]) -> tuple[t
     for name, tensor in tensors.items():
         merged = tensor.dtype.is_floating_point
         dtype = DTYPES.get(recipe.dtype, tensor.dtype) if merged else tensor.dtype
-        size = tensor.n_entries * dtype.itemsize
-        if not shards or size > room:
+        output = OutputTensor(name=name, shape=tensor.shape, dtype=dtype, merged=merged)
+        if not shards or output.n_bytes > room:
             shards.append([])
             room = recipe.shard * MEBI
-        shards[-1].append(OutputTensor(name=name, shape=tensor.shape, dtype=dtype, merged=merged))
-        room -= size
+        shards[-1].append(output)
+        room -= output.n_bytes
     return tuple(map(tuple, shards))

@@ -23,13 +23,11 @@ LONGEST_HEADER = 100_000_000  # bytes, as the safetensors library has it
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredTensor:
-    """A tensor in a file: type, shape, and the index of its first byte."""
+class TensorForm:
+    """Type and shape of a tensor."""
 
-    file: Path
     dtype: torch.dtype
     shape: tuple[int, ...]
-    begin: int = 0
 
     @property
     def n_entries(self) -> int:
@@ -40,6 +38,24 @@ class StoredTensor:
     def n_bytes(self) -> int:
         """Its size."""
         return self.n_entries * self.dtype.itemsize
+
+    @property
+    def type_name(self) -> str:
+        """Its type as configs of transformers have it, `bfloat16`."""
+        return type_name(self.dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor(TensorForm):
+    """A tensor in a file, from its byte `begin` on."""
+
+    file: Path
+    begin: int = 0
+
+
+def type_name(dtype: torch.dtype) -> str:
+    """A type of numbers as configs of transformers have it, `bfloat16`."""
+    return str(dtype).removeprefix("torch.")
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:
@@ -94,15 +110,15 @@ def read_at(descriptor: int, begin: int, room: Tensor, file: Path) -> None:
         done += count
 
 
-def write_header(descriptor: int, tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> list[int]:
+def write_header(descriptor: int, tensors: Mapping[str, TensorForm]) -> list[int]:
     """Write the header of a safetensors file, make the file as long as it will be: the first byte of each tensor."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset, offsets = 0, []
-    for name, (dtype, shape) in tensors.items():
-        size = math.prod(shape) * dtype.itemsize
-        header[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [offset, offset + size]}
+    for name, tensor in tensors.items():
+        span = [offset, offset + tensor.n_bytes]
+        header[name] = {"dtype": NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": span}
         offsets.append(offset)
-        offset += size
+        offset += tensor.n_bytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     start = 8 + len(text)

@@ -54,7 +54,7 @@ def merge_shard(plan: MergePlan, index: int, file: Path, advance: Advance = int)
     shares = EwrShares()
     with ExitStack() as stack, open(file, "wb") as output:
         sources = [_source(stack, path) for path in (*models(recipe), *fisher_files(recipe))]
-        begins = write_header(output.fileno(), {x.name: (x.dtype, x.shape) for x in tensors})
+        begins = write_header(output.fileno(), {tensor.name: tensor for tensor in tensors})
         for tensor, begin in zip(tensors, begins, strict=True):
             for start, stop, shape in _stretches(recipe, tensor):
                 if tensor.merged:
