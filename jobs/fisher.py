@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from polyray.backbones import load_backbone
 from polyray.backbones.skeleton import load_skeleton
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
@@ -27,13 +26,14 @@ def run(config: Config, run: Run) -> Result:
     recipe = FisherRecipe.model_validate(config.model_dump(include=set(FisherRecipe.model_fields)))
     pieces = [FisherPiece(recipe=recipe, index=index, out=run.out) for index in range(recipe.pieces)]
     run.cluster.start()
-    counts = {"n_examples": 0, "too_long": 0}
+    counts, backbone = {"n_examples": 0, "too_long": 0}, dict[str, str]()
     with bars(run.console) as display:
         line = display.add_task("summing", total=len(pieces), note="")
         for _, outcome in run_pieces(sum_piece, pieces, run):
             counts = {name: count + outcome[name] for name, count in counts.items()}
+            backbone = outcome["backbone"]
             display.update(line, advance=1)
-    add_up(recipe, run.out, counts["n_examples"], suite, load_backbone(recipe.backbone))
+    add_up(recipe, run.out, counts["n_examples"], suite, backbone)
     print_note(run.console, f"The Fisher information is in {run.out / FISHER}.")
     return Result(metrics=dict(counts))
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from polyray.backbones.skeleton import load_skeleton
 from polyray.cluster.train import TrainingRun, WorkerOptions, start_training
-from polyray.errors import InputError
 from polyray.objectives import one_objective
 from polyray.progress import follow
 from polyray.reports.console import print_note, print_scores
@@ -69,8 +68,7 @@ def check(config: TuningRecipe) -> Suite:
 
 def _check_workers(config: Config) -> Suite:
     """Look at the config, the data and the workers; see `check`."""
-    if config.training.batch % config.workers.n:
-        raise InputError(f"training.batch={config.training.batch} does not divide among workers.n={config.workers.n}.")
+    config.workers.check_shares(config.training.batch)
     return check(config)
 
 

@@ -74,8 +74,7 @@ def _check_training(config: Config) -> None:
         InputError: two such ways are chosen.
     """
     training, dtype = config.training, config.backbone_dtype
-    if training.batch % config.workers.n:
-        raise InputError(f"training.batch={training.batch} does not divide among workers.n={config.workers.n}.")
+    config.workers.check_shares(training.batch)
     if training.strategy == "fsdp" and training.backbone_lr:
         raise InputError("training.strategy=fsdp shards a frozen backbone: set training.backbone_lr=0.")
     if training.strategy == "fsdp" and dtype in QUANTISED:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 LATE = 0.1  # seconds for an answer that should be there
+PATIENCE = 120.0  # seconds for all nodes: each may have to start a process
 
 
 def ask_nodes(
@@ -34,3 +35,13 @@ def _answer(reference: Any) -> Any:
         return ray.get(reference, timeout=LATE)
     except RayError as error:
         return error
+
+
+def refusal(answer: str | RayError, late: str) -> str:
+    """The problem that a node answers with, or the first line of its error; empty: it has none.
+
+    late: in place of an answer that did not come in time.
+    """
+    if isinstance(answer, GetTimeoutError):
+        return late
+    return str(answer).splitlines()[0] if isinstance(answer, RayError) else answer

@@ -8,14 +8,12 @@ from pathlib import Path
 from secrets import token_hex
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
 
-from polyray.cluster.asking import ask_nodes
+from polyray.cluster.asking import PATIENCE, ask_nodes, refusal
 from polyray.errors import InputError
 from polyray.files import absent_folders
 from polyray.files.whole import UNFINISHED
 
-PATIENCE = 120.0  # seconds for all nodes: each may have to start a process
 REMEDY = "Choose an --out on storage that all nodes share and may write to, or the URL of an object store."
 
 
@@ -34,7 +32,8 @@ def check_folder(out: Path) -> None:
         return
     with witness(out) as file:
         answers = ask_nodes(problem_there, {node: (str(existing(out)), file) for node in nodes}, PATIENCE, retries=1)
-    problems = {nodes[node]: problem for node, answer in answers.items() if (problem := _problem(answer))}
+    late = f"it did not answer within {PATIENCE:g} s"
+    problems = {nodes[node]: problem for node, answer in answers.items() if (problem := refusal(answer, late))}
     if problems:
         node, problem = next(iter(problems.items()))
         raise InputError(f"--out {out}: the node {node} cannot write there ({problem}). {REMEDY}")
@@ -76,10 +75,3 @@ def existing(path: Path) -> Path:
     """The folder itself, or the nearest one above it that is there."""
     absent = absent_folders(path)
     return Path(os.path.dirname(absent[-1])) if absent else path
-
-
-def _problem(answer: str | RayError) -> str:
-    """Reason for which a node cannot use the folder, by its answer; empty: it can."""
-    if isinstance(answer, GetTimeoutError):
-        return f"it did not answer within {PATIENCE:g} s"
-    return str(answer).splitlines()[0] if isinstance(answer, RayError) else answer

@@ -3,14 +3,12 @@
 from uuid import uuid4
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
 
-from polyray.cluster.asking import ask_nodes
+from polyray.cluster.asking import PATIENCE, ask_nodes, refusal
 from polyray.errors import InputError, PolyrayError
 from polyray.runs.store.remote import Remote, open_remote
 
 PROBE = "probe-"  # how the names of the objects begin
-PATIENCE = 120.0  # seconds for all nodes: each may have to start a process
 HASTE = (0.5, 1.0)  # seconds before further tries of a node
 
 
@@ -39,7 +37,8 @@ def check_storage(url: str) -> None:
 
 def _ask(remote: Remote, url: str, name: str, nodes: dict[str, str]) -> None:
     answers = ask_nodes(_probe, {node: (url, name, node) for node in nodes}, PATIENCE, retries=1)
-    problems = {node: problem for node, answer in answers.items() if (problem := _problem(answer))}
+    late = f"did not answer within {PATIENCE:g} s"
+    problems = {node: problem for node, answer in answers.items() if (problem := refusal(answer, late))}
     there = remote.names()
     problems |= {
         node: "writes to another storage of that name"
@@ -52,15 +51,6 @@ def _ask(remote: Remote, url: str, name: str, nodes: dict[str, str]) -> None:
             f"--out {url}: the node {nodes[node]} {problem}. All nodes need the storage's package, its credentials and "
             "the same folder behind the URL."
         )
-
-
-def _problem(answer: str | RayError) -> str:
-    """Reason for which a node cannot use the storage, by its answer; empty: it can."""
-    if isinstance(answer, GetTimeoutError):
-        return f"did not answer within {PATIENCE:g} s"
-    if isinstance(answer, RayError):  # the node went, which is the cluster's affair
-        return str(answer).splitlines()[0]
-    return answer
 
 
 def _probe(url: str, name: str, node: str) -> str:

@@ -49,6 +49,15 @@ class WorkerOptions(Section):
     restarts: int = Field(3, ge=0)
     """Times at most that training goes on by itself after a worker died."""
 
+    def check_shares(self, batch: int) -> None:
+        """Refuse a batch that the workers cannot share evenly.
+
+        Raises:
+            InputError: they cannot.
+        """
+        if batch % self.n:
+            raise InputError(f"training.batch={batch} does not divide among workers.n={self.n}.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RayWorker:

@@ -7,7 +7,7 @@ something else: it has the products of different examples' gradients in it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from polyray.errors import InputError
 from polyray.fisher.relative_bias import attentions, by_example
 from polyray.fisher.rules import Use, add_gradient, add_squares
+from polyray.modules.gradients import asking
 
 
 @dataclass(eq=False, kw_only=True)
@@ -63,6 +64,7 @@ class DiagonalFisher:
         self.n_examples = 0
         self._first_names = {id(p): name for name, p in self.parameters.items()}
         self._layers = self._owners()
+        self._others = self._without_layer()
         self._attentions = attentions(network)
         self._calls: Calls | None = None
 
@@ -103,8 +105,7 @@ class DiagonalFisher:
                 owners[module] = names
         return owners
 
-    @property
-    def _others(self) -> dict[str, nn.Parameter]:
+    def _without_layer(self) -> dict[str, nn.Parameter]:
         """Parameters that a module with modules inside has itself; a backward pass an example gives their gradients."""
         in_layers = {name for names in self._layers.values() for name in names.values()}
         in_modules = {
@@ -120,26 +121,20 @@ class DiagonalFisher:
     def _installed(self, size: int) -> Iterator[Calls]:
         """Hooks on the layers, and gradients asked for where a pass an example gives them alone."""
         calls = Calls(size=size)
-        others = self._others
-        chosen = {id(p) for p in others.values()}
-        before = [(p, p.requires_grad) for p in self.network.parameters()]
         with ExitStack() as stack:
-            stack.callback(self._restore, before, chosen)
-            for parameter, _ in before:
-                parameter.requires_grad_(id(parameter) in chosen)
+            stack.callback(self._forget)
+            stack.enter_context(asking(self.network, self._others.values()))
             for layer, layer_names in self._layers.items():
-                names = {name: full for name, full in layer_names.items() if full not in others}
+                names = {name: full for name, full in layer_names.items() if full not in self._others}
                 if names:
                     self._hook(stack, layer, names, calls)
             yield calls
 
-    def _restore(self, before: Sequence[tuple[nn.Parameter, bool]], chosen: set[int]) -> None:
-        """Let parameters ask for gradients as before, and take off those of the `chosen` ones."""
+    def _forget(self) -> None:
+        """Gather no more, and take off the gradients of parameters that no layer has."""
         self._calls = None
-        for parameter, requires_grad in before:
-            parameter.requires_grad_(requires_grad)
-            if id(parameter) in chosen:
-                parameter.grad = None
+        for parameter in self._others.values():
+            parameter.grad = None
 
     def _hook(self, stack: ExitStack, layer: nn.Module, names: Mapping[str, str], calls: Calls) -> None:
         """Put the hooks of one layer on it until `stack` ends."""
@@ -201,12 +196,11 @@ class DiagonalFisher:
 
     def _add_others(self, values: Tensor) -> None:
         """Add the squares for parameters that no layer of their own has, one example after the other."""
-        others = self._others
-        if not others:
+        if not self._others:
             return
         for loss in values:
-            gradients = torch.autograd.grad(loss, list(others.values()), retain_graph=True, allow_unused=True)
-            for name, gradient in zip(others, gradients, strict=True):
+            gradients = torch.autograd.grad(loss, list(self._others.values()), retain_graph=True, allow_unused=True)
+            for name, gradient in zip(self._others, gradients, strict=True):
                 if gradient is not None:
                     self.sums[name] += gradient.square()
 

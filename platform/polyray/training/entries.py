@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.changes import SparseChange
+from polyray.modules.gradients import asking
 from polyray.skills.fingerprint import fingerprint
 from polyray.skills.sparse_delta import SparseDelta
 from polyray.training.aside import set_aside
@@ -97,26 +98,22 @@ class ChosenEntries:
         Args:
             watch: is shown the number of each slot and the gradient of its whole parameter, in each backward pass.
         """
-        asked = {name: parameter.requires_grad for name, parameter in self.network.named_parameters()}
         sparse = [module.sparse for module in self._embeddings]
-        trained = {id(p) for p in (*self.dense.values(), *(slot.parameter for slot in self.slots))}
+        trained = (*self.dense.values(), *(slot.parameter for slot in self.slots))
         hooks = [
             slot.parameter.register_post_accumulate_grad_hook(self._gathering(number, watch))
             for number, slot in enumerate(self.slots)
         ]
         sampled = {} if watch else self._sampled
+        gathers = {layer: self._sampling(number) for layer, number in sampled.items()}
         try:
-            for parameter in self.network.parameters():
-                parameter.requires_grad_(id(parameter) in trained)
             for module in self._embeddings:
                 module.sparse = True
-            with sampling({layer: self._sampling(number) for layer, number in sampled.items()}):
+            with asking(self.network, trained), sampling(gathers):
                 yield self
         finally:
             for hook in hooks:
                 hook.remove()
-            for name, parameter in self.network.named_parameters():
-                parameter.requires_grad_(asked[name])
             for module, before in zip(self._embeddings, sparse, strict=True):
                 module.sparse = before
 

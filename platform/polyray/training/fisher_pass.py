@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from polyray.backbones import Backbone, load_backbone
+from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.files import make_folders, remove_folder, write_file, writing
 from polyray.files.disk import disk
@@ -102,7 +103,7 @@ def chosen_examples(recipe: FisherRecipe, suite: Suite) -> tuple[Any, ...]:
 
 
 def sum_piece(piece: FisherPiece) -> dict[str, Any]:
-    """Sum the squared gradients of a piece's examples, unless they are there already: number of examples, and cut ones.
+    """Sum the squared gradients of a piece's examples, unless they are there already: how many, and of what.
 
     Raises:
         InputError: a parameter or an example does not fit.
@@ -121,7 +122,8 @@ def sum_piece(piece: FisherPiece) -> dict[str, Any]:
     put_beneath(backbone, recipe.base)
     model = bare(backbone, partition_tasks(suite, "train")).to(own_device()).eval()
     sums = _sums(recipe, model, data)
-    outcome = {"n_examples": len(data.rows), "too_long": sum(row.cut for row in data.rows)}
+    network = {"name": backbone.name, "fingerprint": backbone.fingerprint}
+    outcome = {"n_examples": len(data.rows), "too_long": sum(row.cut for row in data.rows), "backbone": network}
     make_folders(piece.folder.parent)
     with writing(piece.folder) as folder:
         save_tensors(sums, folder / TENSORS)
@@ -150,8 +152,13 @@ def _fingerprint(recipe: FisherRecipe) -> str:
     return hashlib.sha256(json.dumps(recipe.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
-def add_up(recipe: FisherRecipe, out: Path, n_examples: int, suite: Suite, backbone: Backbone) -> dict[str, Any]:
+def add_up(
+    recipe: FisherRecipe, out: Path, n_examples: int, suite: Suite, backbone: Mapping[str, str]
+) -> dict[str, Any]:
     """Write the folder `out/fisher`, the mean over examples with its card: the card.
+
+    Args:
+        backbone: name and fingerprint of the network, as the pieces give them.
 
     Raises:
         InputError: a file of sums is damaged.
@@ -167,7 +174,7 @@ def add_up(recipe: FisherRecipe, out: Path, n_examples: int, suite: Suite, backb
         card = {
             "schema": SCHEMA, "recipe": recipe.model_dump(mode="json"), "labels": "gold",
             "n_examples": n_examples, "examples": examples_fingerprint(examples),
-            "backbone": {"name": backbone.name, "fingerprint": backbone.fingerprint},
+            "backbone": backbone,
             "sha256": {TENSORS: disk().digest(folder / TENSORS)},
         }  # fmt: skip
         write_file(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")

@@ -1,13 +1,13 @@
-"""Masks that need no first phase: entries drawn at random, and the largest weights."""
+"""Masks that need no first phase: entries are selected once, at random or the largest weights, and trained."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from polyray.config import Section
 from polyray.skills.skill import Skill
-from polyray.sparsity import Budget
 from polyray.training.tuning.parameters import MaskOptions
 from polyray.training.tuning.phases import EntriesPhase
 from polyray.training.tuning.selection import at_random, check_agreement, largest_weights
@@ -15,17 +15,14 @@ from polyray.training.tuning.skills import skill_of_delta
 from polyray.training.tuning.start import TuningStart
 from polyray.training.tuning.tuning import SPARSE, Phase, Stage
 
-Select = Callable[[TuningStart, Sequence[Budget]], dict[str, Tensor]]
 
-
-class Masked:
-    """Training of entries that are selected before anything is trained."""
+class Masked(ABC):
+    """Training of entries that are selected before anything is trained; subclasses say which ones."""
 
     about: ClassVar[str]
     Options: ClassVar[type[Section]] = MaskOptions
-    select: ClassVar[Select]
 
-    def __init__(self, options: MaskOptions, steps: int) -> None:
+    def __init__(self, options: Any, steps: int) -> None:
         self._options, self._steps = options, steps
         self._phase: EntriesPhase | None = None
 
@@ -37,12 +34,19 @@ class Masked:
         """The one phase."""
         return (Stage(name=SPARSE, steps=self._steps),)
 
+    @abstractmethod
+    def entries(self, start: TuningStart) -> dict[str, Tensor]:
+        """The selected entries: ascending flat indices by parameter."""
+
+    def phase(self, start: TuningStart, entries: dict[str, Tensor]) -> EntriesPhase:
+        """Training of these entries."""
+        return EntriesPhase(start, entries, self._options)
+
     def phases(self, start: TuningStart) -> Iterator[Phase]:
         """Training of the selected entries; see `Tuning`."""
-        shared = self._options.budgets(start.network)
-        entries = start.once("entries", lambda: type(self).select(start, shared))
+        entries = start.once("entries", lambda: self.entries(start))
         check_agreement(entries, start.worker)
-        self._phase = EntriesPhase(start, entries, self._options)
+        self._phase = self.phase(start, entries)
         yield self._phase
 
     def skill(self, start: TuningStart) -> Skill:
@@ -55,11 +59,17 @@ class RandomMask(Masked):
     """Training of entries drawn at random."""
 
     about: ClassVar[str] = "K entries drawn at random"
-    select: ClassVar[Select] = staticmethod(at_random)
+
+    def entries(self, start: TuningStart) -> dict[str, Tensor]:
+        """Entries of which every set has the same probability."""
+        return at_random(start, self._options.budgets(start.network))
 
 
 class Magnitude(Masked):
     """Training of the largest weights."""
 
     about: ClassVar[str] = "the K entries that are furthest from zero"
-    select: ClassVar[Select] = staticmethod(largest_weights)
+
+    def entries(self, start: TuningStart) -> dict[str, Tensor]:
+        """The largest weights."""
+        return largest_weights(start, self._options.budgets(start.network))

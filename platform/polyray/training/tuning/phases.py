@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from polyray.modules.changes import SparseChange
+from polyray.modules.gradients import asking
 from polyray.skills.sparse_delta import SparseDelta
 from polyray.sparsity.largest import index_type
 from polyray.training.entries import ChosenEntries
@@ -185,17 +186,3 @@ class ModulesPhase:
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Nothing more."""
-
-
-@contextmanager
-def asking(model: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
-    """Within the block gradients are asked of these parameters of `model` alone; then of those from before."""
-    asked = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    chosen = {id(parameter) for parameter in parameters}
-    try:
-        for parameter, _ in asked:
-            parameter.requires_grad_(id(parameter) in chosen)
-        yield
-    finally:
-        for parameter, before in asked:
-            parameter.requires_grad_(before)

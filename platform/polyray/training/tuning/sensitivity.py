@@ -1,23 +1,20 @@
 """Masks from one pass of gradients: the entries whose removal, or whose change, would change the loss most."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyray.config import Section
 from polyray.errors import InputError
+from polyray.modules.gradients import asking
 from polyray.modules.site import mixing
-from polyray.skills.skill import Skill
 from polyray.sparsity import Budget, Distances, select
+from polyray.training.tuning.drawn import Masked
 from polyray.training.tuning.parameters import MaskOptions
-from polyray.training.tuning.phases import EntriesPhase, asking
-from polyray.training.tuning.selection import check_agreement
-from polyray.training.tuning.skills import skill_of_delta
 from polyray.training.tuning.start import TuningStart
-from polyray.training.tuning.tuning import SPARSE, Phase, Stage
 
 
 class SensitivityOptions(MaskOptions):
@@ -29,7 +26,7 @@ class SensitivityOptions(MaskOptions):
     """Score of an entry: |weight * gradient|, by which its removal changes the loss to first order, or |gradient|."""
 
 
-class ConnectionSensitivity:
+class ConnectionSensitivity(Masked):
     """Training of the entries to which the loss is most sensitive before anything is trained.
 
     With g the gradient of the mean loss of the first batches, at the start, without dropout and with fresh heads, the
@@ -41,30 +38,9 @@ class ConnectionSensitivity:
     about: ClassVar[str] = "the K entries to which the loss is most sensitive, from one pass of gradients (SNIP)"
     Options: ClassVar[type[Section]] = SensitivityOptions
 
-    def __init__(self, options: SensitivityOptions, steps: int) -> None:
-        self._options, self._steps = options, steps
-        self._phase: EntriesPhase | None = None
-
-    def check(self, network: nn.Module, family: str) -> None:
-        """Refuse budgets that the network cannot fill."""
-        self._options.budgets(network)
-
-    def plan(self) -> Sequence[Stage]:
-        """The one phase."""
-        return (Stage(name=SPARSE, steps=self._steps),)
-
-    def phases(self, start: TuningStart) -> Iterator[Phase]:
-        """Training of the selected entries; see `Tuning`."""
-        shared = self._options.budgets(start.network)
-        entries = start.once("entries", lambda: most_sensitive(start, shared, self._options))
-        check_agreement(entries, start.worker)
-        self._phase = EntriesPhase(start, entries, self._options)
-        yield self._phase
-
-    def skill(self, start: TuningStart) -> Skill:
-        """The changes of the K entries, and the heads."""
-        assert self._phase is not None  # it has ended
-        return skill_of_delta(self._phase.delta(), start.model)
+    def entries(self, start: TuningStart) -> dict[str, Tensor]:
+        """The entries with the largest scores."""
+        return most_sensitive(start, self._options.budgets(start.network), self._options)
 
 
 def most_sensitive(start: TuningStart, shared: Sequence[Budget], options: SensitivityOptions) -> dict[str, Tensor]:

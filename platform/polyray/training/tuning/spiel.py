@@ -1,20 +1,18 @@
 """SpIEL: sparse fine-tuning that drops and grows entries, for networks without room for a first phase."""
 
-from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal, Self
 
+import torch
 from pydantic import Field, model_validator
-from torch import nn
+from torch import Tensor
 
 from polyray.config import Section
-from polyray.skills.skill import Skill
+from polyray.training.entries import ChosenEntries
 from polyray.training.growing import GrowingEntries, GrowthOptions
+from polyray.training.tuning.drawn import RandomMask
 from polyray.training.tuning.parameters import MaskOptions
 from polyray.training.tuning.phases import EntriesPhase
-from polyray.training.tuning.selection import at_random, check_agreement
-from polyray.training.tuning.skills import skill_of_delta
 from polyray.training.tuning.start import TuningStart
-from polyray.training.tuning.tuning import SPARSE, Phase, Stage
 
 
 class SpIELOptions(MaskOptions, GrowthOptions):
@@ -33,7 +31,7 @@ class SpIELOptions(MaskOptions, GrowthOptions):
         return self
 
 
-class SpIEL:
+class SpIEL(RandomMask):
     """Sparse fine-tuning with accumulated gradients, SpIEL-AG (Ansell et al. 2024, arXiv:2401.16405).
 
     `polyray.training.growing` says what is exchanged when. Its state is of K entries, but for the gradient of one
@@ -43,29 +41,10 @@ class SpIEL:
     about: ClassVar[str] = "K entries that are dropped and grow while they are trained (SpIEL)"
     Options: ClassVar[type[Section]] = SpIELOptions
 
-    def __init__(self, options: SpIELOptions, steps: int) -> None:
-        self._options, self._steps = options, steps
-        self._phase: EntriesPhase | None = None
+    def phase(self, start: TuningStart, entries: dict[str, Tensor]) -> EntriesPhase:
+        """Training of entries that were drawn at random and are exchanged."""
 
-    def check(self, network: nn.Module, family: str) -> None:
-        """Refuse budgets that the network cannot fill."""
-        self._options.budgets(network)
+        def grow(chosen: ChosenEntries, adam: torch.optim.Optimizer) -> GrowingEntries:
+            return GrowingEntries(chosen, adam, self._options, self._steps, start.worker.gather)
 
-    def plan(self) -> Sequence[Stage]:
-        """The one phase."""
-        return (Stage(name=SPARSE, steps=self._steps),)
-
-    def phases(self, start: TuningStart) -> Iterator[Phase]:
-        """Training of entries that were drawn at random and are exchanged; see `Tuning`."""
-        entries = start.once("entries", lambda: at_random(start, self._options.budgets(start.network)))
-        check_agreement(entries, start.worker)
-        self._phase = EntriesPhase(
-            start, entries, self._options,
-            lambda chosen, adam: GrowingEntries(chosen, adam, self._options, self._steps, start.worker.gather),
-        )  # fmt: skip
-        yield self._phase
-
-    def skill(self, start: TuningStart) -> Skill:
-        """The changes of the K entries, and the heads."""
-        assert self._phase is not None  # it has ended
-        return skill_of_delta(self._phase.delta(), start.model)
+        return EntriesPhase(start, entries, self._options, grow)

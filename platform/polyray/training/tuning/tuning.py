@@ -3,21 +3,14 @@
 To add one: a class as `Tuning` describes it in a file of this folder, and a line in `polyray.training.tuning.table`.
 Nothing else: the job `ltsft` reads its options as `method.*`, trains its phases one after the other, each with its own
 optimiser, schedule, checkpoints and choice among validated states, goes on exactly after a kill, averages gradients
-over workers, scores the skill and writes it with its card. `drawn.py` is the shortest example: chosen entries and one
-phase.
+over workers, scores the skill and writes it with its card. Where entries are selected before anything is trained,
+`Masked` in `drawn.py` has all but the selection:
 
-    class ConnectionSensitivity:
+    class ConnectionSensitivity(Masked):
         about = "the K entries whose removal would change the loss most, from one pass of gradients"
         Options = ConnectionOptions                      # fields of `method.*`; usually a subclass of MaskOptions
 
-        def __init__(self, options, steps): ...
-        def check(self, network, family): self.options.budgets(network)
-        def plan(self): return (Stage(SPARSE, self.steps),)
-        def phases(self, start):
-            entries = start.once("entries", lambda: ...)  # start.batches, start.model, start.worker, start.generator
-            self._phase = EntriesPhase(start, SPARSE, entries, ...)
-            yield self._phase
-        def skill(self, start): return skill_of_delta(self._phase.delta(), start.model)
+        def entries(self, start): ...                    # start.batches, start.model, start.worker, start.generator
 """
 
 from collections.abc import Iterator, Sequence
