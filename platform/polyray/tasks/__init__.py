@@ -16,6 +16,7 @@ from polyray.reuse import reused
 from polyray.tasks.classification import classification
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
+from polyray.tasks.dialogue import DialogueExample, Turn
 from polyray.tasks.examples import (
     ContextQuestion,
     Example,
@@ -121,6 +122,7 @@ __all__ = [
     "ClassificationOptions",
     "ColumnOptions",
     "ContextQuestion",
+    "DialogueExample",
     "Example",
     "FolderOptions",
     "HubDataset",
@@ -139,6 +141,7 @@ __all__ = [
     "TasksOptions",
     "TextAnswers",
     "TreebankOptions",
+    "Turn",
     "load_suite",
     "read_all",
 ]
