@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,20 @@ from signal_cases import handle_signals_as_usual
 from polyray.runs.stopping import SIGNALS
 
 ROOT = Path(__file__).resolve().parents[1]
+MARKS_OF_FILE = re.compile(r"^pytestmark = (\[.*?^\]|.*?$)", re.MULTILINE | re.DOTALL)
 
 torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that tests start
 gc.disable()  # while modules are imported, whose objects stay: it would take a fifth of that time, again and again
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files whose tests `-m` all excludes: importing them brings RLlib and more along."""
+    if not collection_path.match("test_*.py"):
+        return None
+    excluded = set(re.findall(r"\bnot (\w+)", config.option.markexpr))
+    marks = MARKS_OF_FILE.search(collection_path.read_text(encoding="utf-8"))
+    return (marks is not None and not excluded.isdisjoint(re.findall(r"pytest\.mark\.(\w+)", marks[1]))) or None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,11 +43,12 @@ FIRST_WITH_ENVS = "rl"  # the lowest floor that imports envs
 ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of envs, from the ground up
 
 # Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need,
-# and Polyray's own modules over minigrid and Optuna.
+# and Polyray's own modules over RLlib, minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "ray",
-    "matplotlib", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.envs.minigrid",
-    "polyray.envs.starts.reference", "polyray.sweeps.importance", "polyray.sweeps.searchers.study",
+    "matplotlib", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.cluster.rllib.algorithm",
+    "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.importance",
+    "polyray.sweeps.searchers.study",
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """A GPU computes what the CPU computes, and a training on it resumes exactly.
 
-Every test runs on the CPU in the tiers without a GPU, and on CUDA with `-m gpu`.
+Every test runs on the CPU in a tier without a GPU, and on CUDA with `-m gpu`.
 """
 
 import json
@@ -41,7 +41,9 @@ CUDA = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU that torch can use"),
 ]
-on_each_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])
+on_each_device = pytest.mark.parametrize(
+    "device", [pytest.param("cpu", marks=pytest.mark.processes), pytest.param("cuda", marks=CUDA)]
+)
 on_each_device_compiled = pytest.mark.parametrize(
     "device", [pytest.param("cpu", marks=pytest.mark.agents), pytest.param("cuda", marks=CUDA)]
 )
@@ -134,7 +136,7 @@ def test_a_training_resumes_exactly_on_every_device(device: str, tmp_path: Path)
     assert contents(resumed / "checkpoints") == contents(whole / "checkpoints")
 
 
-@on_each_device
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=CUDA)])  # nothing else trains in bf16
 def test_bf16_begins_where_fp32_does_and_keeps_parameters_whole(device: str, tmp_path: Path) -> None:
     for library in ("tensorboard", "sklearn"):
         pytest.importorskip(library)

@@ -42,6 +42,7 @@ def unbroken(undisturbed: tuple[Path, float]) -> tuple[dict[str, bytes], float]:
     return outcome(undisturbed[0]), undisturbed[1]
 
 
+@pytest.mark.processes
 def test_a_process_killed_while_it_writes_its_skills_leaves_no_trace_of_it(
     unbroken: tuple[dict[str, bytes], float], tmp_path: Path
 ) -> None:

@@ -4,11 +4,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from polyray.analysis.allocation import analyse
-from polyray.cluster.rllib.algorithm import algorithm
-from polyray.cluster.rllib.ppo import ModularPPO
 from polyray.errors import Interrupted
 from polyray.files import write_file
 from polyray.progress import bars
@@ -17,6 +15,9 @@ from polyray.rl.settings import Agent
 from polyray.rl.validation import AgentValidator
 from polyray.runs.run import Run
 from polyray.runs.state import load_state, save_state
+
+if TYPE_CHECKING:  # RLlib takes three seconds to load, and help, plans and submissions train nothing
+    from polyray.cluster.rllib.ppo import ModularPPO
 
 LINE = "line.json"  # in a checkpoint: the line of metrics that it was saved at
 SELECTION = "selection"  # in a checkpoint: the state of the policy that ends in the skills, so far
@@ -82,6 +83,8 @@ def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str
         Interrupted: the user asked the run to stop; a checkpoint is saved.
         RunError: no environment runner answers any more, or a gradient is not finite.
     """
+    from polyray.cluster.rllib.algorithm import algorithm  # noqa: PLC0415  (loads RLlib)
+
     stretch, trained = run.phase(phase.name), algorithm(agent)
     try:
         line = _restore(phase, trained, stretch)
@@ -101,14 +104,14 @@ def train(agent: Agent, phase: Phase, run: Run) -> tuple[ModularPolicy, dict[str
         trained.stop()
 
 
-def policy_of(trained: ModularPPO) -> ModularPolicy:
+def policy_of(trained: "ModularPPO") -> ModularPolicy:
     """The policy as it was last sent to the runners."""
     module: Any = trained.get_module()
     policy: ModularPolicy = module.policy
     return policy
 
 
-def _restore(phase: Phase, trained: ModularPPO, run: Run) -> dict[str, Any]:
+def _restore(phase: Phase, trained: "ModularPPO", run: Run) -> dict[str, Any]:
     """Go on from the newest checkpoint, if any: its line of metrics, empty at the beginning."""
     checkpoint = run.restored()
     if checkpoint is None:
@@ -120,7 +123,7 @@ def _restore(phase: Phase, trained: ModularPPO, run: Run) -> dict[str, Any]:
     return line
 
 
-def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: Run) -> dict[str, Any]:
+def _report(phase: Phase, trained: "ModularPPO", result: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Report an iteration, with figures of the whole run so far: its line of metrics."""
     before, runners = phase.before, result["runners"]
     step = trained.frames + before.frames
@@ -144,7 +147,7 @@ def _report(phase: Phase, trained: ModularPPO, result: Mapping[str, Any], run: R
     return {"step": step, **metrics}
 
 
-def _save_if_due(phase: Phase, trained: ModularPPO, line: Mapping[str, Any], run: Run) -> None:
+def _save_if_due(phase: Phase, trained: "ModularPPO", line: Mapping[str, Any], run: Run) -> None:
     """Save a checkpoint every `save_every` iterations, at the end, and when the user asks the run to stop."""
     is_over, stop = phase.is_over(trained.agent, trained.frames, line), run.stop_requested
 
