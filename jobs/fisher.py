@@ -6,6 +6,7 @@ from polyray.backbones.skeleton import load_skeleton
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
 from polyray.objectives import OBJECTIVES, one_objective
+from polyray.objectives.sampling import SAMPLINGS
 from polyray.progress import bars
 from polyray.reports.console import print_note
 from polyray.runs.job import Job, Result
@@ -13,11 +14,12 @@ from polyray.runs.run import Run
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.training.data import partition_tasks
-from polyray.training.fisher_pass import FISHER, FisherPiece, FisherRecipe, add_up, chosen_examples, sum_piece
+from polyray.training.fisher.pieces import FISHER, FisherPiece, add_up, sum_piece
+from polyray.training.fisher.recipe import FisherRecipe, chosen_examples
 
 
 class Config(FisherRecipe):
-    """Sum the squared gradients of each example for every parameter of a network."""
+    """Sum the squared gradients of each example for every parameter of a network, or for every number of a skill."""
 
 
 def run(config: Config, run: Run) -> Result:
@@ -26,16 +28,16 @@ def run(config: Config, run: Run) -> Result:
     recipe = FisherRecipe.model_validate(config.model_dump(include=set(FisherRecipe.model_fields)))
     pieces = [FisherPiece(recipe=recipe, index=index, out=run.out) for index in range(recipe.pieces)]
     run.cluster.start()
-    counts, backbone = {"n_examples": 0, "too_long": 0}, dict[str, str]()
+    counts, backbone = dict.fromkeys(("n_examples", "n_squares", "too_long"), 0), dict[str, str]()
     with bars(run.console) as display:
         line = display.add_task("summing", total=len(pieces), note="")
         for _, outcome in run_pieces(sum_piece, pieces, run):
             counts = {name: count + outcome[name] for name, count in counts.items()}
             backbone = outcome["backbone"]
             display.update(line, advance=1)
-    add_up(recipe, run.out, counts["n_examples"], suite, backbone)
+    add_up(recipe, run.out, counts, suite, backbone)
     print_note(run.console, f"The Fisher information is in {run.out / FISHER}.")
-    return Result(metrics=dict(counts))
+    return Result(metrics={name: counts[name] for name in ("n_examples", "too_long")})
 
 
 def check(config: FisherRecipe) -> Suite:
@@ -54,13 +56,32 @@ def check(config: FisherRecipe) -> Suite:
             "answers the network writes or chooses itself."
         )
     read_all(suite, tasks, (config.split,))
-    n_examples = len(chosen_examples(config, suite))
-    if config.pieces > n_examples:
-        raise InputError(f"pieces={config.pieces}: there are {n_examples} examples; set it to that at most.")
-    load_skeleton(config.backbone)
-    for folder in config.base:
+    _check_labels(config, objective.name)
+    n_units = -(-len(chosen_examples(config, suite)) // config.stride)
+    if config.pieces > n_units:
+        units = "examples" if config.stride == 1 else f"batches of {config.stride} examples"
+        raise InputError(f"pieces={config.pieces}: there are {n_units} {units}; set it to that at most.")
+    for name in filter(None, (config.backbone, config.start)):
+        load_skeleton(name)
+    for folder in filter(None, (*config.base, config.skill)):
         load_card(Path(folder))
     return suite
+
+
+def _check_labels(config: FisherRecipe, objective: str) -> None:
+    """Refuse labels that cannot be drawn.
+
+    Raises:
+        InputError: the objective draws none, or scale=reference is set and the network writes no tokens.
+    """
+    if config.labels == "gold":
+        return
+    if objective not in SAMPLINGS:
+        raise InputError(
+            f"labels=sampled: labels of the objective {objective} cannot be drawn, only of {', '.join(SAMPLINGS)}."
+        )
+    if config.scale == "reference" and load_skeleton(config.backbone).kind == "encoder":
+        raise InputError(f"scale=reference needs a network that writes; {config.backbone} is an encoder.")
 
 
 JOB = Job(

@@ -128,7 +128,7 @@ def test_batches_give_what_one_example_after_the_other_gives(name: str) -> None:
     expected = plainly(model)
     assert_equal(fisher.sums, expected)
     assert all(float(total.sum()) > 0 for name, total in fisher.sums.items() if "pooler" not in name)
-    assert fisher.n_examples == BATCH
+    assert fisher.n_squares == BATCH
     torch.testing.assert_close(fisher.mean()[next(iter(expected))], fisher.sums[next(iter(expected))] / BATCH)
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
     for module in model.modules():

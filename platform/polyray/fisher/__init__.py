@@ -2,5 +2,7 @@
 
 from polyray.fisher.estimate import DiagonalFisher
 from polyray.fisher.plain import fisher_plainly
+from polyray.fisher.released import BatchSquares
+from polyray.fisher.skills import EntriesFisher, ModulesFisher
 
-__all__ = ["DiagonalFisher", "fisher_plainly"]
+__all__ = ["BatchSquares", "DiagonalFisher", "EntriesFisher", "ModulesFisher", "fisher_plainly"]

@@ -42,7 +42,7 @@ class DiagonalFisher:
 
     Attributes:
         sums: by parameter, in fp32; a weight under several names has the first of them.
-        n_examples: how many examples they are of.
+        n_squares: number of examples.
     """
 
     def __init__(self, network: nn.Module, names: Callable[[str], bool] = bool) -> None:
@@ -54,14 +54,9 @@ class DiagonalFisher:
             InputError: there is no such parameter, or one is quantised.
         """
         self.network = network
-        self.parameters = {name: p for name, p in network.named_parameters() if names(name)}
-        if not self.parameters:
-            raise InputError("None of the network's parameters is asked for, so there is no Fisher information to sum.")
-        quantised = [name for name, p in self.parameters.items() if not p.is_floating_point()]
-        if quantised:
-            raise InputError(f"{quantised[0]} is quantised and has no gradient: load the network in fp32 or bf16.")
+        self.parameters = asked_parameters(network, names)
         self.sums = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in self.parameters.items()}
-        self.n_examples = 0
+        self.n_squares = 0
         self._first_names = {id(p): name for name, p in self.parameters.items()}
         self._layers = self._owners()
         self._others = self._without_layer()
@@ -89,11 +84,11 @@ class DiagonalFisher:
             values.sum().backward()
             self._calls = None
         self._add_shared(calls)
-        self.n_examples += size
+        self.n_squares += size
 
     def mean(self) -> dict[str, Tensor]:
         """The mean over examples: the diagonal of the Fisher information, by parameter."""
-        return {name: total / max(self.n_examples, 1) for name, total in self.sums.items()}
+        return {name: total / max(self.n_squares, 1) for name, total in self.sums.items()}
 
     def _owners(self) -> dict[nn.Module, dict[str, str]]:
         """Layers without layers inside, each with its parameters' names in it and in the network."""
@@ -203,6 +198,21 @@ class DiagonalFisher:
             for name, gradient in zip(self._others, gradients, strict=True):
                 if gradient is not None:
                     self.sums[name] += gradient.square()
+
+
+def asked_parameters(network: nn.Module, names: Callable[[str], bool]) -> dict[str, nn.Parameter]:
+    """The parameters of `network` whose names are asked for; a weight under several names has the first of them.
+
+    Raises:
+        InputError: there is none, or one is quantised.
+    """
+    parameters = {name: parameter for name, parameter in network.named_parameters() if names(name)}
+    if not parameters:
+        raise InputError("None of the network's parameters is asked for, so there is no Fisher information to sum.")
+    quantised = [name for name, parameter in parameters.items() if not parameter.is_floating_point()]
+    if quantised:
+        raise InputError(f"{quantised[0]} is quantised and has no gradient: load the network in fp32 or bf16.")
+    return parameters
 
 
 def _with_examples(tensor: Tensor, size: int) -> Tensor | None:

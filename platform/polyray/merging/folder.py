@@ -16,6 +16,7 @@ from polyray.merging.plan import MergePlan, models
 from polyray.merging.recipe import DTYPES
 from polyray.merging.safetensors_file import type_name
 from polyray.merging.stream import Advance, merge_shard
+from polyray.runs.notes import note_outcome, outcome_noted
 
 CARD, SCHEMA = "merge.json", 1
 MODEL = "model"  # folder of the merged model in a run folder
@@ -55,17 +56,15 @@ def merge_piece(shard: Shard, advance: Advance = int) -> dict[str, Any]:
         InputError: a part cannot be read, or the method refuses it.
         StorageError: the disk refused.
     """
-    fingerprint = shard.plan.fingerprint
-    if is_file(shard.record) and is_file(shard.file):
-        record = read_json_object(shard.record)
-        if record.get("fingerprint") == fingerprint:
-            return {"shares": record["shares"]}
+    earlier = outcome_noted(shard.record, shard.plan.fingerprint)
+    if earlier is not None and is_file(shard.file):
+        return earlier
     make_folders(shard.file.parent)
     shares: list[EwrShares] = []
     fill_file(shard.file, lambda path: shares.append(merge_shard(shard.plan, shard.index, path, advance)))
-    record = {"fingerprint": fingerprint, "shares": vars(shares[0])}
-    write_file(shard.record, json.dumps(record))
-    return {"shares": record["shares"]}
+    outcome = {"shares": vars(shares[0])}
+    note_outcome(shard.record, shard.plan.fingerprint, outcome)
+    return outcome
 
 
 def finish(plan: MergePlan, out: Path, shares: EwrShares, digest: Callable[[Path], str]) -> dict[str, Any]:

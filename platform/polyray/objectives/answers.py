@@ -121,9 +121,14 @@ class Answers:
 
     def loss(self, network: Network, batch: AnswerBatch) -> Tensor:
         """[B], mean cross-entropy of each answer's tokens."""
+        return mean_cross_entropy(self.logits(network, batch), batch.labels)
+
+    def logits(self, network: Network, batch: AnswerBatch) -> Tensor:
+        """[B, L, V], scores of the token that the network writes next, at each position."""
         decoder = {} if batch.decoder_tokens is None else {"decoder_input_ids": batch.decoder_tokens}
         output = network.backbone.model(input_ids=batch.tokens, attention_mask=batch.mask, use_cache=False, **decoder)
-        return mean_cross_entropy(output.logits, batch.labels)
+        logits: Tensor = output.logits
+        return logits
 
     def predict(
         self, network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int

@@ -10,11 +10,12 @@ from polyray.skills.delta import options_of
 from polyray.skills.skill import Skill
 
 
-def inventory_of(skill: Skill, network: nn.Module, backbone: str) -> Inventory:
+def inventory_of(skill: Skill, network: nn.Module, backbone: str, n_copies: int = 1) -> Inventory:
     """An inventory of the one skill on the layers of `network`, yet to be installed.
 
     Args:
         backbone: the network's name, for the message.
+        n_copies: how many times the skill is in it.
 
     Raises:
         InputError: the network lacks a site of the skill, or a tensor does not fit.
@@ -28,8 +29,9 @@ def inventory_of(skill: Skill, network: nn.Module, backbone: str) -> Inventory:
             f"({len(missing)} of {len(card.sites)} sites are missing): is it the network that the skill was trained on?"
         )
     layers = {site: bare_layer(modules[site]) for site in card.sites}
-    inventory = Inventory(layers, card.kind, 1, options_of(card), torch.Generator().manual_seed(0))
-    inventory.load_skill(0, skill.modules)
+    inventory = Inventory(layers, card.kind, n_copies, options_of(card), torch.Generator().manual_seed(0))
+    for index in range(n_copies):
+        inventory.load_skill(index, skill.modules)
     return inventory
 
 
