@@ -94,7 +94,7 @@ def test_entries_are_those_of_the_whole_parameters() -> None:
     torch.manual_seed(0)
     net, x = Net(), torch.randn(BATCH, 3, 6)
     examples = [partial(net, x[index : index + 1]) for index in range(BATCH)]
-    expected = fisher_plainly({"outer.weight": net.outer.weight}, examples)["outer.weight"]
+    expected = fisher_plainly({"outer.weight": net.get_parameter("outer.weight")}, examples)["outer.weight"]
     support = torch.tensor([1, 9, 30], dtype=torch.int32)
     fisher = EntriesFisher(net, {"outer.weight": support})
     fisher.add(partial(net, x), BATCH)
