@@ -10,6 +10,7 @@ from torch import Tensor
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
 from polyray.backbones.text import padded
+from polyray.decoding.generation import Processor, continuations, drawing, inputs_of
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
 from polyray.objectives.losses import IGNORED, mean_cross_entropy
@@ -140,7 +141,8 @@ class Answers:
         """
         if options.method == "rank":
             return self.rank(network, rows, options.batch)
-        return in_batches(network, rows, options.batch, lambda batch: written(network, batch, options, max_output))
+        with drawing(options, device_of(network.backbone.network)):
+            return in_batches(network, rows, options.batch, lambda batch: written(network, batch, options, max_output))
 
     def rank(self, network: Network, rows: Sequence[AnswerRow], size: int) -> list[str]:
         """The likeliest of each row's candidates, by mean log-likelihood per token; `size` of them at once.
@@ -185,20 +187,17 @@ class Answers:
         """None."""
 
 
-def written(network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int) -> list[str]:
-    """The answers that the network writes to a batch of rows whose mix is in force."""
+def written(
+    network: Network, rows: Sequence[InputRow], options: EvaluationOptions, max_output: int,
+    processors: Sequence[Processor] = (),
+) -> list[str]:  # fmt: skip
+    """The answers that the network writes to a batch of rows whose mix is in force.
+
+    Args:
+        processors: change the scores of the next token.
+    """
     backbone = network.backbone
-    read = padded([row.input for row in rows], backbone.text.pad, left=backbone.continues)
-    device = device_of(backbone.network)
     limits = [backbone.output_limit(min(row.limit or max_output, max_output)) for row in rows]
-    ids = backbone.model.generate(  # type: ignore[operator]
-        input_ids=read.ids.to(device), attention_mask=read.mask.to(device),
-        max_new_tokens=max(limits), num_beams=options.beams, do_sample=options.sample,
-        pad_token_id=backbone.text.pad, eos_token_id=backbone.text.eos,
-        **({"temperature": options.temperature} if options.sample else {}),
-    )  # fmt: skip
-    skipped = read.ids.shape[1] if backbone.continues else 1  # the prompt, or the decoder's start
-    return [
-        backbone.text.decode(answer[skipped : skipped + limit])
-        for answer, limit in zip(ids.tolist(), limits, strict=True)
-    ]
+    inputs = inputs_of(backbone, [row.input for row in rows])
+    answers = continuations(backbone, inputs, options, max(limits), processors=processors)
+    return [backbone.text.decode(best.tokens[:limit]) for (best,), limit in zip(answers, limits, strict=True)]

@@ -5,21 +5,15 @@ from typing import Literal
 
 from pydantic import Field
 
-from polyray.config import Section
+from polyray.decoding import DecodingOptions
 from polyray.skills.form import TextOptions
 
 
-class EvaluationOptions(Section):
+class EvaluationOptions(DecodingOptions):
     """Decoding of predictions, and the number of examples."""
 
     method: Literal["auto", "generate", "rank"] = "auto"
     """Write the answer, or choose the likeliest of the task's answers; auto: encoders rank, others generate."""
-    beams: int = Field(1, ge=1)
-    """Beams of the search; 1 is greedy."""
-    sample: bool = False
-    """Draw tokens instead of searching."""
-    temperature: float = Field(1.0, gt=0)
-    """Temperature of the drawing."""
     tree: Literal["mst", "greedy"] = "mst"
     """Dependency trees: the best tree with one root, or the best head of each word by itself, which may be no tree."""
     batch: int = Field(64, ge=1)
@@ -39,7 +33,7 @@ class ValidationOptions(EvaluationOptions):
 
     def unread(self) -> Mapping[str, str]:
         """The number of dev examples where none is scored."""
-        return {} if self.every else {"dev_examples": "evaluation.every is 0"}
+        return {**super().unread(), **({} if self.every else {"dev_examples": "evaluation.every is 0"})}
 
 
 __all__ = ["EvaluationOptions", "TextOptions", "ValidationOptions"]
