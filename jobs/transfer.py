@@ -1,7 +1,6 @@
 """Cross-lingual transfer from one config: skills of task and languages, composed, scored on every language."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
 from polyray.formats import file_name
 from polyray.jobs import ltsft
-from polyray.objectives import OBJECTIVES
 from polyray.progress import bars
 from polyray.reports.console import print_note, print_table
 from polyray.reports.labels import few_shot_cell
@@ -20,14 +18,14 @@ from polyray.reuse import Shelf, reusing
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
-from polyray.tasks import Suite, load_suite, read_all
+from polyray.tasks import Suite, load_suite
 from polyray.tracking.options import TrackingOptions
-from polyray.training.transfer.cells import Cell, score_cell
+from polyray.training.transfer.cells import earlier_outcome
 from polyray.training.transfer.leaks import leaks
 from polyray.training.transfer.library import Library
-from polyray.training.transfer.plan import language_training, levels, rows_of, task_training, trainings_of
+from polyray.training.transfer.plan import PlannedTraining, levels
 from polyray.training.transfer.recipe import TransferRecipe
-from polyray.training.transfer.table import gather
+from polyray.training.transfer.studies import STUDIES
 from polyray.training.tuning.origin import recipe_fingerprint
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.training import SKILLS
@@ -43,17 +41,24 @@ class Config(TransferRecipe):
 
 
 def run(config: Config, run: Run) -> Result:
-    """Train what is missing, compose, score; see `Config`."""
+    """Train what is missing, compose or merge, score; see `Config`."""
     if run.store is not None:
         raise InputError(f"transfer needs a folder that its processes share: {run.store.url} is none. Choose a path.")
-    recipe = TransferRecipe.model_validate(config.model_dump(include=set(TransferRecipe.model_fields)))
-    print_note(run.console, leaks(recipe, check(config)))
+    recipe, study = _recipe(config), STUDIES[config.study]
+    suite = check(config)
+    print_note(run.console, leaks(recipe, suite))
     run.cluster.start()
-    folders = _train(recipe, run)
-    outcomes = _score(_cells(recipe, run.out, folders), run)
-    metrics = gather(recipe, rows_of(recipe), outcomes)
-    show(metrics, run.console)
-    return Result(metrics=metrics, skills=tuple(f"{TRAININGS}/{name}/{SKILLS}" for name in trainings_of(recipe)))
+    trainings = study.trainings(recipe, suite)
+    folders = _train(recipe, trainings, run)
+    outcomes = _score(study.cells(recipe, suite, run.out, folders), study.score, run)
+    metrics = study.gather(recipe, suite, outcomes)
+    SHOWN[config.study](metrics, run.console)
+    return Result(metrics=metrics, skills=tuple(f"{TRAININGS}/{name}/{SKILLS}" for name in trainings))
+
+
+def _recipe(config: TransferRecipe) -> TransferRecipe:
+    """The part of the config that decides what is trained and scored."""
+    return TransferRecipe.model_validate(config.model_dump(include=set(TransferRecipe.model_fields)))
 
 
 def check(config: TransferRecipe) -> Suite:
@@ -62,34 +67,19 @@ def check(config: TransferRecipe) -> Suite:
     Raises:
         InputError: something in the config or the data is wrong.
     """
-    names = (config.source, *config.targets)
-    if not config.source or not config.targets:
-        raise InputError("transfer needs source=TASK and targets={TASK: LANGUAGE, ...}, tasks of the suite.")
+    study = STUDIES[config.study]
     suite = config.load_suite()
-    read_all(suite, names, ("test",))
-    objective = OBJECTIVES[suite.tasks[config.source].objective]
-    key = objective.head_key(suite.tasks[config.source])
-    for name in config.targets:
-        if suite.tasks[name].objective != objective.name or objective.head_key(suite.tasks[name]) != key:
-            raise InputError(
-                f"The tasks {config.source!r} and {name!r} have different labels, so that they share no head: "
-                f"{', '.join(suite.tasks[config.source].labels or ())}; {', '.join(suite.tasks[name].labels or ())}. "
-                "Choose those that both have with tasks.types."
-            )
-    if any(row.language for row in rows_of(config)) and not (config.languages.path and config.languages.source):
-        raise InputError(
-            "Composition needs texts: set languages.path=FOLDER and languages.source=LANGUAGE, or composed={} for none."
-        )
+    study.check(config, suite)
     with reusing(Shelf()):  # trainings share suites
-        for training in trainings_of(config).values():
+        for training in study.trainings(config, suite).values():
             ltsft.check(training.recipe({}))
     return suite
 
 
-def _train(recipe: TransferRecipe, run: Run) -> dict[str, Path]:
+def _train(recipe: TransferRecipe, trainings: Mapping[str, PlannedTraining], run: Run) -> dict[str, Path]:
     """Do the trainings that are missing, those of one level side by side: the folder of each one's skill."""
     library = Library(Path(recipe.library) if recipe.library else None)
-    trainings, folders = trainings_of(recipe), dict[str, Path]()
+    folders: dict[str, Path] = {}
     with bars(run.console) as display:
         line = display.add_task("training", total=len(trainings), note="")
         for level in levels(trainings):
@@ -113,32 +103,15 @@ def _piece(path: Path, recipe: TuningRecipe) -> RunPiece:
     return RunPiece(folder=RunFolder(path=path, job="ltsft", config=config, address=None), job=ltsft.JOB)
 
 
-def _cells(recipe: TransferRecipe, out: Path, folders: Mapping[str, Path]) -> list[Cell]:
-    """Cells to score: without languages all tasks at once, else each target, and the source, over each language."""
-    cells = []
-    for row in rows_of(recipe):
-        for seed in recipe.seeds:
-            cell = partial(
-                Cell, recipe=recipe, out=out, row=row.name, seed=seed, skill=folders[task_training(row, seed)]
-            )
-            if not row.language:
-                cells.append(cell(language="", base=(), tasks=(recipe.source, *recipe.targets)))
-                continue
-            for language in dict.fromkeys((recipe.languages.source, *recipe.targets.values())):
-                tasks = [recipe.source, *(task for task, spoken in recipe.targets.items() if spoken == language)]
-                base = (folders[language_training(row.language, language)],)
-                cells.append(cell(language=language, base=base, tasks=tuple(tasks)))
-    return cells
-
-
-def _score(cells: Sequence[Cell], run: Run) -> list[dict[str, Any]]:
-    outcomes = {index: outcome for index, cell in enumerate(cells) if (outcome := cell.outcome()) is not None}
+def _score(cells: Sequence[Any], score: Callable[[Any], dict[str, Any]], run: Run) -> list[dict[str, Any]]:
+    """Score the cells that no earlier start has scored: the outcomes of all, in their order."""
+    outcomes = {index: outcome for index, cell in enumerate(cells) if (outcome := earlier_outcome(cell)) is not None}
     waiting = [index for index in range(len(cells)) if index not in outcomes]
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(cells), completed=len(outcomes), note="")
-        for number, outcome in run_pieces(score_cell, [cells[index] for index in waiting], run):
+        for number, outcome in run_pieces(score, [cells[index] for index in waiting], run):
             outcomes[waiting[number]] = outcome
-            display.update(line, advance=1, note=cells[waiting[number]].row)
+            display.update(line, advance=1, note=cells[waiting[number]].file.stem)
     return [outcomes[index] for index in range(len(cells))]
 
 
@@ -157,7 +130,25 @@ def show(metrics: Mapping[str, Any], console: Console) -> None:
     print_table(console, title, header, rows[:-1], rows[-1], texts=("method",))
 
 
+def show_merged(metrics: Mapping[str, Any], console: Console) -> None:
+    """The table of methods and ways to merge x numbers of merged skills on the console."""
+    merged = metrics["merged"]
+    counts = [point["n"] for point in next(iter(merged.values()))["points"]]
+    rows = [
+        [
+            name, f"{100 * metrics['alone'][row['method']]['mean']:.1f}",
+            *(f"{100 * point['mean']:.1f}" for point in row["points"]), f"{row['points'][-1]['share']:.2f}",
+        ]
+        for name, row in merged.items()
+    ]  # fmt: skip
+    title = "Scores of merged skills on the tasks that they are of, in percent"
+    header = ["method, way", "alone", *(f"{n} merged" for n in counts), "all / alone"]
+    print_table(console, title, header, rows[:-1], rows[-1], texts=("method, way",))
+
+
+SHOWN = {"matrix": show, "density": show, "merge": show_merged}
+
 JOB = Job(
     about="carry a task to other languages by skills of task and languages", Config=Config, run=run,
-    goals=("mean", "tasks", "rows"), check=check,
+    goals=("mean", "tasks", "rows", "merged"), check=check,
 )  # fmt: skip

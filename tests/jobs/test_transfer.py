@@ -147,7 +147,7 @@ def test_adapters_of_languages_are_swapped_under_a_task_s_adapter(data: Path, tm
     more = ("methods=[bottleneck]", "composed={bottleneck: mad_x}", "task.each.bottleneck={method.rank: 4}")
     metrics = transfer(tmp_path / "run", data, *more, "languages.each={}", "task.each.lora={}")
     assert list(metrics["rows"]) == ["bottleneck", "bottleneck + language"]
-    skill = tmp_path / "run" / "parts" / "task-bottleneck_+_language-0" / "skills"
+    skill = tmp_path / "run" / "trainings" / "task-bottleneck_+_language-0" / "skills"
     (card,) = [load_card(path) for path in skill.iterdir()]
     assert (card.kind, card.base[0].name) == ("bottleneck", "eng")
     assert len(list((tmp_path / "run" / "scores").glob("*language*"))) == 3

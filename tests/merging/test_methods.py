@@ -25,7 +25,16 @@ from polyray.merging.consensus import (
     ties,
 )
 from polyray.merging.fisher_weighted import EwrOptions, FisherOptions, cape_ewr, ewr, ewr_shares, fisher_average
-from polyray.merging.linear import AverageOptions, CapeOptions, TaskVectorOptions, average, cape, task_arithmetic
+from polyray.merging.linear import (
+    AverageOptions,
+    CapeOptions,
+    OverlapOptions,
+    TaskVectorOptions,
+    average,
+    cape,
+    overlap,
+    task_arithmetic,
+)
 from polyray.merging.spectral import SpectralOptions, iso_c, tsv_merge
 from polyray.merging.spherical import MultiSlerpOptions, SlerpOptions, multislerp, slerp
 from polyray.merging.thinning import as_long_as, at_random, by_rank, largest, without_outliers
@@ -156,6 +165,17 @@ def test_cape_worked_by_hand() -> None:
     for weights in [(0.5, 0.5), (0.5, -0.4), (0.5,)]:
         with pytest.raises(InputError, match="expert"):
             cape(Operands(parts=[part(1, weight=w) for w in weights], base=part(0)), CapeOptions())
+
+
+def test_entries_that_several_parts_change_are_averaged_worked_by_hand() -> None:
+    parts = [part(1, 3, 5, 1), part(1, 1, 3, 2, weight=3.0)]  # task vectors 0 2 4 0 and 0 0 2 1
+    operands = Operands(parts=parts, base=part(1, 1, 1, 1))
+    assert close(overlap(operands, OverlapOptions()), 1, 1 + 2, 1 + (4 + 3 * 2) / 4, 1 + 1)
+    assert close(overlap(operands, OverlapOptions(scale=2.0)), 1, 1 + 4, 1 + 5, 1 + 2)
+    against = Operands(parts=[part(1, 3), part(1, 2, weight=-1.0)], base=part(1, 1))
+    with pytest.raises(InputError, match="add up to 0"):
+        overlap(against, OverlapOptions())
+    assert close(overlap(replace(against, base=part(1, 2)), OverlapOptions()), 1, 3)
 
 
 def test_the_fisher_average_worked_by_hand() -> None:

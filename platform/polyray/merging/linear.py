@@ -8,6 +8,8 @@ from polyray.config import Section
 from polyray.errors import InputError
 from polyray.merging.operands import Operands
 
+SMALLEST = 1e-8  # sum of weights that something can be divided by
+
 
 class AverageOptions(Section):
     """The choices of an average."""
@@ -23,6 +25,13 @@ class TaskVectorOptions(Section):
     """Divide the sum of task vectors by the sum of their weights."""
     scale: float = Field(1.0)
     """Coefficient of the merged task vector (mergekit's `lambda`)."""
+
+
+class OverlapOptions(Section):
+    """The choices of the average of overlapping task vectors."""
+
+    scale: float = Field(1.0)
+    """Coefficient of the merged task vector."""
 
 
 class CapeOptions(Section):
@@ -62,6 +71,28 @@ def task_arithmetic(operands: Operands, options: TaskVectorOptions) -> Tensor:
     return torch.add(start, merged, alpha=options.scale / total, out=merged)
 
 
+def overlap(operands: Operands, options: OverlapOptions) -> Tensor:
+    """The base and at each entry the mean of those task vectors that change it: theta_0 + sum_i w_i d_i / sum_i w_i.
+
+    In the second sum stand the parts with d_i = theta_i - theta_0 other than 0 at that entry. So sparse task vectors,
+    which change few entries in common, keep their length (Arnob et al. 2025, sparse adapters, arXiv:2507.07140).
+
+    Raises:
+        InputError: there is no base, or the weights of the parts that change an entry add up to 0.
+    """
+    start = operands.start
+    merged, total = torch.zeros_like(start), torch.zeros_like(start)
+    changed = torch.zeros_like(start, dtype=torch.bool)
+    for part in operands.parts:
+        change = part.tensor - start
+        merged.add_(change, alpha=part.weight)
+        changed |= change != 0
+        total.add_(change != 0, alpha=part.weight)
+    if bool((total[changed].abs() < SMALLEST).any()):
+        raise InputError("The weights of the parts that change an entry add up to 0: change them.")
+    return start + options.scale * merged / total.masked_fill_(~changed, 1.0)
+
+
 def cape(operands: Operands, options: CapeOptions) -> Tensor:
     """Contrastive parameter ensembling: theta_0 + w (theta_expert - theta_anti-expert).
 
@@ -97,6 +128,6 @@ def total_weight(operands: Operands) -> float:
         InputError: it is 0, which nothing can be divided by.
     """
     total = sum(part.weight for part in operands.parts)
-    if abs(total) < 1e-8:
+    if abs(total) < SMALLEST:
         raise InputError("The weights of the parts add up to 0: set normalize to false, or change them.")
     return total

@@ -48,6 +48,7 @@ MERGES: dict[str, MergeMethod] = {
     "task_arithmetic": MergeMethod(
         function=linear.task_arithmetic, Options=linear.TaskVectorOptions, by_entry=True
     ),
+    "overlap": MergeMethod(function=linear.overlap, Options=linear.OverlapOptions, by_entry=True),
     "cape": MergeMethod(function=linear.cape, Options=linear.CapeOptions, by_entry=True),
     "fisher": MergeMethod(
         function=fisher_weighted.fisher_average, Options=fisher_weighted.FisherOptions, needs_base=False,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from polyray.backbones import Backbone
+from polyray.backbones import Backbone, load_backbone
 from polyray.backbones.precision import SkillsDtype
 from polyray.routing import FixedRouter
 from polyray.skills.delta import fold
@@ -33,6 +33,9 @@ def load_single(
     backbone = backbone_of(skill.card.backbone, path, dtype, trained is not None)
     if skill.card.options.get(UNTIED):
         backbone.untie()
+    if folders or skill.card.kind == KIND:  # answers are embedded by the network as it was pretrained
+        card = skill.card.backbone
+        backbone.original = lambda: load_backbone(card.name, card.revision, backbone.dtype).model
     put_beneath(backbone, folders)
     model = put_on(backbone, skill, tasks)
     if trained is not None:

@@ -15,6 +15,7 @@ from polyray.config import load_config
 from polyray.errors import InputError, RunError
 from polyray.modules.kinds import MODULES
 from polyray.objectives import heads_for
+from polyray.objectives.choices import embed
 from polyray.reuse import Shelf, reusing
 from polyray.skills.delta import fold
 from polyray.skills.skill import load_skill
@@ -24,6 +25,7 @@ from polyray.tasks import load_suite
 from polyray.training.batches import TrainingData
 from polyray.training.model import Modular, bare
 from polyray.training.optimizers import set_rates
+from polyray.training.skill_source import SkillSource
 from polyray.training.tuning.beginning import start_of
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.selection import check_agreement
@@ -55,9 +57,20 @@ def test_every_method_changes_what_it_says(data: Path, tmp_path: Path) -> None:
         assert (card.method, card.tasks, len(card.recipe)) == (kind, ("names",), 64)
         assert 0 <= metrics["mean"] <= 1 and metrics["validation"]["step"] in (1, 2)
         if card.kind in MODULES:
+            assert TUNINGS[kind].changes_weights == MODULES[card.kind].changes_weights
             continue
         n_entries = changed_entries(tmp_path / kind / "skills" / "names")
         assert metrics["parameters"]["entries"] == card.options["entries"] == n_entries, kind
+
+
+def test_answers_are_embedded_by_the_network_without_the_skill(data: Path, tmp_path: Path) -> None:
+    tune_alone(tmp_path / "full", recipe_of(data, "method.kind=full"))
+    with_skill = SkillSource.of(tmp_path / "full" / "skills" / "names").load(["names"]).backbone
+    pretrained = load_backbone("tiny-encoder")
+    for backbone in (with_skill, pretrained):
+        embed(backbone, ["yes"])
+    assert torch.equal(with_skill.anchors["yes"], pretrained.anchors["yes"])
+    assert not torch.equal(with_skill.embeddings, pretrained.embeddings)
 
 
 def changed_entries(folder: Path) -> int:

@@ -1,10 +1,10 @@
 """Scores of a task's skill with one composition beneath it, on the source's and the targets' test examples."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from polyray.analysis.bootstrap import resampled_scores
 from polyray.errors import InputError
@@ -51,19 +51,45 @@ class Cell:
         """The cell with another folder."""
         return replace(self, out=out)
 
-    def outcome(self) -> dict[str, Any] | None:
-        """The outcome of an earlier start with the same skills; None where there is none."""
-        if not self.file.exists():
-            return None
-        try:
-            outcome = read_sealed(self.file)
-        except InputError as error:
-            log.warning("%s It is scored again.", error)
-            return None
-        return outcome if outcome["skills"] == self._fingerprints() else None
+    @property
+    def skills(self) -> tuple[Path, ...]:
+        """The folders of the skills that are scored together."""
+        return (self.skill, *self.base)
 
-    def _fingerprints(self) -> list[str]:
-        return [load_card(folder).fingerprint for folder in (self.skill, *self.base)]
+
+class ScoredCell(Protocol):
+    """Something that is scored once, and its file."""
+
+    @property
+    def file(self) -> Path:
+        """The file of the outcome."""
+
+    @property
+    def skills(self) -> tuple[Path, ...]:
+        """The folders of the skills that are scored together."""
+
+
+def earlier_outcome(cell: ScoredCell) -> dict[str, Any] | None:
+    """The outcome of an earlier start with the same skills; None where there is none."""
+    if not cell.file.exists():
+        return None
+    try:
+        outcome = read_sealed(cell.file)
+    except InputError as error:
+        log.warning("%s It is scored again.", error)
+        return None
+    return outcome if outcome["skills"] == _fingerprints(cell.skills) else None
+
+
+def write_outcome(cell: ScoredCell, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an outcome with the fingerprints of its skills, and return it as it is read again."""
+    make_folders(cell.file.parent)
+    write_sealed(cell.file, {"skills": _fingerprints(cell.skills), **outcome})
+    return read_sealed(cell.file)
+
+
+def _fingerprints(skills: Sequence[Path]) -> list[str]:
+    return [load_card(folder).fingerprint for folder in skills]
 
 
 def score_cell(cell: Cell) -> dict[str, Any]:
@@ -83,12 +109,7 @@ def score_cell(cell: Cell) -> dict[str, Any]:
             "resampled": _resampled(task, predicted, data.examples, recipe.resamples),
             "too_long": sum(row.cut for row in data.rows),
         }  # fmt: skip
-    outcome = {
-        "row": cell.row, "seed": cell.seed, "language": cell.language, "skills": cell._fingerprints(), "tasks": scores,
-    }  # fmt: skip
-    make_folders(cell.file.parent)
-    write_sealed(cell.file, outcome)
-    return outcome
+    return write_outcome(cell, {"row": cell.row, "seed": cell.seed, "language": cell.language, "tasks": scores})
 
 
 def _resampled(task: Task, predicted: Sequence[Any], examples: Sequence[Any], n_draws: int) -> list[float]:

@@ -6,10 +6,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from polyray.config import Section
+from polyray.errors import InputError
 from polyray.lookup import all_known
 from polyray.objectives import EvaluationOptions, TextOptions, ValidationOptions
 from polyray.tasks import Suite, TasksOptions, load_suite
 from polyray.training.recipe import SuiteConfig
+from polyray.training.transfer.merge_options import MergeStudyOptions
 from polyray.training.tuning.recipe import TuningOptions
 from polyray.training.tuning.table import TUNINGS
 
@@ -66,10 +68,13 @@ class TransferRecipe(SuiteConfig):
     for a target that language's skill takes its place."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the task's skills; a language's skill is trained once."""
-    study: Literal["matrix", "density"] = "matrix"
-    """Methods side by side; or lottery tickets of several densities, all by one full fine-tuning."""
+    study: Literal["matrix", "density", "merge"] = "matrix"
+    """Methods side by side; lottery tickets of several densities, all by one full fine-tuning; or, in place of a
+    transfer, the suite's training tasks learned one by one, and their skills merged."""
     densities: tuple[float, ...] = (0.005, 0.02, 0.08, 0.32)
     """Shares of the eligible entries, where study=density."""
+    merge: MergeStudyOptions = MergeStudyOptions()
+    """Numbers of skills that are merged, and the ways to merge them, where study=merge."""
     share: bool = True
     """Let lottery tickets without skills of languages take the changes of `full` for their first phase, where that is
     among the methods."""
@@ -80,7 +85,7 @@ class TransferRecipe(SuiteConfig):
     evaluation: EvaluationOptions = EvaluationOptions()
     """Scoring of the test examples of all languages at the end."""
     resamples: int = Field(200, ge=0)
-    """Draws of the test sentences for intervals (bootstrap); 0: no intervals."""
+    """Draws for intervals (bootstrap), of the test sentences or, where study=merge, of the tasks; 0: no intervals."""
     library: str = ""
     """Folder with earlier runs or skills: a skill there by the same recipe is taken instead of being trained again."""
     gpus: float = Field(0, ge=0)
@@ -107,18 +112,26 @@ class TransferRecipe(SuiteConfig):
         return values
 
     def load_suite(self) -> Suite:
-        """The suite with the source and the targets alone, as far as its options can choose.
+        """The suite, of which a transfer needs the source and the targets alone, as far as its options can choose.
 
         Raises:
-            InputError: its data are wrong, or it has no such tasks.
+            InputError: its data are wrong, or it has no such tasks, or none are named.
         """
+        if self.study == "merge":
+            return load_suite(self.tasks)
+        if not (self.source and self.targets):
+            raise InputError("transfer needs source=TASK and targets={TASK: LANGUAGE, ...}, tasks of the suite.")
         values = self.model_dump(mode="json")["tasks"]
         if "include" in values:
             values["include"] = (self.source, *self.targets)
         return load_suite(TasksOptions.model_validate({"kind": self.suite, **values}))
 
     def unread(self) -> Mapping[str, str]:
-        """Densities where methods are compared, and the other way round."""
+        """Fields of other studies."""
+        if self.study == "merge":
+            fields = ("source", "targets", "composed", "densities", "languages")
+            return dict.fromkeys(fields, "study=merge has no languages: it merges skills of the suite's training tasks")
+        unread = {"merge": f"study is {self.study}"}
         if self.study == "matrix":
-            return {"densities": "study is matrix"}
-        return {"share": "study=density shares one full fine-tuning in any case"}
+            return {**unread, "densities": "study is matrix"}
+        return {**unread, "share": "study=density shares one full fine-tuning in any case"}

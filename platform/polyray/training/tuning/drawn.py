@@ -21,6 +21,7 @@ class Masked(ABC):
 
     about: ClassVar[str]
     Options: ClassVar[type[Section]] = MaskOptions
+    changes_weights: ClassVar[bool] = True
 
     def __init__(self, options: Any, steps: int) -> None:
         self._options, self._steps = options, steps

@@ -65,6 +65,7 @@ class ModuleTuning:
     about: ClassVar[str]
     Options: ClassVar[type[Section]]
     kind: ClassVar[str]
+    changes_weights: ClassVar[bool]
 
     def __init__(self, options: Any, steps: int) -> None:
         self._options, self._steps = options, steps
@@ -104,6 +105,7 @@ class Lora(ModuleTuning):
     about: ClassVar[str] = "low-rank modules on the frozen backbone (LoRA)"
     Options: ClassVar[type[Section]] = LoraTuningOptions
     kind: ClassVar[str] = "lora"
+    changes_weights: ClassVar[bool] = True
 
 
 class Bottleneck(ModuleTuning):
@@ -112,6 +114,7 @@ class Bottleneck(ModuleTuning):
     about: ClassVar[str] = "bottleneck adapters on the frozen backbone, above the skills beneath"
     Options: ClassVar[type[Section]] = BottleneckTuningOptions
     kind: ClassVar[str] = "bottleneck"
+    changes_weights: ClassVar[bool] = False
 
 
 class MadX(ModuleTuning):
@@ -120,3 +123,4 @@ class MadX(ModuleTuning):
     about: ClassVar[str] = "language adapters of MAD-X: bottlenecks, and an invertible adapter at the embeddings"
     Options: ClassVar[type[Section]] = MadXTuningOptions
     kind: ClassVar[str] = "mad_x"
+    changes_weights: ClassVar[bool] = False

@@ -44,6 +44,7 @@ class LotteryTicket:
 
     about: ClassVar[str] = "the K entries that full fine-tuning changes most, trained from the start (LT-SFT)"
     Options: ClassVar[type[Section]] = LotteryTicketOptions
+    changes_weights: ClassVar[bool] = True
 
     def __init__(self, options: LotteryTicketOptions, steps: int) -> None:
         self._options, self._steps = options, steps

@@ -75,10 +75,12 @@ class Tuning(Protocol):
     Attributes:
         about: one line.
         Options: the fields of `method.*` that it reads.
+        changes_weights: whether its skill changes parameters of the backbone, so that skills can be merged.
     """
 
     about: ClassVar[str]
     Options: ClassVar[type[Section]]
+    changes_weights: ClassVar[bool]
 
     def __init__(self, options: Any, steps: int) -> None:
         """A tuning by options of its own class, whose phases have `steps` updates unless its options say else."""

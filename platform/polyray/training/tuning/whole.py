@@ -23,6 +23,7 @@ class Full:
 
     about: ClassVar[str] = "full fine-tuning of all eligible parameters"
     Options: ClassVar[type[Section]] = ParameterOptions
+    changes_weights: ClassVar[bool] = True
 
     def __init__(self, options: ParameterOptions, steps: int) -> None:
         self._options, self._steps = options, steps
@@ -62,6 +63,7 @@ class BitFit:
     about: ClassVar[str] = "all biases, those of normalisations too (BitFit)"
 
     Options: ClassVar[type[Section]] = BitFitOptions
+    changes_weights: ClassVar[bool] = True
 
     def __init__(self, options: ParameterOptions, steps: int) -> None:
         self._options, self._steps = options, steps
@@ -99,6 +101,7 @@ class HeadOnly:
 
     about: ClassVar[str] = "the heads alone, on the frozen backbone"
     Options: ClassVar[type[Section]] = NoOptions
+    changes_weights: ClassVar[bool] = False
 
     def __init__(self, options: Section, steps: int) -> None:
         self._steps = steps

@@ -1,0 +1,79 @@
+"""Scores of merged skills, each task with the head that its own skill brought along."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from polyray.backbones import Backbone, load_backbone
+from polyray.skills.card import check_backbone
+from polyray.skills.delta import delta, fold
+from polyray.skills.skill import Skill, load_skill
+from polyray.tasks import Suite
+from polyray.training.data import Encoded, encoded, first_examples
+from polyray.training.evaluation import predictions
+from polyray.training.model import bare
+from polyray.training.transfer.cells import write_outcome
+from polyray.training.transfer.merge_options import WayOptions
+from polyray.training.transfer.merge_plan import MergedCell, merged_tasks
+from polyray.training.transfer.recipe import TransferRecipe
+from polyray.training.worker import own_device
+
+
+def score_merged(cell: MergedCell) -> dict[str, Any]:
+    """Merge the skills of a cell, score them on their tasks, and write the outcome."""
+    recipe = cell.recipe
+    suite = recipe.load_suite()
+    skills = [load_skill(folder) for folder in cell.folders]
+    backbone = load_backbone(recipe.backbone)
+    for skill in skills:
+        check_backbone(skill.card, backbone.fingerprint)
+    backbone.network.to(own_device())
+    data = {task: _examples(recipe, suite, backbone, task) for task in cell.tasks}  # before skills are on the network
+    if len(skills) > 1:
+        merge_skills(backbone.network, skills, recipe.merge.ways[cell.way], seed=cell.order)
+    for skill in skills[:1] if len(skills) == 1 else ():
+        fold(skill, backbone.network)
+    model = bare(backbone, merged_tasks(suite)).eval()
+    scores: dict[str, Any] = {}
+    for number, (task, rows) in enumerate(data.items()):
+        if skills:
+            model.load_heads_state(skills[number].heads)
+        predicted = predictions(model, rows, recipe.evaluation, recipe.task.text.max_output)
+        figures = suite.tasks[task].score(predicted, rows.examples)
+        scores[task] = {"scores": figures, "too_long": sum(row.cut for row in rows.rows)}
+    return write_outcome(
+        cell, {"method": cell.method, "way": cell.way, "seed": cell.seed, "order": cell.order, "tasks": scores}
+    )
+
+
+def _examples(recipe: TransferRecipe, suite: Suite, backbone: Backbone, task: str) -> Encoded:
+    examples = first_examples(suite.tasks[task], "test", None, recipe.evaluation.max_examples)
+    return encoded(backbone, suite, examples, recipe.task.text)
+
+
+@torch.no_grad()
+def merge_skills(network: nn.Module, skills: Sequence[Skill], way: WayOptions, *, seed: int) -> None:
+    """Give the network the parameters that a merge method makes of it with each of the skills, one after the other.
+
+    Only one parameter at a time is there as often as there are skills; parameters that no skill changes stay.
+
+    Args:
+        seed: of methods that draw.
+
+    Raises:
+        InputError: a skill changes no parameters, or the method refuses what it is to merge.
+    """
+    deltas = [delta(skill, network) for skill in skills]
+    generator = torch.Generator().manual_seed(seed)
+    for name in dict.fromkeys(name for changes in deltas for name in changes):
+        parameter = network.get_parameter(name)
+        start = parameter.detach().clone()
+        parts = []
+        for changes in deltas:
+            tensor = start.clone()
+            if name in changes:
+                changes[name].add_to(tensor)
+            parts.append(tensor)
+        parameter.copy_(way.merged(parts, start, generator))
