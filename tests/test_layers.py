@@ -26,7 +26,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"routing"}, set()),
     ({"fisher", "merging"}, set()),
     ({"skills"}, set()),
-    ({"metrics", "tasks"}, {"datasets"}),
+    ({"metrics", "tasks"}, {"datasets", "sacrebleu"}),
     ({"backbones"}, set()),
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
@@ -46,7 +46,8 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # and Polyray's own modules over RLlib, minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "ray",
-    "matplotlib", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb", "polyray.cluster.rllib.algorithm",
+    "matplotlib", "sacrebleu", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb",
+    "polyray.cluster.rllib.algorithm",
     "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.importance",
     "polyray.sweeps.searchers.study",
 }  # fmt: skip

@@ -9,6 +9,7 @@ from polyray.metrics.labels import LabelAccuracy, LabelF1
 from polyray.metrics.masked import MaskedAccuracy, Recovery
 from polyray.metrics.matching import accuracy, exact_match, qa_f1
 from polyray.metrics.metric import AnswerMetric, Metric
+from polyray.metrics.responses import OVERLAP
 from polyray.metrics.rouge import rouge_l
 from polyray.metrics.spans import SpanF1, SpanMatch
 from polyray.metrics.tags import EntityF1, TagAccuracy, entities
@@ -31,6 +32,7 @@ METRICS: dict[str, Metric] = {
     "las": Attachment("las", "Share of words whose head and relation are right; with uas and both without roots."),
     "uas": Attachment("uas", "Share of words whose head is right; with las and both without roots."),
     "Masked-ACC": MaskedAccuracy(),
+    **{metric.name: metric for metric in OVERLAP},
 }
 
 __all__ = [
