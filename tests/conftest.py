@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from signal_cases import handle_signals_as_usual
 
 from polyray.runs.stopping import SIGNALS
@@ -16,8 +15,7 @@ from polyray.runs.stopping import SIGNALS
 ROOT = Path(__file__).resolve().parents[1]
 MARKS_OF_FILE = re.compile(r"^pytestmark = (\[.*?^\]|.*?$)", re.MULTILINE | re.DOTALL)
 
-torch.set_num_threads(1)  # tests run side by side, and one thread gives the same bits everywhere
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the same for the programs that tests start
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the programs that tests start, as for the tests, see below
 gc.disable()  # while modules are imported, whose objects stay: it would take a fifth of that time, again and again
 
 
@@ -44,7 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Collect garbage from here on, but not among what was imported."""
+    """Collect garbage from here on, but not among what was imported; give torch one thread.
+
+    Tests run side by side, and one thread gives the same bits everywhere. The process that hands tests out to others
+    collects none, and does not wait for torch.
+    """
+    import torch  # noqa: PLC0415
+
+    torch.set_num_threads(1)
     gc.freeze()
     gc.enable()
 
