@@ -10,8 +10,10 @@ from pydantic import Field
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError, Interrupted
 from polyray.files.disk import disk
+from polyray.formats.names import file_name
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.folder import MODEL, Shard, finish, merge_piece
+from polyray.merging.into_skill import check_into_skill, merge_into_skill
 from polyray.merging.mergekit import read_mergekit
 from polyray.merging.plan import MergePlan, OutputTensor, plan_merge
 from polyray.merging.recipe import MergeRecipe
@@ -20,6 +22,9 @@ from polyray.progress import bars
 from polyray.reports.console import print_note
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
+from polyray.skills.skill import save_skill
+
+SKILLS = "skills"  # folder of a merged skill in the run folder
 
 
 class Config(MergeRecipe):
@@ -43,6 +48,8 @@ def run(config: Config, run: Run) -> Result:
         Interrupted: the run was asked to stop.
     """
     plan = check(config)
+    if plan is None:
+        return _into_skill(config, run)
     if config.parallel and run.store is not None:
         raise InputError("parallel=true needs an --out that all nodes share: a path, not a URL.")
     shards = [Shard(plan=plan, index=index, out=run.out) for index in range(len(plan.shards))]
@@ -60,18 +67,36 @@ def run(config: Config, run: Run) -> Result:
     return Result(metrics=metrics)
 
 
-def check(config: Config) -> MergePlan:
-    """Look at the files of all models.
+def check(config: Config) -> MergePlan | None:
+    """Look at the files of all models; None: the parts become a skill, and fit each other.
 
     Raises:
         InputError: the recipe lacks something, or a file does not fit.
     """
     if not config.mergekit:
-        return plan_merge(MergeRecipe.model_validate(config.model_dump(include=set(MergeRecipe.model_fields))))
+        recipe = _recipe(config)
+        if recipe.into == "model":
+            return plan_merge(recipe)
+        check_into_skill(recipe)
+        return None
     if config.base or config.parts:
         raise InputError("mergekit=FILE brings base and parts along: leave base and parts out.")
     recipe = read_mergekit(Path(config.mergekit))
     return plan_merge(recipe.model_copy(update={"shard": config.shard, "seed": config.seed}))
+
+
+def _recipe(config: Config) -> MergeRecipe:
+    return MergeRecipe.model_validate(config.model_dump(include=set(MergeRecipe.model_fields)))
+
+
+def _into_skill(config: Config, run: Run) -> Result:
+    """Merge skills into one."""
+    torch.set_num_threads(config.threads)
+    folder = run.out / SKILLS / file_name(config.name)
+    card = save_skill(merge_into_skill(_recipe(config), folder), folder)
+    print_note(run.console, f"The merged skill is in {folder}.")
+    figures = {name: x for name, x in card.merge.items() if name == "compression_error"}
+    return Result(metrics={"n_parts": len(config.parts), **figures}, skills=(f"{SKILLS}/{folder.name}",))
 
 
 def n_entries(tensors: Sequence[OutputTensor]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from gathering import for_each
+from gathering import for_cases, for_each
 from torch import Tensor
 
 from polyray.config import Section
@@ -24,13 +24,14 @@ from polyray.merging.consensus import (
     della,
     ties,
 )
-from polyray.merging.fisher_weighted import EwrOptions, FisherOptions, cape_ewr, ewr, ewr_shares, fisher_average
+from polyray.merging.fisher_weighted import EwrOptions, FisherOptions, cape_ewr, ewr, ewr_with_shares, fisher_average
 from polyray.merging.linear import (
     AverageOptions,
     CapeOptions,
     OverlapOptions,
     TaskVectorOptions,
     average,
+    average_coefficients,
     cape,
     overlap,
     task_arithmetic,
@@ -129,6 +130,42 @@ def test_parts_that_equal_the_base_leave_it(name: str) -> None:
     torch.testing.assert_close(merged(name, replace(operands, parts=same)), operands.base.tensor)
 
 
+@for_each(name=[name for name, method in MERGES.items() if method.coefficients])
+def test_linear_methods_are_the_base_and_a_sum_of_task_vectors(name: str) -> None:
+    method, operands = MERGES[name], drawn(name)
+    options = [method.Options()]
+    if "scale" in method.Options.model_fields:
+        options.append(method.Options.model_validate({"scale": 0.3, "normalize": True}))
+    assert method.coefficients is not None
+    for chosen in options:
+        factors = torch.tensor(method.coefficients([p.weight for p in operands.parts], chosen)).view(-1, 1, 1)
+        expected = operands.start + (factors * operands.changes()).sum(0)
+        torch.testing.assert_close(merge(method, again(operands), chosen), expected)
+    with pytest.raises(InputError, match="normalize to true"):
+        average_coefficients([1.0], AverageOptions(normalize=False))
+
+
+CASES_ON_CHANGES: list[dict[str, Any]] = [{"name": name, "options": {}} for name in MERGES]
+CASES_ON_CHANGES += [
+    {"name": "ewr", "options": {"form": "delta"}},
+    {"name": "average", "options": {"normalize": False}},
+]
+
+
+@for_cases(CASES_ON_CHANGES)
+def test_methods_on_changes_give_the_same_change_whatever_the_base_is(name: str, options: dict[str, Any]) -> None:
+    method, operands = MERGES[name], drawn(name)
+    assert operands.base is not None
+    if not method.on_changes(method.Options(**options)):
+        return
+    shift = torch.linspace(-3, 3, 24).view(4, 6)
+    shifted = [replace(p, tensor=p.tensor + shift) for p in operands.parts]
+    base = replace(operands.base, tensor=operands.base.tensor + shift)
+    result = merged(name, again(operands, parts=shifted, base=base), **options) - shift
+    torch.testing.assert_close(result, merged(name, again(operands), **options), rtol=1e-4, atol=1e-5)
+    assert method.by_entry
+
+
 @for_each(name=sorted(MERGES))
 def test_what_a_method_needs_is_demanded(name: str) -> None:
     method, operands = MERGES[name], drawn(name)
@@ -192,13 +229,14 @@ def test_elastic_weight_removal_worked_by_hand() -> None:
     # entry 1: tau 2: (3 * 2 - 0.5 * 2 * 2) / (3 + 1); entry 2, with the floor 1: (1 * 2 + 0.5 * 1 * 1) / 1.5
     assert close(ewr(operands, EwrOptions(floor=1)), 1, 2.5 / 1.5)
     assert close(ewr(operands, EwrOptions(floor=1, form="delta")), 2 - 2 / 4, 2 + 0.5 / 1.5)
-    shares = ewr_shares(operands, EwrOptions(floor=1))
+    result, shares = ewr_with_shares(operands, EwrOptions(floor=1))
+    assert torch.equal(result, ewr(operands, EwrOptions(floor=1)))
     assert (shares.on_floor, shares.n_fisher) == (1, 2)
     assert math.isclose(shares.shrink, (2 * (3 / 4 - 1)) ** 2 + (2 * (1 / 1.5 - 1)) ** 2)
     assert math.isclose(shares.task, (2 / 4) ** 2 + (0.5 / 1.5) ** 2)
     both = shares + shares
     assert (both.on_floor, both.n_fisher, both.task) == (2, 4, 2 * shares.task)
-    assert ewr_shares(operands, EwrOptions(form="delta")).shrink == 0
+    assert ewr_with_shares(operands, EwrOptions(form="delta"))[1].shrink == 0
 
 
 def test_equal_fisher_information_makes_elastic_weight_removal_shrink_and_subtract() -> None:

@@ -1,5 +1,6 @@
 """Merges in which every entry is weighted by its Fisher information."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,37 +70,69 @@ def ewr(operands: Operands, options: EwrOptions) -> Tensor:
     Raises:
         InputError: there is no base, or it or a part has no Fisher information.
     """
-    base = _base(operands)
-    total = _weighted(base, options)
-    merged = total * base.tensor if options.form == "published" else torch.zeros_like(base.tensor)
-    for part in operands.parts:
-        fisher = _weighted(part, options)
-        merged = merged + (fisher if part.weight > 0 else -fisher) * (part.tensor - base.tensor)
-        total = total + fisher
-    merged = merged / total
-    return merged if options.form == "published" else base.tensor + merged
+    return _ewr(_terms(operands, options), options)
 
 
-def ewr_shares(operands: Operands, options: EwrOptions) -> EwrShares:
-    """Entries on the floor, and how much of the change is shrinking and how much task vectors; see `ewr`.
+def ewr_with_shares(operands: Operands, options: EwrOptions) -> tuple[Tensor, EwrShares]:
+    """`ewr`, with the entries on the floor, and how much of the change is shrinking and how much task vectors.
 
     Raises:
         InputError: as `ewr`.
     """
-    base = _base(operands)
-    fishers = [_weighted(part, options) for part in operands.parts]
-    total = _weighted(base, options) + _tensor(sum(fishers))
-    task = torch.zeros_like(base.tensor)
-    for part, fisher in zip(operands.parts, fishers, strict=True):
-        task += (fisher if part.weight > 0 else -fisher) * (part.tensor - base.tensor)
-    shrink = (_weighted(base, options) / total - 1) * base.tensor
+    terms = _terms(operands, options)
+    task = _added(terms, torch.zeros_like(terms.base)).div_(terms.total)
+    shrink = (terms.base_fisher / terms.total - 1) * terms.base
     informations = [_fisher(part) for part in operands.parts]
-    return EwrShares(
+    shares = EwrShares(
         on_floor=sum(int((information < options.floor).sum()) for information in informations),
         n_fisher=sum(information.numel() for information in informations),
         shrink=float(shrink.double().square().sum()) if options.form == "published" else 0.0,
-        task=float((task / total).double().square().sum()),
+        task=float(task.double().square().sum()),
     )
+    return _ewr(terms, options), shares
+
+
+def is_delta(options: EwrOptions) -> bool:
+    """Whether elastic weight removal adds a step to the base, in place of an average with it."""
+    return options.form == "delta"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Terms:
+    """What elastic weight removal adds up, by entry.
+
+    base_fisher: w_0 f_0. parts: w_i f_i and tau_i each. total: Z.
+    """
+
+    base: Tensor
+    base_fisher: Tensor
+    parts: Sequence[tuple[Tensor, Tensor]]
+    total: Tensor
+
+
+def _terms(operands: Operands, options: EwrOptions) -> _Terms:
+    base = _base(operands)
+    base_fisher = total = _weighted(base, options)
+    parts = []
+    for part in operands.parts:
+        fisher = _weighted(part, options)
+        total = total + fisher
+        parts.append((fisher if part.weight > 0 else -fisher, part.tensor - base.tensor))
+    return _Terms(base=base.tensor, base_fisher=base_fisher, parts=parts, total=total)
+
+
+def _ewr(terms: _Terms, options: EwrOptions) -> Tensor:
+    """The merged tensor; the order of operations is that of the authors' code, which decides its last bits."""
+    if options.form == "delta":
+        return terms.base + _added(terms, torch.zeros_like(terms.base)) / terms.total
+    return _added(terms, terms.base_fisher * terms.base) / terms.total
+
+
+def _added(terms: _Terms, total: Tensor) -> Tensor:
+    """`total`, changed in place, and all w_i f_i tau_i."""
+    for fisher, change in terms.parts:
+        total += fisher * change
+    return total
 
 
 def cape_ewr(operands: Operands, options: FisherOptions) -> Tensor:

@@ -12,7 +12,7 @@ from polyray.formats import is_file, is_folder, read_json_object
 from polyray.formats.text import MEBI
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.model_files import INDEX, WHOLE
-from polyray.merging.plan import MergePlan, models
+from polyray.merging.plan import MergePlan
 from polyray.merging.recipe import DTYPES
 from polyray.merging.safetensors_file import type_name
 from polyray.merging.stream import Advance, merge_shard
@@ -120,7 +120,7 @@ def _index(plan: MergePlan, names: list[str]) -> str:
 
 def _companions(plan: MergePlan) -> Iterator[tuple[str, bytes]]:
     """Config, tokenizer and the like of the base, or of the first part, with the merged model's number format."""
-    source = Path(models(plan.recipe)[0])
+    source = Path(plan.recipe.base or plan.recipe.parts[0].model)
     if not is_folder(source):
         return
     for file in sorted(source.iterdir()):

@@ -1,5 +1,7 @@
 """Sums of models and of task vectors."""
 
+from collections.abc import Sequence
+
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -111,14 +113,10 @@ def experts(operands: Operands) -> tuple[float, Tensor, Tensor]:
     Raises:
         InputError: the parts are others.
     """
-    weights = sorted(part.weight for part in operands.parts)
-    if len(weights) != 2 or weights[1] <= 0 or weights[0] != -weights[1]:
-        raise InputError(
-            "CaPE merges two parts, the expert with a weight w > 0 and the anti-expert with -w; "
-            f"found the weights {', '.join(map(str, weights))}."
-        )
+    check_opposite([part.weight for part in operands.parts])
     by_weight = {part.weight: part.tensor for part in operands.parts}
-    return weights[1], by_weight[weights[1]], by_weight[weights[0]]
+    weight = max(by_weight)
+    return weight, by_weight[weight], by_weight[-weight]
 
 
 def total_weight(operands: Operands) -> float:
@@ -127,7 +125,67 @@ def total_weight(operands: Operands) -> float:
     Raises:
         InputError: it is 0, which nothing can be divided by.
     """
-    total = sum(part.weight for part in operands.parts)
+    return _divisor([part.weight for part in operands.parts])
+
+
+def is_normalized(options: AverageOptions) -> bool:
+    """Whether the weights of an average add up to 1, so that it is the base where all parts are."""
+    return options.normalize
+
+
+def average_coefficients(weights: Sequence[float], options: AverageOptions) -> list[float]:
+    """w_i / sum w_i, by which the average is the base and its task vectors.
+
+    Raises:
+        InputError: the weights add up to 0, or are not to be normalized.
+    """
+    if not options.normalize:
+        raise InputError("A sum of whole models is no sum of task vectors: set normalize to true.")
+    total = _divisor(weights)
+    return [weight / total for weight in weights]
+
+
+def task_coefficients(weights: Sequence[float], options: TaskVectorOptions) -> list[float]:
+    """scale * w_i, over sum w_i where the weights are normalized.
+
+    Raises:
+        InputError: normalized weights add up to 0.
+    """
+    total = _divisor(weights) if options.normalize else 1.0
+    return [options.scale * weight / total for weight in weights]
+
+
+def cape_coefficients(weights: Sequence[float], options: CapeOptions) -> list[float]:
+    """The weights w and -w.
+
+    Raises:
+        InputError: they are others.
+    """
+    check_opposite(weights)
+    return list(weights)
+
+
+def check_opposite(weights: Sequence[float]) -> None:
+    """Refuse weights that are not w > 0 and -w.
+
+    Raises:
+        InputError: they are not.
+    """
+    low, *high = sorted(weights)
+    if len(high) != 1 or high[0] <= 0 or low != -high[0]:
+        raise InputError(
+            "CaPE merges two parts, the expert with a weight w > 0 and the anti-expert with -w; "
+            f"found the weights {', '.join(map(str, sorted(weights)))}."
+        )
+
+
+def _divisor(weights: Sequence[float]) -> float:
+    """The sum of weights.
+
+    Raises:
+        InputError: it is 0.
+    """
+    total = sum(weights)
     if abs(total) < SMALLEST:
         raise InputError("The weights of the parts add up to 0: set normalize to false, or change them.")
     return total

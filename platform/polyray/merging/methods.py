@@ -1,8 +1,8 @@
 """The merge methods by name."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +12,16 @@ from polyray.errors import InputError
 from polyray.merging import agreement, consensus, fisher_weighted, linear, spectral, spherical
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.operands import Operands
+
+
+def never(options: Any) -> bool:
+    """No, whatever the options are."""
+    return False
+
+
+def always(options: Any) -> bool:
+    """Yes, whatever the options are."""
+    return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +36,10 @@ class MergeMethod:
         by_entry: whether an entry of the result depends on the same entry of the operands alone, so that a tensor may
             be merged in pieces.
         draws: whether it needs a generator.
-        shares: called like function, tells what elastic weight removal did; None: it is another method.
+        coefficients: called as coefficients(weights, options), gives the factor of each part's task vector in the
+            result, where this is the base and a sum of them; None: it is not.
+        on_changes: whether with these options the change of the base follows entry by entry from the parts' changes.
+        with_shares: called like function, also tells what elastic weight removal did; None: it is another method.
         about: one line, the first of the function's documentation.
     """
 
@@ -36,7 +49,9 @@ class MergeMethod:
     needs_fisher: bool = False
     by_entry: bool = False
     draws: bool = False
-    shares: Callable[[Operands, Any], EwrShares] | None = None
+    coefficients: Callable[[Sequence[float], Any], list[float]] | None = None
+    on_changes: Callable[[Any], bool] = never
+    with_shares: Callable[[Operands, Any], tuple[Tensor, EwrShares]] | None = None
     about: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,19 +59,28 @@ class MergeMethod:
 
 
 MERGES: dict[str, MergeMethod] = {
-    "average": MergeMethod(function=linear.average, Options=linear.AverageOptions, needs_base=False, by_entry=True),
-    "task_arithmetic": MergeMethod(
-        function=linear.task_arithmetic, Options=linear.TaskVectorOptions, by_entry=True
+    "average": MergeMethod(
+        function=linear.average, Options=linear.AverageOptions, needs_base=False, by_entry=True,
+        coefficients=linear.average_coefficients, on_changes=linear.is_normalized,
     ),
-    "overlap": MergeMethod(function=linear.overlap, Options=linear.OverlapOptions, by_entry=True),
-    "cape": MergeMethod(function=linear.cape, Options=linear.CapeOptions, by_entry=True),
+    "task_arithmetic": MergeMethod(
+        function=linear.task_arithmetic, Options=linear.TaskVectorOptions, by_entry=True,
+        coefficients=linear.task_coefficients, on_changes=always,
+    ),
+    "cape": MergeMethod(
+        function=linear.cape, Options=linear.CapeOptions, by_entry=True, coefficients=linear.cape_coefficients,
+        on_changes=always,
+    ),
+    "overlap": MergeMethod(
+        function=linear.overlap, Options=linear.OverlapOptions, by_entry=True, on_changes=always
+    ),
     "fisher": MergeMethod(
         function=fisher_weighted.fisher_average, Options=fisher_weighted.FisherOptions, needs_base=False,
-        needs_fisher=True, by_entry=True,
+        needs_fisher=True, by_entry=True, on_changes=always,
     ),
     "ewr": MergeMethod(
         function=fisher_weighted.ewr, Options=fisher_weighted.EwrOptions, needs_fisher=True, by_entry=True,
-        shares=fisher_weighted.ewr_shares,
+        on_changes=fisher_weighted.is_delta, with_shares=fisher_weighted.ewr_with_shares,
     ),
     "cape_ewr": MergeMethod(
         function=fisher_weighted.cape_ewr, Options=fisher_weighted.FisherOptions, needs_fisher=True, by_entry=True
@@ -80,9 +104,20 @@ def merge(method: MergeMethod, operands: Operands, options: Section) -> Tensor:
     Raises:
         InputError: the operands are not those that the method needs.
     """
+    return merge_with_shares(replace(method, with_shares=None), operands, options)[0]
+
+
+def merge_with_shares(method: MergeMethod, operands: Operands, options: Section) -> tuple[Tensor, EwrShares]:
+    """As `merge`, and what elastic weight removal did; of other methods nothing is told.
+
+    Raises:
+        InputError: as `merge`.
+    """
     present = operands.present()
     if not present.parts and operands.base is not None:
-        return operands.base.tensor.clone()
+        return operands.base.tensor.clone(), EwrShares()
     if not present.parts:
         raise InputError("All parts have the weight 0: nothing is left to merge.")
-    return method.function(present, options)
+    if method.with_shares is not None:
+        return method.with_shares(present, options)
+    return method.function(present, options), EwrShares()

@@ -37,10 +37,14 @@ class ModelFiles(Protocol):
     Attributes:
         path: the file or folder that the user named.
         tensors: by name, in the order of the files; one for each weight, whatever its aliases.
+        files: all that are read.
+        holds_changes: whether what is read is to be added to the base, as a skill's change is.
     """
 
     path: Path
     tensors: Mapping[str, StoredTensor]
+    files: tuple[Path, ...]
+    holds_changes: bool
 
     def read(self, name: str, start: int, stop: int, buffer: Buffer) -> Tensor:
         """Entries `start` to `stop` of the flattened tensor, in the type of the file.
@@ -58,12 +62,14 @@ class ModelFiles(Protocol):
 class SafetensorsFiles:
     """A model in safetensors files, read at positions: no page of them is mapped."""
 
+    holds_changes = False
+
     def __init__(self, path: Path, files: list[Path]) -> None:
         """
         Raises:
             InputError: a file is damaged, or two of them hold a tensor of one name.
         """
-        self.path = path
+        self.path, self.files = path, tuple(files)
         tensors: dict[str, StoredTensor] = {}
         for file in files:
             for name, tensor in read_header(file).items():
@@ -96,12 +102,14 @@ class SafetensorsFiles:
 class PickledFiles:
     """A model in files that torch.save wrote, of which nothing but tensors is unpickled."""
 
+    holds_changes = False
+
     def __init__(self, path: Path, files: list[Path]) -> None:
         """
         Raises:
             InputError: a file is damaged, or holds more than tensors.
         """
-        self.path = path
+        self.path, self.files = path, tuple(files)
         tensors: dict[str, StoredTensor] = {}
         self._content: dict[str, Tensor] = {}
         seen: set[tuple[Any, ...]] = set()

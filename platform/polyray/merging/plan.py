@@ -4,16 +4,17 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
 from polyray.formats.text import MEBI
-from polyray.merging.model_files import ModelFiles, open_model
+from polyray.merging.model_files import ModelFiles
 from polyray.merging.recipe import DTYPES, MergeRecipe, PartOptions
 from polyray.merging.safetensors_file import StoredTensor, TensorForm
+from polyray.merging.skill_checks import check_skills
+from polyray.merging.sources import open_sources
 
 LISTED = 5  # names in a message
 
@@ -50,45 +51,25 @@ def plan_merge(recipe: MergeRecipe) -> MergePlan:
         InputError: a model or Fisher information lacks, cannot be read, or does not fit the others.
     """
     _check_recipe(recipe)
-    with ExitStack() as stack:
-        first, *others = [stack.enter_context(open_model(Path(path))) for path in models(recipe)]
-        fishers = [stack.enter_context(open_model(Path(path))) for path in fisher_files(recipe)]
+    with open_sources(recipe) as sources:
+        first, *others = sources.models
         for model in others:
             check_same(first, model)
         real = {name: tensor for name, tensor in first.tensors.items() if tensor.dtype.is_floating_point}
-        for fisher in fishers:
+        for fisher in sources.fishers:
             check_same(first, fisher, real)
-        sources = dict(zip((*models(recipe), *fisher_files(recipe)), (first, *others, *fishers), strict=True))
-        files = {path: _files(source) for path, source in sources.items()}
+        files = sources.files()
         shards = _shards(recipe, first.tensors)
+    check_skills(recipe)
     return MergePlan(recipe=recipe, shards=shards, files=files, fingerprint=_fingerprint(recipe, files))
-
-
-def _files(model: ModelFiles) -> tuple[Path, ...]:
-    """The files that hold the tensors of a model."""
-    return tuple(dict.fromkeys(tensor.file for tensor in model.tensors.values()))
 
 
 def _fingerprint(recipe: MergeRecipe, files: Mapping[str, Sequence[Path]]) -> str:
     state: list[Any] = [recipe.model_dump(mode="json")]
-    for path in (*models(recipe), *fisher_files(recipe)):
-        for file in files[path]:
-            status = file.stat()
-            state.append([str(file), status.st_size, status.st_mtime_ns])
+    for file in (file for of_source in files.values() for file in of_source):
+        status = file.stat()
+        state.append([str(file), status.st_size, status.st_mtime_ns])
     return hashlib.sha256(json.dumps(state).encode()).hexdigest()
-
-
-def models(recipe: MergeRecipe) -> list[str]:
-    """The files of the base, if there is one, and of the parts."""
-    return [*([recipe.base] if recipe.base else []), *(part.model for part in recipe.parts)]
-
-
-def fisher_files(recipe: MergeRecipe) -> list[str]:
-    """The files of Fisher information that the method reads."""
-    if not recipe.merge.method.needs_fisher:
-        return []
-    of_base = [recipe.base_fisher] if recipe.merge.method.needs_base else []
-    return [*of_base, *(part.fisher for part in recipe.parts)]
 
 
 def weight_and_density(part: PartOptions, name: str) -> tuple[float, float]:

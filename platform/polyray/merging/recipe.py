@@ -1,11 +1,14 @@
 """Config of a merge: its models, its method, and the files that it writes."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from polyray.config import Choice, Section
+from polyray.errors import InputError
+from polyray.formats.names import check_name
 from polyray.merging.methods import MERGES, MergeMethod
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -43,13 +46,13 @@ class PartOptions(Section):
     files: ClassVar[frozenset[str]] = frozenset({"model", "fisher"})
 
     model: str
-    """Folder of transformers, or a safetensors or torch file."""
+    """Folder of transformers, a safetensors or torch file, or the folder of a skill on the base."""
     weight: float = 1.0
     """Coefficient; negative for a model whose change is to be undone."""
     density: float = Field(1.0, gt=0, le=1)
     """Share of the entries of its change that stay, in methods that thin changes out."""
     fisher: str = ""
-    """File or folder with the diagonal of its Fisher information, tensors by the same names."""
+    """File or folder with the diagonal of its Fisher information, tensors by the same names (the job fisher's)."""
     delta: bool = False
     """The files hold a task vector, which is added to the base, in place of a model."""
     patterns: tuple[PatternOptions, ...] = ()
@@ -59,10 +62,12 @@ class PartOptions(Section):
 class MergeRecipe(Section):
     """Models and the method that merges them."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"base", "base_fisher"})
+    files: ClassVar[frozenset[str]] = frozenset({"base", "base_fisher", "base_skills"})
 
     base: str = ""
     """The model that the parts were fine-tuned from: a folder of transformers, or a safetensors or torch file."""
+    base_skills: tuple[str, ...] = ()
+    """Folders of skills that are added to the base before: those beneath the parts while these were trained."""
     base_fisher: str = ""
     """File or folder with the diagonal of its Fisher information."""
     base_weight: float = Field(1.0, gt=0)
@@ -71,9 +76,30 @@ class MergeRecipe(Section):
     """The models that are merged."""
     merge: MergeOptions = MergeOptions()
     """Method and its options."""
+    into: Literal["model", "skill"] = "model"
+    """Result: a model, or one skill, where all parts are sparse skills or all LoRA."""
+    name: str = "merged"
+    """Name of the merged skill."""
+    rank: int = Field(0, ge=0)
+    """Rank of a merged LoRA skill at most; smaller singular values are dropped. 0: that of all parts together, which is
+    exact."""
     dtype: Literal["same", "fp32", "fp16", "bf16"] = "same"
     """Number format of the merged model, computed in fp32; same: each tensor as in the base, or in the first part."""
     shard: int = Field(4096, ge=1)
     """Size of a file of the merged model at most, MiB."""
     seed: int = Field(0, ge=0)
     """Seed of methods that draw."""
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        try:
+            check_name(name, "skill")
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    def unread(self) -> Mapping[str, str]:
+        """Fields that the kind of result leaves unread."""
+        fields = ("name", "rank") if self.into == "model" else ("dtype", "shard")
+        return dict.fromkeys(fields, f"into={self.into} leaves it unread")

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor
 
 from polyray.errors import InputError
 from polyray.merging.fisher_weighted import EwrShares
-from polyray.merging.methods import merge
-from polyray.merging.model_files import Buffer, ModelFiles, open_model
+from polyray.merging.methods import merge_with_shares
+from polyray.merging.model_files import Buffer, ModelFiles
 from polyray.merging.operands import Operands, Part
-from polyray.merging.plan import MergePlan, OutputTensor, fisher_files, models, weight_and_density
+from polyray.merging.plan import MergePlan, OutputTensor, weight_and_density
 from polyray.merging.recipe import MergeRecipe
 from polyray.merging.safetensors_file import write_at, write_header
+from polyray.merging.sources import open_sources
 
 STRETCH = 1 << 18  # entries of a tensor that are merged together, by methods that may
 
@@ -28,8 +29,8 @@ class Source:
     """Files that operands are read from, each with a buffer of its own."""
 
     files: ModelFiles
-    buffer: Buffer
-    widened: Buffer
+    buffer: Buffer = field(default_factory=Buffer)
+    widened: Buffer = field(default_factory=Buffer)
 
     def read(self, name: str, start: int, stop: int, shape: tuple[int, ...]) -> Tensor:
         """A stretch of a tensor in fp32 (fp64 where it is fp64), in `shape`; it holds until the next one is read."""
@@ -53,23 +54,20 @@ def merge_shard(plan: MergePlan, index: int, file: Path, advance: Advance = int)
     recipe, tensors = plan.recipe, plan.shards[index]
     shares = EwrShares()
     with ExitStack() as stack, open(file, "wb") as output:
-        sources = [_source(stack, path) for path in (*models(recipe), *fisher_files(recipe))]
+        opened = stack.enter_context(open_sources(recipe))
+        sources = [Source(files=files) for files in (*opened.models, *opened.fishers)]
         begins = write_header(output.fileno(), {tensor.name: tensor for tensor in tensors})
         for tensor, begin in zip(tensors, begins, strict=True):
             for start, stop, shape in _stretches(recipe, tensor):
                 if tensor.merged:
                     operands = _operands(recipe, sources, tensor, (start, stop, shape))
-                    result = _merged(recipe, operands, tensor)
-                    shares += _shares(recipe, operands)
+                    result, of_stretch = _merged(recipe, operands, tensor)
+                    shares += of_stretch
                 else:
                     result = sources[0].files.read(tensor.name, start, stop, sources[0].buffer)
                 write_at(output.fileno(), begin + start * tensor.dtype.itemsize, result.to(tensor.dtype))
                 advance(stop - start)
     return shares
-
-
-def _source(stack: ExitStack, path: str) -> Source:
-    return Source(files=stack.enter_context(open_model(Path(path))), buffer=Buffer(), widened=Buffer())
 
 
 def _stretches(recipe: MergeRecipe, tensor: OutputTensor) -> Iterator[tuple[int, int, tuple[int, ...]]]:
@@ -88,16 +86,17 @@ def _operands(
 ) -> Operands:
     """Operands for a stretch of a tensor, read from the models."""
     stretches = [source.read(tensor.name, *stretch) for source in sources]
-    n_models = len(models(recipe))
-    fishers = iter(stretches[n_models:])
+    first = 1 if recipe.base else 0
+    fishers = iter(stretches[first + len(recipe.parts) :])
     base = None
     if recipe.base:
         fisher = next(fishers) if recipe.merge.method.needs_fisher and recipe.merge.method.needs_base else None
         base = Part(tensor=stretches[0], weight=recipe.base_weight, fisher=fisher)
     parts = []
-    for options, content in zip(recipe.parts, stretches[n_models - len(recipe.parts) :], strict=False):
+    for options, content, source in zip(recipe.parts, stretches[first:], sources[first:], strict=False):
         weight, density = weight_and_density(options, tensor.name)
-        model = content if base is None or not options.delta else content + base.tensor
+        is_change = options.delta or source.files.holds_changes
+        model = content if base is None or not is_change else content + base.tensor
         parts.append(Part(tensor=model, weight=weight, density=density, fisher=next(fishers, None)))
     return Operands(parts=parts, base=base, generator=_generator(recipe, tensor.name))
 
@@ -110,22 +109,16 @@ def _generator(recipe: MergeRecipe, name: str) -> torch.Generator | None:
     return torch.Generator().manual_seed(int.from_bytes(seed, "little"))
 
 
-def _merged(recipe: MergeRecipe, operands: Operands, tensor: OutputTensor) -> Tensor:
-    """The merged stretch, flat.
+def _merged(recipe: MergeRecipe, operands: Operands, tensor: OutputTensor) -> tuple[Tensor, EwrShares]:
+    """The merged stretch, flat, and what elastic weight removal did in it.
 
     Raises:
         InputError: the method refuses the operands, or the result holds numbers that are not finite.
     """
     try:
-        result = merge(recipe.merge.method, operands, recipe.merge.options)
+        result, shares = merge_with_shares(recipe.merge.method, operands, recipe.merge.options)
     except InputError as error:
         raise InputError(f"{tensor.name}: {error}") from None
     if not bool(torch.isfinite(result.sum())) and not bool(torch.isfinite(result).all()):
         raise InputError(f"{tensor.name}: the merged tensor holds numbers that are not finite; look at its parts.")
-    return result.reshape(-1)
-
-
-def _shares(recipe: MergeRecipe, operands: Operands) -> EwrShares:
-    """Shares of entries that elastic weight removal changed; other methods have none."""
-    shares = recipe.merge.method.shares
-    return EwrShares() if shares is None else shares(operands.present(), recipe.merge.options)
+    return result.reshape(-1), shares

@@ -99,6 +99,8 @@ class Card(BaseModel):
     seed: int = 0
     parents: tuple[Parent, ...] = ()  # the skill is their weighted sum
     started_from: tuple[Ancestor, ...] = ()  # its training began with these skills
+    merged_from: tuple[Ancestor, ...] = ()  # it was merged from these skills, as `merge` says
+    merge: dict[str, Any] = Field(default_factory=dict)  # method, options, weights and figures of a merge
     lifted_from: Ancestor | None = None  # the same skill on a trimmed copy of the backbone
     base: tuple[Ancestor, ...] = ()  # these skills were in force beneath it while it was trained
     sources: dict[str, tuple[Ancestor, ...]] = Field(default_factory=dict)  # as base, for the batches of one task

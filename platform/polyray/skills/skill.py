@@ -116,3 +116,9 @@ def ancestor(folder: Path, seen_from: Path) -> Ancestor:
     card = load_card(folder)
     path = os.path.relpath(folder.resolve(), seen_from.resolve())
     return Ancestor(name=card.name, path=path, fingerprint=card.fingerprint)
+
+
+def seen_from(out: Path, folder: Path, other: Ancestor) -> Ancestor:
+    """A skill that the card in `folder` names, as a card in `out` names it."""
+    path = os.path.relpath((folder / other.path).resolve(), out.resolve())
+    return other.model_copy(update={"path": path})

@@ -1,7 +1,6 @@
 """Skills of a trimmed backbone on the full one: rows of pieces get the numbers that the full vocabulary gives them."""
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +8,8 @@ from torch import Tensor, nn
 
 from polyray.errors import InputError
 from polyray.modules.changes import SparseChange
-from polyray.skills.card import Ancestor, BackboneCard, FullBackbone
-from polyray.skills.skill import HEADS, Skill, ancestor, load_skill
+from polyray.skills.card import BackboneCard, FullBackbone
+from polyray.skills.skill import HEADS, Skill, ancestor, load_skill, seen_from
 from polyray.skills.sparse_delta import KIND, SparseDelta, on_network, sparse_delta, sparse_skill
 from polyray.skills.vocabulary import read_rows
 from polyray.sparsity.largest import index_type
@@ -46,8 +45,8 @@ def lift_to_full(
         update={
             "name": out.name, "backbone": backbone.model_copy(update={"dtype": skill.card.backbone.dtype}),
             "parents": (), "lifted_from": ancestor(folder, out),
-            "base": tuple(_seen_from(out, folder, base) for base in skill.card.base),
-            "started_from": tuple(_seen_from(out, folder, start) for start in skill.card.started_from),
+            "base": tuple(seen_from(out, folder, base) for base in skill.card.base),
+            "started_from": tuple(seen_from(out, folder, start) for start in skill.card.started_from),
         }
     )  # fmt: skip
     return Skill(card=card, tensors={**tensors, **heads})
@@ -125,9 +124,3 @@ def _refuse_sites(skill: Skill, network: nn.Module, full: FullBackbone) -> None:
                 f"Skill {skill.card.name!r} has modules on {site!r}, a layer with an entry for each piece of the "
                 "vocabulary: those of the other pieces were not trained."
             )
-
-
-def _seen_from(out: Path, folder: Path, other: Ancestor) -> Ancestor:
-    """A skill that the card in `folder` names, as a card in `out` names it."""
-    path = os.path.relpath((folder / other.path).resolve(), out.resolve())
-    return other.model_copy(update={"path": path})
