@@ -31,6 +31,6 @@ class JobTable(MutableMapping[str, Job]):
         return len(self._jobs)
 
 
-NAMES = ("polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge")
+NAMES = ("polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "respond")
 
 JOBS: MutableMapping[str, Job] = JobTable(NAMES)

@@ -1,6 +1,6 @@
 """Written answers: the network reads an input and writes the answer, or scores given answers by their likelihood."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from polyray.backbones import Backbone
 from polyray.backbones.backbone import device_of
-from polyray.backbones.text import padded
+from polyray.backbones.text import Tokens, padded
 from polyray.decoding.generation import Processor, continuations, drawing, inputs_of
 from polyray.errors import InputError
 from polyray.objectives.lengths import TooLong, first_tokens, longest_input
@@ -189,15 +189,15 @@ class Answers:
 
 def written(
     network: Network, rows: Sequence[InputRow], options: EvaluationOptions, max_output: int,
-    processors: Sequence[Processor] = (),
+    processors: Callable[[Tokens], Sequence[Processor]] = lambda inputs: (),
 ) -> list[str]:  # fmt: skip
     """The answers that the network writes to a batch of rows whose mix is in force.
 
     Args:
-        processors: change the scores of the next token.
+        processors: from the inputs, what changes the scores of the next token.
     """
     backbone = network.backbone
     limits = [backbone.output_limit(min(row.limit or max_output, max_output)) for row in rows]
     inputs = inputs_of(backbone, [row.input for row in rows])
-    answers = continuations(backbone, inputs, options, max(limits), processors=processors)
+    answers = continuations(backbone, inputs, options, max(limits), processors=processors(inputs))
     return [backbone.text.decode(best.tokens[:limit]) for (best,), limit in zip(answers, limits, strict=True)]

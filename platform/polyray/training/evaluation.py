@@ -40,6 +40,22 @@ def mean_losses(network: Network, data: Encoded, size: int) -> dict[str, float]:
     return {task: total / max(1.0, counts) for task, (total, counts) in sums.items()}
 
 
+def log_likelihoods(network: Network, data: Encoded, size: int) -> list[float]:
+    """Log-likelihood of what is predicted in each row, the sum over its tokens.
+
+    Args:
+        size: rows of a batch.
+    """
+    device = device_of(network.backbone.network)
+
+    def step(rows: Sequence[Any]) -> list[float]:
+        batch = data.objective.collate(network.backbone, rows).to(device)
+        sums: list[float] = (-data.objective.loss(network, batch) * batch.counts).tolist()
+        return sums
+
+    return in_batches(network, data.rows, size, step)
+
+
 def score(
     tasks: Mapping[str, Task], examples: Sequence[Example], predicted: Sequence[Any]
 ) -> dict[str, dict[str, float]]:

@@ -1,0 +1,122 @@
+"""Answering the examples of a suite with a system of one or several networks, and scoring the answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from polyray.cluster.tasks import run_pieces
+from polyray.errors import InputError
+from polyray.lookup import lookup
+from polyray.metrics import METRICS
+from polyray.objectives import OBJECTIVES
+from polyray.progress import bars
+from polyray.reports.console import print_scores
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
+from polyray.tasks import Suite, Task, load_suite, read_all
+from polyray.tracking.options import TrackingOptions
+from polyray.training.data import mean_score
+from polyray.training.responding.pieces import RespondPiece, answer_piece, examples_of, joined
+from polyray.training.responding.recipe import RespondRecipe
+from polyray.training.responding.scores import ScoredTask, score_task
+
+RESPONSES = "responses"  # what objectives of dialogues predict
+
+
+class Config(RespondRecipe):
+    """Answer the examples of a suite with a system of one or several networks, and score the answers."""
+
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
+
+
+def run(config: Config, run: Run) -> Result:
+    """Answer piece by piece as Ray tasks, then score task by task; see `Config`."""
+    suite = check(config)
+    recipe = RespondRecipe.model_validate(config.model_dump(include=set(RespondRecipe.model_fields)))
+    pieces = [
+        RespondPiece(recipe=recipe, out=run.out, task=name, start=start)
+        for name in names_of(config, suite)
+        for start in range(0, len(examples_of(recipe, suite, name)), recipe.score.piece)
+    ]
+    run.cluster.start()
+    outcomes = _answer(pieces, run)
+    tasks = [
+        ScoredTask(recipe=recipe, out=run.out, task=name, responses=responses)
+        for name, responses in joined(pieces, outcomes).items()
+    ]
+    scored = dict(run_pieces(score_task, tasks, run, gpus=config.score.gpus))
+    scores = {task.task: scored[index]["scores"] for index, task in enumerate(tasks)}
+    metrics: dict[str, Any] = {
+        "mean": mean_score(scores), "tasks": scores,
+        "intervals": {task.task: scored[index]["intervals"] for index, task in enumerate(tasks)},
+        "too_long": sum(outcome["too_long"] for outcome in outcomes.values()),
+    }  # fmt: skip
+    print_scores(run.console, metrics)
+    return Result(metrics=metrics)
+
+
+def _answer(pieces: Sequence[RespondPiece], run: Run) -> Mapping[int, Mapping[str, Any]]:
+    """The outcomes of all pieces by their index; those of an earlier start are kept."""
+    outcomes = {index: outcome for index, piece in enumerate(pieces) if (outcome := piece.outcome()) is not None}
+    waiting = [index for index in range(len(pieces)) if index not in outcomes]
+    with bars(run.console) as display:
+        line = display.add_task("answering", total=len(pieces), completed=len(outcomes), note="")
+        gpus = pieces[0].recipe.score.gpus
+        for number, outcome in run_pieces(answer_piece, [pieces[index] for index in waiting], run, gpus=gpus):
+            outcomes[waiting[number]] = outcome
+            display.update(line, advance=1, note=pieces[waiting[number]].task)
+    return outcomes
+
+
+def check(config: RespondRecipe) -> Suite:
+    """Read all data and look at every network, so that a mistake shows before anything starts.
+
+    Raises:
+        InputError: something in the config or the data is wrong.
+    """
+    if bool(config.skills) == bool(config.backbone):
+        raise InputError(
+            "respond needs skills=FOLDER, skills that answer, or backbone=FOLDER, a whole network; not both."
+        )
+    suite, system = load_suite(config.tasks), config.system.system()
+    names = names_of(config, suite)
+    tasks = [suite.tasks[name] for name in names]
+    for task in tasks:
+        _check_task(config, task)
+    system.check(config.evaluation, tasks)
+    read_all(suite, names, (config.score.split,))
+    for source in config.sources().values():
+        source.check(names)
+    return suite
+
+
+def names_of(config: RespondRecipe, suite: Suite) -> list[str]:
+    """The tasks that are answered.
+
+    Raises:
+        InputError: the suite lacks one.
+    """
+    return [lookup(suite.tasks, name, "task").name for name in config.score.tasks or suite.tasks]
+
+
+def _check_task(config: RespondRecipe, task: Task) -> None:
+    """Refuse a task that the system cannot answer, or that a metric cannot score."""
+    predicts = OBJECTIVES[task.objective].predicts
+    if config.system.system().dialogue and predicts != RESPONSES:
+        raise InputError(
+            f"system.kind={config.system.kind} answers dialogues; the task {task.name!r} has the objective "
+            f"{task.objective!r}."
+        )
+    for name in config.score.metrics:
+        if lookup(METRICS, name, "metric (score.metrics)").scores != predicts:
+            able = ", ".join(name for name, metric in METRICS.items() if metric.scores == predicts)
+            raise InputError(
+                f"score.metrics: {name} scores {METRICS[name].scores}; the task {task.name!r} is answered by "
+                f"{predicts}. Choose among: {able}."
+            )
+
+
+JOB = Job(
+    about="answer a suite's examples with a system (plain, CTRL, DExperts, noisy channel), and score the answers",
+    Config=Config, run=run, check=check,
+)  # fmt: skip

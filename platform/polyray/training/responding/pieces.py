@@ -1,0 +1,106 @@
+"""Answering in pieces, each of which is kept once it is done."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from polyray.errors import InputError
+from polyray.files import make_folders
+from polyray.formats import file_name
+from polyray.runs.sealed import read_sealed, write_sealed
+from polyray.skills.card import CARD
+from polyray.skills.skill import load_card
+from polyray.tasks import Suite, load_suite
+from polyray.training.data import first_examples
+from polyray.training.responding.members import MemberSource, load_members
+from polyray.training.responding.recipe import RespondRecipe
+from polyray.training.responding.system import Ensemble
+
+log = logging.getLogger(__name__)
+
+PIECES = "pieces"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RespondPiece:
+    """Some examples of one task, from the example `start` on; results go below `out`."""
+
+    recipe: RespondRecipe
+    out: Path
+    task: str
+    start: int
+
+    def moved(self, out: Path) -> Self:
+        """The piece with another folder."""
+        return replace(self, out=out)
+
+    @property
+    def file(self) -> Path:
+        """The file of its responses."""
+        return self.out / PIECES / f"{file_name(self.task)}-{self.start:07d}.json"
+
+    def outcome(self) -> dict[str, Any] | None:
+        """The outcome of an earlier start with the same networks; None where there is none, or it was altered."""
+        if not self.file.exists():
+            return None
+        try:
+            outcome = read_sealed(self.file)
+        except InputError as error:
+            log.warning("%s The examples are answered again.", error)
+            return None
+        return outcome if outcome["fingerprint"] == self.fingerprint() else None
+
+    def fingerprint(self) -> str:
+        """sha256 of all that decides the responses, skills by their own fingerprints."""
+        values = self.recipe.model_dump(mode="json", exclude={"score"})
+        values["skills"] = {name: _fingerprint(source) for name, source in self.recipe.sources().items()}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint(source: MemberSource) -> str:
+    folder = Path(source.path)
+    return load_card(folder).fingerprint if (folder / CARD).exists() else source.path
+
+
+def examples_of(recipe: RespondRecipe, suite: Suite, name: str) -> tuple[Any, ...]:
+    """The examples of a task that are answered."""
+    return first_examples(suite.tasks[name], recipe.score.split, None, recipe.evaluation.max_examples)
+
+
+def answer_piece(piece: RespondPiece) -> dict[str, Any]:
+    """Answer the examples of a piece, write the responses, and return them.
+
+    Draws of a piece depend on the seed and on its place alone.
+
+    Raises:
+        InputError: a network cannot be loaded, or a text is too long.
+        StorageError: the disk refused.
+    """
+    recipe = piece.recipe
+    suite = load_suite(recipe.tasks)
+    examples = examples_of(recipe, suite, piece.task)[piece.start : piece.start + recipe.score.piece]
+    evaluation = recipe.evaluation
+    ensemble = Ensemble(
+        members=load_members(recipe.sources(), [piece.task], share=recipe.share), suite=suite, text=recipe.text,
+        evaluation=evaluation.model_copy(update={"seed": evaluation.seed + piece.start}),
+    )  # fmt: skip
+    responses, n_cut = recipe.system.system().respond(ensemble, examples)
+    outcome = {
+        "fingerprint": piece.fingerprint(), "too_long": n_cut,
+        "responses": [{"prediction": response.text, **response.details} for response in responses],
+    }  # fmt: skip
+    make_folders(piece.file.parent)
+    write_sealed(piece.file, outcome)
+    return outcome
+
+
+def joined(pieces: Sequence[RespondPiece], outcomes: Mapping[int, Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """The responses of each task in the order of its examples; outcomes: by index of the piece."""
+    responses: dict[str, list[Any]] = {}
+    for index, piece in enumerate(pieces):
+        responses.setdefault(piece.task, []).extend(outcomes[index]["responses"])
+    return responses

@@ -1,0 +1,72 @@
+"""All that decides how examples are answered and scored, as one config."""
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from polyray.backbones.precision import SkillsDtype
+from polyray.config import Section
+from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.training.recipe import SuiteConfig
+from polyray.training.responding.members import MemberSource
+from polyray.training.responding.system import MAIN
+from polyray.training.responding.table import SystemOptions
+
+
+class ResponseScoreOptions(Section):
+    """Examples that are answered, and the scores of their answers."""
+
+    split: Literal["train", "dev", "test"] = "test"
+    """Which examples of each task."""
+    tasks: tuple[str, ...] = ()
+    """Tasks of the suite by name; empty: all."""
+    metrics: tuple[str, ...] = ()
+    """Metrics beside the task's own: see `polyray list metrics`."""
+    resamples: int = Field(1000, ge=0)
+    """Samples of the examples from which the interval of each metric comes, which holds the middle 95 %; 0: none."""
+    piece: int = Field(256, ge=1)
+    """Examples of one Ray task, which loads the networks once; a run that goes on keeps finished ones."""
+    gpus: float = Field(0, ge=0)
+    """GPUs of one Ray task; a fraction shares one."""
+
+
+class RespondRecipe(SuiteConfig):
+    """Answer the examples of a suite with a system of one or several networks."""
+
+    files: ClassVar[frozenset[str]] = frozenset({"skills", "base", "backbone"})
+
+    skills: str = ""
+    """Folder of the skills that answer: RUN/skills, or that of one skill, such as RUN/skills/NAME."""
+    base: tuple[str, ...] = ()
+    """Folders of skills that lie beneath the one skill; empty: those from its training; [none]: none."""
+    backbone: str = ""
+    """In place of skills a whole network: a folder of transformers, such as a merged model, or a name."""
+    backbone_dtype: SkillsDtype = "card"
+    """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with, and
+    fp32 for a whole network."""
+    share: bool = True
+    """Keep the backbone that several skills sit on in memory once, and switch skills at every pass. False: a backbone
+    for each, which is faster where skills change many parameters, as those of full fine-tuning do."""
+    system: SystemOptions = SystemOptions()
+    """The system that answers."""
+    score: ResponseScoreOptions = ResponseScoreOptions()
+    """Examples that are answered, and the scores of their answers."""
+    text: TextOptions = TextOptions()
+    """Lengths of texts."""
+    evaluation: EvaluationOptions = EvaluationOptions()
+    """Batches and decoding."""
+
+    def unread(self) -> Mapping[str, str]:
+        """Fields that the chosen system does not read, and those of skills where there are none."""
+        reason = f"system.kind={self.system.kind}"
+        unread = {name: f"{reason}: {why}" for name, why in self.system.system().unread.items()}
+        return unread if self.skills else {**unread, "base": "there are no skills that others could lie beneath"}
+
+    def sources(self) -> dict[str, MemberSource]:
+        """Where the networks are, MAIN first."""
+        main = MemberSource(path=self.skills or self.backbone, base=self.base, dtype=self.backbone_dtype)
+        helpers = self.system.system().helpers()
+        return {MAIN: main} | {
+            name: MemberSource(path=path, dtype=self.backbone_dtype) for name, path in helpers.items()
+        }
