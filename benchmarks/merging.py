@@ -56,7 +56,7 @@ import time, torch
 torch.set_num_threads(1)
 begin = time.perf_counter()
 plan = check(load_config(Config, Path(sys.argv[1])))
-merge_shard(plan, 0, Path(sys.argv[2]))
+merge_shard(plan, 0, {1.0: Path(sys.argv[2])})
 print(json.dumps(time.perf_counter() - begin))
 """
 )

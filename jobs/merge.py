@@ -1,6 +1,6 @@
 """Merging models into one, tensor by tensor, without loading any of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,8 +11,8 @@ from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError, Interrupted
 from polyray.files.disk import disk
 from polyray.formats.names import file_name
-from polyray.merging.fisher_weighted import EwrShares
-from polyray.merging.folder import MODEL, Shard, finish, merge_piece
+from polyray.merging.diagnostics import MergeFigures
+from polyray.merging.folder import Shard, finish, merge_piece, model_folders
 from polyray.merging.into_skill import check_into_skill, merge_into_skill
 from polyray.merging.mergekit import read_mergekit
 from polyray.merging.plan import MergePlan, OutputTensor, plan_merge
@@ -56,15 +56,23 @@ def run(config: Config, run: Run) -> Result:
     with bars(run.console) as display:
         line = display.add_task("merging", total=sum(map(n_entries, plan.shards)), note="")
         merge_files = _side_by_side if config.parallel else _in_turn
-        shares = merge_files(config, shards, run, lambda entries: display.update(line, advance=entries))
-    card = finish(plan, run.out, shares, disk().digest)
+        records = merge_files(config, shards, run, lambda entries: display.update(line, advance=entries))
+    figures = [_total(of_model) for of_model in zip(*records, strict=True)]
+    cards = finish(plan, run.out, figures, disk().digest)
     tensors = [tensor for shard in plan.shards for tensor in shard]
-    print_note(run.console, f"The merged model is in {run.out / MODEL}.")
+    folders = model_folders(plan, run.out)
+    print_note(run.console, f"The merged model is in {', '.join(map(str, folders.values()))}.")
+    of_models = {f"{factor:g}": card["shares"] for factor, card in cards.items()}
     metrics: dict[str, Any] = {
-        "n_tensors": len(tensors), "n_files": len(shards),
-        "bytes": sum(tensor.n_bytes for tensor in tensors), **card["shares"],
+        "n_tensors": len(tensors), "n_files": len(shards), "bytes": sum(tensor.n_bytes for tensor in tensors),
+        **({"factors": of_models} if plan.recipe.factors else next(iter(of_models.values()))),
     }  # fmt: skip
     return Result(metrics=metrics)
+
+
+def _total(records: Sequence[Mapping[str, Any]]) -> MergeFigures:
+    """The figures of a model from the records of its files."""
+    return sum((MergeFigures.of_record(record) for record in records), MergeFigures())
 
 
 def check(config: Config) -> MergePlan | None:
@@ -104,25 +112,25 @@ def n_entries(tensors: Sequence[OutputTensor]) -> int:
     return sum(tensor.n_entries for tensor in tensors)
 
 
-def _in_turn(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> EwrShares:
-    """Merge the files in this process."""
+def _in_turn(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> list[list[dict[str, Any]]]:
+    """Merge the files in this process: for each the records of the models' figures."""
     torch.set_num_threads(config.threads)
-    shares = EwrShares()
+    records = []
     for shard in shards:
         if run.stop_requested:
             raise Interrupted("The merge was stopped, as asked; files that are merged stay.")
-        shares += EwrShares(**merge_piece(shard, advance)["shares"])
-    return shares
+        records.append(merge_piece(shard, advance)["figures"])
+    return records
 
 
-def _side_by_side(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> EwrShares:
+def _side_by_side(config: Config, shards: Sequence[Shard], run: Run, advance: Advance) -> list[list[dict[str, Any]]]:
     """Merge the files as Ray tasks."""
     run.cluster.start()
-    shares = EwrShares()
+    records: dict[int, list[dict[str, Any]]] = {}
     for index, outcome in run_pieces(merge_piece, shards, run):
-        shares += EwrShares(**outcome["shares"])
+        records[index] = outcome["figures"]
         advance(n_entries(shards[index].plan.shards[index]))
-    return shares
+    return [records[index] for index in range(len(shards))]
 
 
 JOB = Job(about="merge models into one, of any size, tensor by tensor", Config=Config, run=run, check=check)

@@ -15,7 +15,7 @@ from polyray.config import load_config
 from polyray.errors import InputError, Interrupted
 from polyray.jobs.merge import Config, run
 from polyray.merging import MERGES, Operands, Part, merge, stream
-from polyray.merging.folder import CARD, MODEL, SHARDS
+from polyray.merging.folder import CARD, MODEL, MODELS, SHARDS
 from polyray.merging.mergekit import read_mergekit
 from polyray.merging.model_files import open_model
 from polyray.merging.plan import plan_merge, weight_and_density
@@ -127,6 +127,33 @@ def test_the_merged_model_may_have_another_number_format(models: dict[str, Path]
     assert torch.equal(merged["layer.weight"], want.to(torch.bfloat16))
 
 
+def test_several_factors_give_the_models_of_each_and_read_the_files_once(
+    models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[str] = []
+    genuine = stream.Source.read
+
+    def read(source: stream.Source, name: str, *rest: Any) -> Tensor:
+        reads.append(name)
+        return genuine(source, name, *rest)
+
+    monkeypatch.setattr(stream.Source, "read", read)
+    for kind in ("ewr", "dare"):
+        run(config(models, kind, "factor=0.5"), Run(tmp_path / f"{kind}-one"))
+        n_reads = len(reads)
+        result = run(config(models, kind, "factors=[0.5, 2.0]"), Run(tmp_path / kind))
+        assert len(reads) == 2 * n_reads
+        reads.clear()
+        folders = [tmp_path / kind / MODELS / name for name in ("0.5", "2")]
+        assert [json.loads((folder / CARD).read_text())["factor"] for folder in folders] == [0.5, 2.0]
+        same = tmp_path / f"{kind}-one" / MODEL / "model.safetensors"
+        assert (folders[0] / "model.safetensors").read_bytes() == same.read_bytes()
+        assert (folders[1] / "model.safetensors").read_bytes() != same.read_bytes()
+        assert list(result.metrics["factors"]) == ["0.5", "2"]
+    with pytest.raises(InputError, match="one of them twice"):
+        config(models, "ewr", "factors=[1, 1]")
+
+
 def large(folder: Path, seed: int) -> Path:
     """A model of three files of 1 MiB or less."""
     folder.mkdir()
@@ -178,12 +205,12 @@ def test_files_that_were_merged_from_another_recipe_are_merged_again(
 ) -> None:
     parts = [{"model": str(large(tmp_path / name, seed))} for seed, name in enumerate("ab")]
     overrides = ["merge.kind=average", "shard=1"]
-    monkeypatch.setattr("polyray.jobs.merge.finish", lambda *_: {"shares": {}})
+    monkeypatch.setattr("polyray.jobs.merge.finish", lambda *_: {1.0: {"shares": {}}})
     run(load_config(Config, None, [*overrides, f"parts={json.dumps(parts)}"]), Run(tmp_path / "out"))
-    before = (tmp_path / "out" / SHARDS / "00001.safetensors").read_bytes()
+    before = (tmp_path / "out" / SHARDS / "00001" / "0.safetensors").read_bytes()
     parts[0]["weight"] = "3"
     run(load_config(Config, None, [*overrides, f"parts={json.dumps(parts)}"]), Run(tmp_path / "out"))
-    assert (tmp_path / "out" / SHARDS / "00001.safetensors").read_bytes() != before
+    assert (tmp_path / "out" / SHARDS / "00001" / "0.safetensors").read_bytes() != before
 
 
 def test_task_vectors_are_added_to_the_base(models: dict[str, Path], tmp_path: Path) -> None:
@@ -265,7 +292,7 @@ def test_numbers_that_are_not_finite_leave_no_model(models: dict[str, Path], tmp
     with pytest.raises(InputError, match=r"layer\.bias: the merged tensor holds numbers that are not finite"):
         run(config(models, "task_arithmetic"), Run(tmp_path / "out"))
     assert not (tmp_path / "out" / MODEL).exists()
-    assert not list((tmp_path / "out" / SHARDS).glob("*.safetensors"))
+    assert not list((tmp_path / "out" / SHARDS).rglob("*"))
 
 
 MERGEKIT = """

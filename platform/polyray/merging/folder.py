@@ -1,15 +1,16 @@
 """A merged model as a folder of transformers, made file by file, so that a merge that was stopped goes on."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from polyray.files import fill_file, make_folders, remove_folder, write_file, writing
+from polyray.files import make_folders, remove_folder, write_file, writing
 from polyray.files.disk import Point, disk
 from polyray.formats import is_file, is_folder, read_json_object
 from polyray.formats.text import MEBI
+from polyray.merging.diagnostics import AGREEMENT, MergeFigures
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.model_files import INDEX, WHOLE
 from polyray.merging.plan import MergePlan
@@ -19,8 +20,8 @@ from polyray.merging.stream import Advance, merge_shard
 from polyray.runs.notes import note_outcome, outcome_noted
 
 CARD, SCHEMA = "merge.json", 1
-MODEL = "model"  # folder of the merged model in a run folder
-SHARDS = "shards"  # folder of files that are merged already
+MODEL, MODELS = "model", "models"  # folder of the merged model in a run folder, or of those of several factors
+SHARDS, NOTE = "shards", "merged.json"  # folder of files that are merged already; note beside them
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".gguf", ".index.json")
 LARGEST_COPY = 256 * MEBI  # of a file beside the weights, such as a tokenizer's
 DTYPE_FIELDS = ("dtype", "torch_dtype")  # of config.json
@@ -28,69 +29,112 @@ DTYPE_FIELDS = ("dtype", "torch_dtype")  # of config.json
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One file of the merged model, to be written below the folder `out`."""
+    """One file of each merged model, to be written below the folder `out`."""
 
     plan: MergePlan
     index: int
     out: Path
 
     def moved(self, out: Path) -> Self:
-        """The same file below another folder."""
+        """The same files below another folder."""
         return type(self)(plan=self.plan, index=self.index, out=out)
 
     @property
-    def file(self) -> Path:
-        """The file."""
-        return self.out / SHARDS / f"{self.index:05}.safetensors"
+    def folder(self) -> Path:
+        """The folder of the files, and of a note on what they were merged from."""
+        return self.out / SHARDS / f"{self.index:05}"
 
-    @property
-    def record(self) -> Path:
-        """The note beside it: what it was merged from."""
-        return self.file.with_suffix(".json")
+    def files(self, folder: Path) -> dict[float, Path]:
+        """The files in `folder`, by factor."""
+        factors = self.plan.recipe.all_factors
+        return {factor: folder / f"{number}.safetensors" for number, factor in enumerate(factors)}
 
 
 def merge_piece(shard: Shard, advance: Advance = int) -> dict[str, Any]:
-    """Merge one file of the model, unless it is there already from the same parts: the sums of `EwrShares`.
+    """Merge one file of each model, unless they are there already from the same parts: records of their figures.
 
     Raises:
         InputError: a part cannot be read, or the method refuses it.
         StorageError: the disk refused.
     """
-    earlier = outcome_noted(shard.record, shard.plan.fingerprint)
-    if earlier is not None and is_file(shard.file):
+    earlier = outcome_noted(shard.folder / NOTE, shard.plan.fingerprint)
+    if earlier is not None and all(map(is_file, shard.files(shard.folder).values())):
         return earlier
-    make_folders(shard.file.parent)
-    shares: list[EwrShares] = []
-    fill_file(shard.file, lambda path: shares.append(merge_shard(shard.plan, shard.index, path, advance)))
-    outcome = {"shares": vars(shares[0])}
-    note_outcome(shard.record, shard.plan.fingerprint, outcome)
+    make_folders(shard.folder.parent)
+    with writing(shard.folder) as folder:
+        figures = _filled(shard, shard.files(folder), advance)
+        outcome = {"figures": [each.record() for each in figures]}
+        note_outcome(folder / NOTE, shard.plan.fingerprint, outcome)
     return outcome
 
 
-def finish(plan: MergePlan, out: Path, shares: EwrShares, digest: Callable[[Path], str]) -> dict[str, Any]:
-    """Put the merged files together as the folder `out/model`: the content of its card.
+def _filled(shard: Shard, files: Mapping[float, Path], advance: Advance) -> list[MergeFigures]:
+    """Merge into the files, which the disk may refuse."""
+    figures: list[MergeFigures] = []
+    first = next(iter(files.values()))
+    disk().fill(
+        Point.CONTENT_WRITTEN, first, lambda _: figures.extend(merge_shard(shard.plan, shard.index, files, advance))
+    )
+    return figures
+
+
+def model_folders(plan: MergePlan, out: Path) -> dict[float, Path]:
+    """The folders of the merged models by factor: `out/model`, or one in `out/models` for each of several factors."""
+    if not plan.recipe.factors:
+        return {plan.recipe.factor: out / MODEL}
+    return {factor: out / MODELS / f"{factor:g}" for factor in plan.recipe.all_factors}
+
+
+def finish(
+    plan: MergePlan, out: Path, figures: Sequence[MergeFigures], digest: Callable[[Path], str]
+) -> dict[float, dict[str, Any]]:
+    """Put the merged files together as folders, and write the parts' agreement: each folder's card by factor.
 
     Args:
+        figures: of each model.
         digest: the checksum of a file, such as `polyray.files.disk.Disk.digest`.
 
     Raises:
         InputError: a file beside the weights cannot be read.
         StorageError: the disk refused.
     """
+    provenance = _provenance(plan, digest)
+    cards = {}
+    for number, (factor, folder) in enumerate(model_folders(plan, out).items()):
+        card = {**provenance, "factor": factor, "shares": _fractions(figures[number].shares)}
+        cards[factor] = _finish_one(plan, out, factor, folder, card, digest)
+    if figures[0].layers:
+        write_file(out / AGREEMENT, json.dumps(_agreement(plan, figures[0]), indent=1))
+    remove_folder(out / SHARDS)
+    return cards
+
+
+def _finish_one(
+    plan: MergePlan, out: Path, factor: float, target: Path, card: dict[str, Any], digest: Callable[[Path], str]
+) -> dict[str, Any]:
+    """Put the files of one model together as the folder `target`: its card."""
     n_shards = len(plan.shards)
     names = [WHOLE] if n_shards == 1 else [f"model-{i + 1:05}-of-{n_shards:05}.safetensors" for i in range(n_shards)]
-    card = {**_provenance(plan, digest), "shares": _fractions(shares)}
-    with writing(out / MODEL) as folder:
+    with writing(target) as folder:
         for index, name in enumerate(names):
-            disk().rename(Point.FILE_RENAMED, Shard(plan=plan, index=index, out=out).file, folder / name)
+            shard = Shard(plan=plan, index=index, out=out)
+            disk().rename(Point.FILE_RENAMED, shard.files(shard.folder)[factor], folder / name)
         card["sha256"] = {name: digest(folder / name) for name in names}
         if n_shards > 1:
             write_file(folder / INDEX, _index(plan, names))
         for name, content in _companions(plan):
             write_file(folder / name, content)
         write_file(folder / CARD, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    remove_folder(out / SHARDS)
     return card
+
+
+def _agreement(plan: MergePlan, figures: MergeFigures) -> dict[str, Any]:
+    """Names of the parts, and cosines, overlaps and sign conflicts of each layer and of all."""
+    total = sum(list(figures.layers.values())[1:], next(iter(figures.layers.values())))
+    layers = {name: agreement.figures() for name, agreement in figures.layers.items()}
+    paths = [part.model for part in plan.recipe.parts]
+    names = [Path(path).name for path in paths]
+    return {"parts": names if len({*names}) == len(names) else paths, "layers": layers, "total": total.figures()}
 
 
 def _fractions(shares: EwrShares) -> dict[str, float]:

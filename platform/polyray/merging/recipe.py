@@ -1,10 +1,10 @@
 """Config of a merge: its models, its method, and the files that it writes."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from polyray.config import Choice, Section
 from polyray.errors import InputError
@@ -74,6 +74,10 @@ class MergeRecipe(Section):
     """Coefficient of the base in methods that average it with task vectors."""
     parts: tuple[PartOptions, ...] = ()
     """The models that are merged."""
+    factor: float = 1.0
+    """Factor of all parts' weights, the lambda of a sweep."""
+    factors: tuple[float, ...] = ()
+    """Factors of which each gives a model of its own; the files are read once."""
     merge: MergeOptions = MergeOptions()
     """Method and its options."""
     into: Literal["model", "skill"] = "model"
@@ -98,6 +102,19 @@ class MergeRecipe(Section):
         except InputError as error:
             raise ValueError(str(error)) from None
         return name
+
+    @property
+    def all_factors(self) -> tuple[float, ...]:
+        """The factors of the models that are written."""
+        return tuple(self.factor * factor for factor in self.factors) or (self.factor,)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({*self.factors}) < len(self.factors):
+            raise ValueError("factors: each one gives a model; found one of them twice")
+        if self.factors and self.into == "skill":
+            raise ValueError("factors give several models; a merged skill has one: set factor")
+        return self
 
     def unread(self) -> Mapping[str, str]:
         """Fields that the kind of result leaves unread."""

@@ -1,15 +1,17 @@
 """Merging of models of any size, tensor by tensor, in memory of a few stretches of each."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from polyray.errors import InputError
+from polyray.formats.layer_names import layer_of
+from polyray.merging.diagnostics import Agreement, MergeFigures
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.methods import merge_with_shares
 from polyray.merging.model_files import Buffer, ModelFiles
@@ -41,33 +43,62 @@ class Source:
         return stretch.view(shape)
 
 
-def merge_shard(plan: MergePlan, index: int, file: Path, advance: Advance = int) -> EwrShares:
-    """Merge the tensors of one file of the merged model, and write it to `file`, over what stood there.
+def merge_shard(plan: MergePlan, index: int, files: Mapping[float, Path], advance: Advance = int) -> list[MergeFigures]:
+    """Merge the tensors of one file of each merged model, and write them over what stood there: figures of each.
 
     Args:
-        advance: told how many entries of the merged model were written since it was told before.
+        files: by factor of the parts' weights.
+        advance: told how many entries of a merged model were written since it was told before.
 
     Raises:
         InputError: a file cannot be read, or the method refuses its operands.
-        OSError: the disk refuses; `file` is not whole then.
+        OSError: the disk refuses; the files are not whole then.
     """
-    recipe, tensors = plan.recipe, plan.shards[index]
-    shares = EwrShares()
-    with ExitStack() as stack, open(file, "wb") as output:
-        opened = stack.enter_context(open_sources(recipe))
-        sources = [Source(files=files) for files in (*opened.models, *opened.fishers)]
-        begins = write_header(output.fileno(), {tensor.name: tensor for tensor in tensors})
+    tensors = plan.shards[index]
+    figures = [MergeFigures() for _ in files]
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(open(file, "wb")).fileno() for file in files.values()]
+        opened = stack.enter_context(open_sources(plan.recipe))
+        sources = [Source(files=source) for source in (*opened.models, *opened.fishers)]
+        for output in outputs:
+            begins = write_header(output, {tensor.name: tensor for tensor in tensors})
         for tensor, begin in zip(tensors, begins, strict=True):
-            for start, stop, shape in _stretches(recipe, tensor):
-                if tensor.merged:
-                    operands = _operands(recipe, sources, tensor, (start, stop, shape))
-                    result, of_stretch = _merged(recipe, operands, tensor)
-                    shares += of_stretch
-                else:
-                    result = sources[0].files.read(tensor.name, start, stop, sources[0].buffer)
-                write_at(output.fileno(), begin + start * tensor.dtype.itemsize, result.to(tensor.dtype))
+            for start, stop, shape in _stretches(plan.recipe, tensor):
+                stretch = _read(plan.recipe, sources, tensor, (start, stop, shape))
+                figures[0] += _agreement(tensor, stretch)
+                for number, (factor, output) in enumerate(zip(files, outputs, strict=True)):
+                    result, of_stretch = _result(plan.recipe, stretch, tensor, factor)
+                    figures[number] += of_stretch
+                    write_at(output, begin + start * tensor.dtype.itemsize, result.to(tensor.dtype))
                 advance(stop - start)
-    return shares
+    return figures
+
+
+def _read(
+    recipe: MergeRecipe, sources: Sequence[Source], tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
+) -> Operands | Tensor:
+    """Operands for a stretch of a tensor; the stretch itself where it is copied."""
+    if tensor.merged:
+        return _operands(recipe, sources, tensor, stretch)
+    return sources[0].files.read(tensor.name, *stretch[:2], sources[0].buffer)
+
+
+def _result(
+    recipe: MergeRecipe, stretch: Operands | Tensor, tensor: OutputTensor, factor: float
+) -> tuple[Tensor, MergeFigures]:
+    """The merged stretch, flat, under a factor of the parts' weights, and its figures."""
+    if isinstance(stretch, Tensor):
+        return stretch, MergeFigures()
+    parts = [replace(part, weight=factor * part.weight) for part in stretch.parts]
+    operands = replace(stretch, parts=parts, generator=_generator(recipe, tensor.name))
+    result, shares = _merged(recipe, operands, tensor)
+    return result, MergeFigures(shares=shares)
+
+
+def _agreement(tensor: OutputTensor, stretch: Operands | Tensor) -> MergeFigures:
+    """The parts' agreement in a stretch, whatever they are multiplied with."""
+    agreement = None if isinstance(stretch, Tensor) else Agreement.of(stretch)
+    return MergeFigures(layers={} if agreement is None else {layer_of(tensor.name): agreement})
 
 
 def _stretches(recipe: MergeRecipe, tensor: OutputTensor) -> Iterator[tuple[int, int, tuple[int, ...]]]:
@@ -98,7 +129,7 @@ def _operands(
         is_change = options.delta or source.files.holds_changes
         model = content if base is None or not is_change else content + base.tensor
         parts.append(Part(tensor=model, weight=weight, density=density, fisher=next(fishers, None)))
-    return Operands(parts=parts, base=base, generator=_generator(recipe, tensor.name))
+    return Operands(parts=parts, base=base)
 
 
 def _generator(recipe: MergeRecipe, name: str) -> torch.Generator | None:

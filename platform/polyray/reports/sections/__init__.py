@@ -9,6 +9,7 @@ from pathlib import Path
 from polyray.reports.page import Section
 from polyray.reports.sections import (
     about,
+    agreement,
     allocation,
     changes,
     curves,
@@ -39,6 +40,7 @@ SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "site_by_site": allocation.site_by_site,
     "films": films.section,
     "changes": changes.section,
+    "agreement": agreement.section,
     "about": about.section,
 }
 """All sections, in the order of the page."""

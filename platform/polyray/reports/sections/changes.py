@@ -1,10 +1,10 @@
 """The entries that sparse skills change: their share of each layer, and how much of each tensor changed."""
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from polyray.formats.layer_names import layer_of
 from polyray.modules.changes import SparseChange
 from polyray.reports.figure import to_svg
 from polyray.reports.page import Block, Cell, Details, Picture, Section, Table
@@ -13,7 +13,6 @@ from polyray.skills.card import CARD
 from polyray.skills.skill import load_skill
 from polyray.skills.sparse_delta import KIND, sparse_delta
 
-LAYER = re.compile(r"^(.*?\.\d+)\.")  # the first numbered module around a parameter
 SKILLS = "skills"
 
 
@@ -30,7 +29,7 @@ def section(run: Path) -> Section | None:
 def _blocks(name: str, changes: Mapping[str, SparseChange]) -> list[Block]:
     counts: dict[str, list[int]] = {}
     for parameter, change in changes.items():
-        of_layer = counts.setdefault(_layer(parameter), [0, 0])
+        of_layer = counts.setdefault(layer_of(parameter), [0, 0])
         of_layer[0] += change.n_entries
         of_layer[1] += math.prod(change.shape)
     density = {layer: n / size for layer, (n, size) in counts.items()}
@@ -50,8 +49,3 @@ def _blocks(name: str, changes: Mapping[str, SparseChange]) -> list[Block]:
     ]  # fmt: skip
     header = ["parameter", "entries", "% of it", "% of the skill", "mean |change|", "largest |change|"]
     return [picture, Details(summary=f"{name}, tensor by tensor", blocks=[Table(header=header, rows=rows)])]
-
-
-def _layer(parameter: str) -> str:
-    match = LAYER.match(parameter)
-    return match[1] if match else parameter.rpartition(".")[0]
