@@ -27,7 +27,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"fisher"}, set()),
     ({"skills"}, set()),
     ({"metrics", "tasks"}, {"datasets", "sacrebleu"}),
-    ({"backbones"}, set()),
+    ({"backbones"}, {"jinja2"}),
     ({"merging"}, set()),
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
@@ -46,8 +46,8 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # Imports inside functions: libraries that cost a worker's start a tenth of a second and more and that few callers need,
 # and Polyray's own modules over RLlib, minigrid and Optuna.
 LATE = {
-    "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "ray",
-    "matplotlib", "sacrebleu", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb",
+    "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "jinja2",
+    "ray", "matplotlib", "sacrebleu", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb",
     "polyray.cluster.rllib.algorithm",
     "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.importance",
     "polyray.sweeps.searchers.study",

@@ -12,7 +12,17 @@ from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
 from polyray.objectives import OBJECTIVES, EvaluationOptions, objective_for
-from polyray.tasks import ContextQuestion, LabelledTexts, ParsedWords, RawText, Suite, TaggedWords, Task
+from polyray.tasks import (
+    ContextQuestion,
+    DialogueExample,
+    LabelledTexts,
+    ParsedWords,
+    RawText,
+    Suite,
+    TaggedWords,
+    Task,
+    Turn,
+)
 from polyray.training.data import Encoded
 from polyray.training.model import Modular
 
@@ -76,6 +86,19 @@ def text_case_of_lines() -> Case:
     return Case(backbone="tiny-encoder", suite=suite_of(*tasks), examples=examples)
 
 
+def dialogue_case(backbone: str, objective: str) -> Case:
+    tasks = [replace(answer_task(name), labels=None, metric="BLEU", objective=objective) for name in KNOWN]
+    turns = (Turn(speaker="user", text="Hi."), Turn(speaker="system", text="Yes?"))
+    examples = [
+        DialogueExample(
+            task=task, history=(*turns[: 2 * (n % 2)], Turn(speaker="user", text="so " * n)), knowledge=("It is.",) * n,
+            outputs=(f"no, it was {n} of them",), location="a test",
+        )
+        for n, task in enumerate(["colour"] * 5 + ["size"] * 3, 1)
+    ]  # fmt: skip
+    return Case(backbone=backbone, suite=suite_of(*tasks), examples=examples)
+
+
 CASES: dict[str, Callable[[], list[Case]]] = {
     "answers": lambda: [text_case("tiny-seq2seq"), text_case("tiny-causal")],
     "choices": lambda: [text_case("tiny-encoder")],
@@ -84,6 +107,8 @@ CASES: dict[str, Callable[[], list[Case]]] = {
     "parsing": lambda: [parse_case()],
     "spans": lambda: [span_case()],
     "masked_lm": lambda: [text_case_of_lines()],
+    "dialogue": lambda: [dialogue_case("tiny-seq2seq", "dialogue"), dialogue_case("tiny-causal", "dialogue")],
+    "chat": lambda: [dialogue_case("tiny-causal", "chat")],
 }
 
 

@@ -18,6 +18,7 @@ from polyray.tasks import (
     SPLITS,
     TASKS,
     ContextQuestion,
+    DialogueExample,
     LabelledTexts,
     ParsedWords,
     RawText,
@@ -112,17 +113,79 @@ def squad(root: Path) -> dict[str, object]:
     return {"path": str(folder.parent)}
 
 
+def turns(*texts: str) -> list[dict[str, str]]:
+    return [{"speaker": "US"[number % 2], "text": text} for number, text in enumerate(texts)]
+
+
+def dstc(knowledge: dict[str, Any], reference: dict[str, Any]) -> Callable[[Path], dict[str, object]]:
+    def write(root: Path) -> dict[str, object]:
+        folder = root / "dstc"
+        for split, name in (("train", "train"), ("val", "dev"), ("test", "test")):
+            label = {"target": True, "knowledge": [reference], "response": f"It is {RESPONSE}."}
+            (folder / split).mkdir(parents=True)
+            logs = [turns(f"a {name} inn?"), turns("Hi.", f"{name}?", "Is it free?")]
+            (folder / split / "logs.json").write_text(json.dumps(logs))
+            (folder / split / "labels.json").write_text(json.dumps([{"target": False}, label]))
+        (folder / "knowledge.json").write_text(json.dumps({"hotel": {"7": {"name": "INN", **knowledge}}}))
+        return {"path": str(folder)}
+
+    return write
+
+
+RESPONSE = "free for all of our guests"
+DSTC9 = dstc({"docs": {"0": {"title": "Wifi?", "body": "Free."}}}, {"domain": "hotel", "entity_id": 7, "doc_id": 0})
+DSTC11 = dstc(
+    {"reviews": {"0": {"sentences": {"1": "Free wifi."}}}},
+    {"domain": "hotel", "entity_id": 7, "doc_type": "review", "doc_id": 0, "sent_id": 1},
+)
+
+
+def begin(root: Path) -> dict[str, object]:
+    header = "model_name\tdata_source\tknowledge\tmessage\tresponse\tbegin_label\n"
+    for split in ("dev", "test"):
+        row = f"t5\twow\tIt is {split}.\tIs it?\tYes, it is {RESPONSE}.\tFully attributable\n"
+        (root / f"begin_{split}_wow.tsv").write_text(header + row)
+    return {"path": str(root), "splits": {"train": "test", "dev": "dev", "test": "dev"}}
+
+
+def wow(root: Path) -> dict[str, object]:
+    for split in ("train", "valid_random_split", "test_random_split"):
+        answer = {"speaker": "1_Wizard", "text": f"It is {RESPONSE}.", "checked_sentence": {"k": "It is free."}}
+        dialogue = {"dialog": [{"speaker": "0_Apprentice", "text": f"Is {split} free?"}, answer]}
+        (root / f"{split}.json").write_text(json.dumps([dialogue]))
+    return {"path": str(root)}
+
+
+def faithdial(root: Path) -> dict[str, object]:
+    for split in ("train", "valid", "test"):
+        said = {"history": [f"Is {split} free?"], "knowledge": "It is free.", "response": f"It is {RESPONSE}."}
+        (root / f"{split}.json").write_text(json.dumps([{"utterances": [{**said, "original_response": None}]}]))
+    return {"path": str(root)}
+
+
+def messages(root: Path) -> dict[str, object]:
+    folder = root / "chats" / "mood"
+    folder.mkdir(parents=True)
+    for split in ROWS:
+        said = [("system", "Be brief."), ("user", f"Is {split} free?"), ("assistant", f"It is {RESPONSE}.")]
+        line = json.dumps({"messages": [{"role": role, "content": text} for role, text in said]})
+        (folder / f"{split}.jsonl").write_text(line + "\n")
+    return {"path": str(folder.parent)}
+
+
 GOLD: dict[type, Callable[[Any], Any]] = {  # perfect predictions
     TextAnswers: lambda example: example.outputs[0],
     LabelledTexts: lambda example: example.label,
     TaggedWords: lambda example: example.tags,
     ParsedWords: lambda example: tuple(zip(example.heads, example.relations, strict=True)),
     ContextQuestion: lambda example: example.answers[0],
+    DialogueExample: lambda example: example.outputs[0],
     RawText: lambda example: {"tokens": 2, "hits": 2, "loss": 0.0},
 }
 MADE: dict[str, Callable[[Path], dict[str, object]]] = {
     "classification": classification, "conll": conll, "crossfit": crossfit, "hub": hub, "jsonl": jsonl,
-    "planted": planted, "squad": squad, "text": raw_text, "treebank": treebank,
+    "planted": planted, "squad": squad, "text": raw_text, "treebank": treebank, "begin": begin, "dstc9": DSTC9,
+    "dstc11": DSTC11, "faithdial": faithdial, "messages": messages, "wow": wow,
 }  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Text to tokens and back with a tokenizer of the transformers library."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,27 @@ class PretrainedText:
         self.mask: int | None = tokenizer.mask_token_id
         self.mask_text = str(tokenizer.mask_token or "")
         self.special = frozenset(tokenizer.all_special_ids)
+        self.chats = tokenizer.chat_template is not None
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, unanswered: bool) -> str:
+        """The text of messages in the tokenizer's chat template.
+
+        Raises:
+            InputError: the template refuses them; the message gives its reason.
+        """
+        from jinja2 import TemplateError  # transformers loads it with the first template
+
+        try:
+            text = self.tokenizer.apply_chat_template(
+                [dict(message) for message in messages], tokenize=False, add_generation_prompt=unanswered
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise InputError(
+                f"The chat template of the backbone's tokenizer refuses messages of the roles {roles}: {error}. Set "
+                "text.layout=markers to do without it."
+            ) from None
+        return str(text)
 
     @cached_property
     def ordinary(self) -> Tensor:

@@ -1,12 +1,14 @@
 """Text to tokens and back: the interface of tokenizers, bytes as tokens, and rows of tokens side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from polyray.errors import InputError
 
 PAD, EOS, BOS, FIRST_BYTE = 0, 1, 2, 3
 
@@ -48,6 +50,17 @@ class Text(Protocol):
     @property
     def mask_text(self) -> str:
         """The word for the mask in `encode_masked`; empty where there is no such token."""
+
+    @property
+    def chats(self) -> bool:
+        """Whether it knows how to write the messages of a chat as one text."""
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, unanswered: bool) -> str:
+        """The text of messages with `role` and `content`; unanswered: it ends where the assistant begins to write.
+
+        Raises:
+            InputError: it cannot write them.
+        """
 
     @property
     def special(self) -> frozenset[int]:
@@ -94,6 +107,15 @@ class ByteText:
     suffix: tuple[int, ...] = (EOS,)
     between: tuple[int, ...] = (EOS,)
     second_segment = 1
+    chats = False
+
+    def chat(self, messages: Sequence[Mapping[str, str]], *, unanswered: bool) -> str:
+        """Never: bytes have no chat template.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("A backbone that reads bytes has no chat template.")
 
     def pieces(self, words: Sequence[str]) -> list[list[int]]:
         """The bytes of each word and, but for the last word, of a space behind it."""

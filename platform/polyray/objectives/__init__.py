@@ -15,6 +15,7 @@ from polyray.metrics import METRICS
 from polyray.objectives.answers import Answers
 from polyray.objectives.choices import Choices
 from polyray.objectives.classification import Classification
+from polyray.objectives.dialogue import CHATS, RESPONSES
 from polyray.objectives.masked_lm import MaskedLM
 from polyray.objectives.objective import Batch, Network, Objective, Row
 from polyray.objectives.options import EvaluationOptions, TextOptions, ValidationOptions
@@ -31,6 +32,8 @@ OBJECTIVES: dict[str, Objective] = {
     "parsing": Parsing(),
     "spans": Spans(),
     "masked_lm": MaskedLM(),
+    "dialogue": RESPONSES,
+    "chat": CHATS,
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,18 +22,41 @@ from polyray.tasks import Task, TextAnswers
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerRow(InputRow):
-    """One example as token numbers: the input, the target, and the candidates among which it may be ranked."""
+class WrittenRow(InputRow):
+    """Base of rows with a text that the network writes.
 
-    example: TextAnswers
+    output: its tokens. learned: positions in the input of tokens that are learned too, where the output continues it.
+    """
+
     output: tuple[int, ...]
-    candidates: tuple[str, ...]
-    cut: bool
+    learned: tuple[int, ...] = ()
+
+    @property
+    def n_read(self) -> int:
+        """Tokens of the input but for those that are learned."""
+        return len(self.input) - len(self.learned)
 
     @property
     def n_written(self) -> int:
-        """Tokens of the target."""
-        return len(self.output)
+        """Tokens that are learned."""
+        return len(self.output) + len(self.learned)
+
+    @property
+    def labels(self) -> list[int]:
+        """For each token of input and output the one behind it, IGNORED where that is not learned."""
+        labels = [*[IGNORED] * len(self.input), *self.output, IGNORED]
+        for position in self.learned:
+            labels[position] = self.input[position]
+        return labels[1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerRow(WrittenRow):
+    """One example as token numbers: the input, the target, and the candidates among which it may be ranked."""
+
+    example: TextAnswers
+    candidates: tuple[str, ...]
+    cut: bool
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -101,24 +125,7 @@ class Answers:
         self, backbone: Backbone, rows: Sequence[AnswerRow], generator: torch.Generator | None = None
     ) -> AnswerBatch:
         """Inputs and targets side by side, or one behind the other where an answer continues the input."""
-        n_written = torch.tensor([row.n_written for row in rows])
-        read = [(*row.input, *row.output) if backbone.continues else row.input for row in rows]
-        tokens = padded(read, backbone.text.pad)
-        decoder_tokens = None
-        if backbone.continues:
-            labels = torch.full_like(tokens.ids, IGNORED)
-            for index, row in enumerate(rows):
-                span = slice(row.n_read - 1, row.n_read + row.n_written - 1)
-                labels[index, span] = torch.tensor(row.output, dtype=torch.long)
-        else:
-            written = padded([row.output for row in rows], 0)
-            labels = written.ids.masked_fill(written.mask == 0, IGNORED)
-            decoder_tokens = backbone.decoder_tokens(labels)
-        return AnswerBatch(
-            objective=self.name, tasks=tuple(row.example.task for row in rows), counts=n_written,
-            n_tokens=sum(row.n_read + row.n_written for row in rows), tokens=tokens.ids, mask=tokens.mask,
-            labels=labels, decoder_tokens=decoder_tokens,
-        )  # fmt: skip
+        return AnswerBatch(**answer_fields(self.name, backbone, rows, [row.example.task for row in rows]))
 
     def loss(self, network: Network, batch: AnswerBatch) -> Tensor:
         """[B], mean cross-entropy of each answer's tokens."""
@@ -185,6 +192,26 @@ class Answers:
 
     def head(self, backbone: Backbone, key: str, generator: torch.Generator) -> None:
         """None."""
+
+
+def answer_fields(
+    objective: str, backbone: Backbone, rows: Sequence[WrittenRow], tasks: Sequence[str]
+) -> dict[str, Any]:
+    """The fields of an `AnswerBatch` of rows, by name; tasks: of each row."""
+    read = [(*row.input, *row.output) if backbone.continues else row.input for row in rows]
+    tokens = padded(read, backbone.text.pad)
+    decoder_tokens = None
+    if backbone.continues:
+        labels = padded([row.labels for row in rows], IGNORED).ids
+    else:
+        written = padded([row.output for row in rows], 0)
+        labels = written.ids.masked_fill(written.mask == 0, IGNORED)
+        decoder_tokens = backbone.decoder_tokens(labels)
+    return {
+        "objective": objective, "tasks": tuple(tasks), "counts": torch.tensor([row.n_written for row in rows]),
+        "n_tokens": sum(row.n_read + row.n_written for row in rows), "tokens": tokens.ids, "mask": tokens.mask,
+        "labels": labels, "decoder_tokens": decoder_tokens,
+    }  # fmt: skip
 
 
 def written(

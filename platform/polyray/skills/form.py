@@ -20,6 +20,17 @@ class TextOptions(Section):
     taggers read a long sentence in pieces, other objectives stop."""
     stride: int = Field(128, ge=0)
     """Tokens that two windows of a long context share, where answers are found in a context; half a window at most."""
+    max_history: int = Field(384, ge=0)
+    """Dialogue: tokens of the turns before a response at most; the newest turns stay, whole. 0: as many as
+    max_input allows."""
+    max_knowledge: int = Field(128, ge=0)
+    """Dialogue: tokens of the knowledge at most; its beginning stays. 0: as many as max_input allows."""
+    layout: Literal["auto", "markers"] = "auto"
+    """Dialogue: turns in the chat template of a causal backbone's tokenizer, where it has one, or between the markers
+    <user>, <system> and <knowledge_tag>."""
+    packing: bool = False
+    """Dialogue on a causal backbone: examples of a batch of training share sequences, so that little is padded; each
+    sees itself alone, and the loss is the same."""
 
 
 class TaskForm(Section):
@@ -36,5 +47,7 @@ class TaskForm(Section):
     choices: Literal["labels", "own", "inline"] = "labels"
     """Source of the answers to choose among: the labels, the field `choices` of an input, or "(A) red (B) green"
     inside it."""
+    control: tuple[str, ...] = ()
+    """Tokens before an input that say how to answer it."""
     text: TextOptions = TextOptions()
     """Lengths of texts, as in training."""

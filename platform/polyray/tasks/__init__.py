@@ -17,6 +17,11 @@ from polyray.tasks.classification import classification
 from polyray.tasks.conll import conll
 from polyray.tasks.crossfit import crossfit
 from polyray.tasks.dialogue import DialogueExample, Turn
+from polyray.tasks.dialogue.begin import begin
+from polyray.tasks.dialogue.dstc import dstc9, dstc11
+from polyray.tasks.dialogue.messages import messages
+from polyray.tasks.dialogue.options import BeginOptions, ChatOptions, DialogueOptions, WizardOptions
+from polyray.tasks.dialogue.wizard import faithdial, wow
 from polyray.tasks.examples import (
     ContextQuestion,
     Example,
@@ -85,6 +90,25 @@ TASKS: dict[str, SuiteKind] = {
     ),
     "text": SuiteKind(about="texts without labels, for masked language modelling", Options=RawTextOptions, load=text),
     "treebank": SuiteKind(about="dependency treebanks in CoNLL-U", Options=TreebankOptions, load=treebank),
+    "begin": SuiteKind(
+        about="responses with annotations whether knowledge supports them (BEGIN)", Options=BeginOptions, load=begin
+    ),
+    "dstc9": SuiteKind(
+        about="task-oriented dialogues grounded in questions and answers (DSTC9 track 1)", Options=DialogueOptions,
+        load=dstc9,
+    ),
+    "dstc11": SuiteKind(
+        about="task-oriented dialogues grounded in reviews (DSTC11 track 5)", Options=DialogueOptions, load=dstc11
+    ),
+    "faithdial": SuiteKind(
+        about="dialogues about Wikipedia with hallucinations edited out (FaithDial)", Options=DialogueOptions,
+        load=faithdial,
+    ),
+    "messages": SuiteKind(about="chats as JSON lines of messages", Options=ChatOptions, load=messages),
+    "wow": SuiteKind(
+        about="dialogues about Wikipedia, grounded in its sentences (Wizard of Wikipedia)", Options=WizardOptions,
+        load=wow,
+    ),
 }  # fmt: skip
 
 

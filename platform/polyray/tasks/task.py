@@ -1,7 +1,7 @@
 """Task and Suite: what every family of tasks hands to training and evaluation."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from polyray.errors import InputError
@@ -38,6 +38,7 @@ class Task:
     prompt: str = "{input}"  # what the network reads, a format string over the fields of an input
     inline_choices: bool = False  # an example's own choices stand inside its input
     locations: tuple[LabelLocation, ...] = ()  # the first of each label in each split, from suites that know them
+    control: tuple[str, ...] = ()  # tokens before an input that is to be answered, which say how
 
     def __post_init__(self) -> None:
         check_name(self.name, "task")
@@ -53,7 +54,7 @@ class Task:
         choices: Literal["labels", "own", "inline"] = "own" if self.has_choices else "labels"
         return TaskForm(
             objective=self.objective, metric=self.metric, prompt=self.prompt, labels=self.labels or (),
-            choices="inline" if self.inline_choices else choices, text=text,
+            choices="inline" if self.inline_choices else choices, text=text, control=self.control,
         )  # fmt: skip
 
     def examples(self, split: str, seed: int | None = None) -> tuple[Any, ...]:
@@ -94,6 +95,7 @@ class Suite:
     tasks: Mapping[str, Task]  # in the order of the partition
     partition: Mapping[str, tuple[str, ...]]  # "train", "dev", "test" -> names of tasks
     allocation: Mapping[str, tuple[int, ...]] | None = None  # planted tasks: the true skills of each
+    figures: Mapping[str, Any] = field(default_factory=dict)  # of tasks whose examples were selected: what was left
 
 
 class Cached:

@@ -131,7 +131,7 @@ def task_of(name: str, form: TaskForm) -> Task:
     return Task(
         name=name, category="", metric=metric, labels=form.labels or None, seeds=(0,), read=_no_examples,
         has_choices=form.choices != "labels", objective=form.objective, prompt=form.prompt,
-        inline_choices=form.choices == "inline",
+        inline_choices=form.choices == "inline", control=form.control,
     )  # fmt: skip
 
 
