@@ -31,6 +31,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"merging"}, set()),
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
+    ({"judges"}, {"spacy"}),
     ({"rl"}, set()),
     ({"sweeps"}, {"optuna"}),
     ({"tune_spaces"}, set()),
@@ -47,7 +48,7 @@ ENV_FLOORS = ("", "engine", "generation", "starts", "minigrid")  # folders of en
 # and Polyray's own modules over RLlib, minigrid and Optuna.
 LATE = {
     "torch.distributed", "torch.utils.tensorboard", "transformers", "scipy", "sklearn", "datasets", "fsspec", "jinja2",
-    "ray", "matplotlib", "sacrebleu", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb",
+    "ray", "matplotlib", "sacrebleu", "spacy", "aim", "mlflow", "peft", "tensorboard", "trackio", "wandb",
     "polyray.cluster.rllib.algorithm",
     "polyray.envs.minigrid", "polyray.envs.starts.reference", "polyray.sweeps.importance",
     "polyray.sweeps.searchers.study",

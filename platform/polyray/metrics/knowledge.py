@@ -5,7 +5,7 @@ from collections import Counter
 from functools import cache
 
 # An English clitic, a word before n't, a number with its points, or a word: the pieces that spaCy's tokenizer makes.
-_TOKEN = re.compile(r"n't\b|'(?:s|d|ll|m|re|ve)\b|\d+(?:[.,:]\d+)+|\w+(?=n't\b)|\w+")
+TOKEN = re.compile(r"n't\b|'(?:s|d|ll|m|re|ve)\b|\d+(?:[.,:]\d+)+|\w+(?=n't\b)|\w+", re.IGNORECASE)
 _CLITICS = frozenset(["n't", "'s", "'d", "'ll", "'m", "'re", "'ve", "ca", "wo", "sha"])
 
 
@@ -22,8 +22,13 @@ def stop_words() -> frozenset[str]:
 
 def content_words(text: str) -> list[str]:
     """The words of `text` in lower case, without punctuation and `stop_words`."""
-    plain = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return [token for token in _TOKEN.findall(plain) if token not in stop_words()]
+    tokens = TOKEN.findall(straight(text).lower())
+    return [token for token in tokens if token not in stop_words()]
+
+
+def straight(text: str) -> str:
+    """`text` with straight apostrophes, as long as before."""
+    return text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
 
 
 def knowledge_f1(response: str, knowledge: str) -> float:

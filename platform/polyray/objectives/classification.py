@@ -130,16 +130,32 @@ class Classification:
         Raises:
             InputError: the network has no head for some of the labels.
         """
+        logits = self._row_logits(network, rows, options.batch)
+        return [labels_of(row.key)[int(each.argmax())] for row, each in zip(rows, logits, strict=True)]
+
+    def probabilities(self, network: Network, rows: Sequence[LabelRow], size: int) -> list[list[float]]:
+        """The probability of each label of each example, in the order of its head.
+
+        Args:
+            size: examples at once.
+
+        Raises:
+            InputError: as `predict`.
+        """
+        return [logits.double().softmax(-1).tolist() for logits in self._row_logits(network, rows, size)]
+
+    def _row_logits(self, network: Network, rows: Sequence[LabelRow], size: int) -> list[Tensor]:
+        """The logits [labels] of each example."""
         device = device_of(network.backbone.network)
 
-        def label(chosen: list[LabelRow]) -> list[str]:
+        def step(chosen: list[LabelRow]) -> list[Tensor]:
             batch = self.collate(network.backbone, chosen).to(device)
-            best: dict[int, int] = {}
+            of_row: dict[int, Tensor] = {}
             for indices, logits in self._logits(network, batch):
-                best.update(zip(indices, logits.argmax(-1).tolist(), strict=True))
-            return [labels_of(row.key)[best[index]] for index, row in enumerate(chosen)]
+                of_row.update(zip(indices, logits.cpu(), strict=True))
+            return [of_row[index] for index in range(len(chosen))]
 
-        return in_batches(network, rows, options.batch, label)
+        return in_batches(network, rows, size, step)
 
     def answer(
         self, network: Network, rows: Sequence[LabelRow], options: EvaluationOptions, max_output: int
