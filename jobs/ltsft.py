@@ -10,6 +10,7 @@ from polyray.reports.console import print_note, print_scores
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.runs.selection import check_keep
+from polyray.runs.workload import Workload
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.tracking.options import TrackingOptions
@@ -19,6 +20,7 @@ from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.sources import check_sources
 from polyray.training.tuning.training import SKILLS, tune
 from polyray.training.validation import validation_examples
+from polyray.training.workload import shortened_tuning, tuning_amounts, unmeasured
 
 
 class Config(TuningRecipe):
@@ -81,4 +83,7 @@ def start(config: Config, run: Run) -> TrainingRun:
 JOB = Job(
     about="train one skill of a whole network: sparse (LT-SFT, masks), full, BitFit, LoRA", Config=Config, run=run,
     goals=("mean", "tasks", "validation", "parameters"), check=_check_workers,
+    workload=Workload(
+        amounts=tuning_amounts, shorten=shortened_tuning, left_out=lambda config: unmeasured(config.workers.n)
+    ),
 )  # fmt: skip

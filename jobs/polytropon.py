@@ -20,7 +20,7 @@ from polyray.training.multitask import spec_of, train
 from polyray.training.recipe import TrainingRecipe
 from polyray.training.schedule import check_schedule
 from polyray.training.validation import validation_examples
-from polyray.training.workload import amounts, shortened
+from polyray.training.workload import amounts, shortened, unmeasured
 
 
 class Config(TrainingRecipe):
@@ -91,12 +91,6 @@ def _check_training(config: Config) -> None:
         )
 
 
-def left_out(config: Config) -> tuple[str, ...]:
-    """The part of a training by several workers that one worker with its share of the batch does without."""
-    n = config.workers.n
-    return (f"the exchange of gradients among workers.n={n}; one worker with its share was measured",) if n > 1 else ()
-
-
 def start(config: Config, run: Run) -> TrainingRun:
     """Begin, or go on with, the training of `run` in the background; Ray must be there."""
     recipe = config.model_dump(mode="json", include=set(TrainingRecipe.model_fields))
@@ -106,5 +100,7 @@ def start(config: Config, run: Run) -> TrainingRun:
 JOB = Job(
     about="train an inventory of skills and its routing on many tasks", Config=Config, run=run,
     goals=("mean", "tasks", "validation", "recovery", "parameters"), check=check,
-    workload=Workload(amounts=amounts, shorten=shortened, left_out=left_out),
+    workload=Workload(
+        amounts=amounts, shorten=shortened, left_out=lambda config: unmeasured(config.workers.n)
+    ),
 )  # fmt: skip

@@ -122,6 +122,49 @@ def test_files_of_pieces_come_with_their_results_where_nodes_share_no_disk(tasks
     assert tasks.options["max_retries"] == 3
 
 
+@dataclass(frozen=True)
+class Copied:
+    """A piece that writes what it reads in the folder `source`, which moves with it, in capitals, and a checkpoint."""
+
+    out: Path
+    source: Path
+
+    def moved(self, out: Path) -> "Copied":
+        return Copied(out, out / self.source.relative_to(self.out))
+
+
+def copy_note(piece: Copied) -> dict[str, Any]:
+    (piece.out / "checkpoints").mkdir()
+    (piece.out / "checkpoints" / "state").write_text("large")
+    text = (piece.source / "deep" / "note").read_text().upper()
+    (piece.out / "capitals").mkdir()
+    (piece.out / "capitals" / piece.source.name).write_text(text)
+    return {"source": str(piece.source)}
+
+
+def test_folders_that_pieces_read_go_along_with_them_once(tasks: FakeTasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[Any] = []
+
+    def put(content: Any) -> str:
+        stored.append(content)
+        return f"stored {len(stored) - 1}"
+
+    of_task = tasks.get
+    monkeypatch.setattr(ray, "put", put)
+    monkeypatch.setattr(ray, "get", lambda x: stored[int(x.split()[1])] if isinstance(x, str) else of_task(x))
+    with working_copy("memory://tasks/copies", print) as copy:
+        sources = [copy.folder / name for name in ("a", "b", "a")]
+        for source in sources[:2]:
+            (source / "deep").mkdir(parents=True)
+            (source / "deep" / "note").write_text(source.name)
+        pieces = [Copied(copy.folder, source) for source in sources]
+        results = dict(run_pieces(copy_note, pieces, Run(copy.folder, store=copy), reads=lambda piece: [piece.source]))
+        assert len(stored) == 2 and len(results) == 3
+        assert not any(str(copy.folder) in result["source"] for result in results.values())
+        assert (copy.folder / "capitals" / "b").read_text() == "B"
+        assert set(copy.part.paths) == {"a/deep/note", "b/deep/note", "capitals/a", "capitals/b"}
+
+
 def test_a_mistake_of_the_user_ends_all_pieces_with_its_message(tasks: FakeTasks) -> None:
     results = run_tasks(square, [3, 13, 2])
     assert next(results) == (2, {"square": 4})

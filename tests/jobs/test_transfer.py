@@ -8,20 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from crash_scenarios import a_plain_report
 from rich.console import Console
 from tuning_cases import TAGS, write_names
 
+from polyray.cluster import tasks as cluster_tasks
 from polyray.cluster.inside import OwnProcess
 from polyray.cluster.launch import run_in
 from polyray.config import load_config
-from polyray.errors import InputError
-from polyray.jobs.transfer import JOB, Config, check
+from polyray.errors import InputError, Interrupted
+from polyray.jobs.transfer import JOB, Config, check, outline
 from polyray.reports.sections.transfer import density as density_section
 from polyray.reports.sections.transfer import section as transfer_section
 from polyray.reuse import Shelf, reusing
 from polyray.runs.folder import RunFolder
+from polyray.runs.store.fetching import fetch
+from polyray.runs.store.working import working_copy
 from polyray.skills.skill import load_card
+from polyray.training.skill_source import SkillSource
 from polyray.training.transfer.leaks import leaks
 
 QUIET = Console(quiet=True)
@@ -99,6 +104,52 @@ def test_a_transfer_trains_each_skill_once_and_scores_every_language(data: Path,
     assert not (tmp_path / "again" / "trainings").exists()
 
 
+class Elsewhere:
+    """A cluster of other nodes."""
+
+    inside = False
+
+    def start(self) -> None:
+        """It is there."""
+
+
+@pytest.mark.processes  # half a dozen trainings
+def test_a_transfer_behind_a_url_goes_on_in_another_working_copy(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = ("methods=[full]", "task.each={}", "targets={swa: swa}")
+    n_left = [3]  # pieces of work until the run is stopped
+    seen = []
+
+    def one_by_one(work: Any, pieces: Any, **_: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index, piece in enumerate(pieces):
+            if not n_left[0]:
+                raise Interrupted("as asked")
+            n_left[0] -= 1
+            seen.append(piece.piece)
+            yield index, work(piece)
+
+    def start() -> dict[str, Any]:
+        overrides = [*TINY, f"tasks.path={data / 'tags'}", f"languages.path={data / 'text'}", *more]
+        with monkeypatch.context() as patches, working_copy("memory://transfer/run", print) as copy, a_plain_report():
+            patches.setattr(cluster_tasks, "run_tasks", one_by_one)
+            for name in ("put", "get"):
+                patches.setattr(ray, name, lambda content: content)
+            config = load_config(Config, overrides=overrides)
+            folder = RunFolder(path=copy.folder, job="transfer", config=config, address=None, store=copy)
+            return run_in(folder, JOB, QUIET, cluster=Elsewhere()).metrics
+
+    with pytest.raises(Interrupted):
+        start()
+    n_left[0] = 99
+    metrics = start()
+    assert len(seen) == 5 + 1 + 2  # head, two languages, two tasks; one cell without languages and two above them
+    assert metrics == transfer(tmp_path / "run", data, *more)
+    fetch("memory://transfer/run", tmp_path / "fetched", print)
+    composed = tmp_path / "fetched" / "trainings" / "task-lottery_ticket_+_language-0" / "skills" / "eng"
+    assert SkillSource.of(composed).load(["eng"]).router.n_skills == 1  # the skill beneath is where its card says
+
+
 @pytest.mark.ray
 def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: Path) -> None:
     more = ("study=density", "densities=[0.01, 0.5]", "methods=[random]", "composed={}")
@@ -109,6 +160,24 @@ def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: 
     assert metrics["rows"]["random 0.5"]["density"] == 0.5
     page = density_section(tmp_path / "run")
     assert page is not None and "trained entries, %" in str(page.blocks)
+
+
+def test_a_forecast_measures_one_training_of_each_sort(data: Path) -> None:
+    overrides = [*TINY, f"tasks.path={data / 'tags'}", f"languages.path={data / 'text'}", "seeds=[0, 1]"]
+    work = outline(load_config(Config, overrides=overrides))
+    assert {portion.about: len(portion.configs) for portion in work.portions} == {
+        "language, head": 1, "language, lottery_ticket": 3, "task, full": 2, "task, lora": 2, "task, lottery_ticket": 2,
+        "task, lottery_ticket above a language": 2,
+    }  # fmt: skip
+    levels = {portion.about: portion.levels for portion in work.portions}
+    assert levels["language, head"] == (0,) and levels["language, lottery_ticket"] == (1, 1, 1)
+    assert levels["task, lottery_ticket"] == (1, 1) and levels["task, lottery_ticket above a language"] == (2, 2)
+    assert work.job.workload is not None
+    steps = {p.about: work.job.workload.amounts(p.configs[0], 1).steps for p in work.portions}
+    assert steps["task, lottery_ticket"] == 1 + 2  # full's changes are taken, for which one update stands
+    assert steps["task, lottery_ticket above a language"] == 4
+    # 4 test sentences of each of 3 tasks: three rows at once, and one over each of three languages, the source's twice
+    assert (work.cells, work.scored) == (2 * (3 + 3), 2 * (3 * 12 + 4 + 8 + 8))
 
 
 def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Path) -> None:

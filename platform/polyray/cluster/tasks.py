@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
@@ -15,6 +16,7 @@ from polyray.errors import InputError, Interrupted, RunError
 from polyray.files import make_folders, write_file
 from polyray.runs.run import Run
 from polyray.runs.store.tree import Tree
+from polyray.runs.store.working import without_checkpoints
 
 LOOK = 1.0  # seconds between two looks whether to stop
 Piece = TypeVar("Piece")
@@ -79,10 +81,27 @@ class Movable(Protocol):
         """The piece with another folder."""
 
 
+def no_folders(piece: object) -> Sequence[Path]:
+    """Pieces that read nothing of the run folder."""
+    return ()
+
+
 def run_pieces(
-    work: Callable[[APiece], dict[str, Any]], pieces: Sequence[APiece], run: Run, *, gpus: float = 0
+    work: Callable[[APiece], dict[str, Any]],
+    pieces: Sequence[APiece],
+    run: Run,
+    *,
+    gpus: float = 0,
+    reads: Callable[[APiece], Sequence[Path]] = no_folders,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Do the pieces of a run as `run_tasks` does; behind a URL, where nodes share no disk, files come with results.
+    """Do the pieces of a run as `run_tasks` does; behind a URL, where nodes share no disk, files travel with them.
+
+    There the folders that a piece reads go along with it, and the files that it writes, but for its checkpoints, come
+    with its result.
+
+    Args:
+        reads: called with a piece, gives the folders below its own that it reads; once it is moved it looks for them
+            below the new one.
 
     Raises:
         Interrupted, InputError, RunError: as there.
@@ -96,7 +115,11 @@ def run_pieces(
     if run.store is None or inside:
         yield from run_tasks(work, pieces, gpus=gpus, inside=inside, stop=stop)
         return
-    for index, outcome in run_tasks(partial(_apart, work), pieces, gpus=gpus, stop=stop):
+    contents: dict[Path, Any] = {}
+    for folder, out in {folder: piece.out for piece in pieces for folder in reads(piece)}.items():
+        contents[folder] = ray.put(_content(folder, out))  # once, however many pieces read it
+    parcels = [_Parcel(piece=piece, contents=tuple(contents[x] for x in reads(piece))) for piece in pieces]
+    for index, outcome in run_tasks(partial(_apart, work), parcels, gpus=gpus, stop=stop):
         for path, content in outcome["files"].items():
             file = pieces[index].out / path
             make_folders(file.parent)
@@ -105,11 +128,29 @@ def run_pieces(
         yield index, outcome["outcome"]
 
 
-def _apart(work: Callable[[APiece], dict[str, Any]], piece: APiece) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class _Parcel:
+    """A piece of work, and references to the files that it reads: {path below its folder: content}."""
+
+    piece: Any
+    contents: tuple[Any, ...]
+
+
+def _content(folder: Path, out: Path) -> dict[str, bytes]:
+    """The files of a folder by their paths below the folder `out`, in which it is."""
+    tree = Tree(folder=folder)
+    return {str((folder / path).relative_to(out)): (folder / path).read_bytes() for path in tree.paths()}
+
+
+def _apart(work: Callable[[Any], dict[str, Any]], parcel: _Parcel) -> dict[str, Any]:
     """Do a piece in a folder of its own: its outcome, and the files that it wrote."""
     with tempfile.TemporaryDirectory() as home:
-        outcome = work(piece.moved(Path(home)))
-        paths = Tree(folder=Path(home)).paths()
+        brought = {path: content for part in parcel.contents for path, content in ray.get(part).items()}
+        for path, content in brought.items():
+            make_folders(Path(home, path).parent)
+            write_file(Path(home, path), content)
+        outcome = work(parcel.piece.moved(Path(home)))
+        paths = [x for x in Tree(folder=Path(home), covers=without_checkpoints).paths() if x not in brought]
         return {"outcome": outcome, "files": {path: Path(home, path).read_bytes() for path in paths}}
 
 

@@ -11,11 +11,12 @@ from polyray.cluster.preflight import measuring
 from polyray.cluster.preflight.costs import Cost, Files, Seconds, interrupted_seconds, mean_seconds, seconds_of
 from polyray.cluster.preflight.forecast import GAP, Start, forecast
 from polyray.cluster.preflight.measuring import cost_of, measure
+from polyray.cluster.preflight.outlined import makespan, outlined
 from polyray.cluster.preflight.stopwatch import Stopwatch, timed_run
 from polyray.config import Section, load_config
 from polyray.errors import Interrupted
 from polyray.jobs.table import JOBS
-from polyray.runs.job import Job, Result
+from polyray.runs.job import Job, Outline, Portion, Result
 from polyray.runs.run import Run
 from polyray.runs.workload import Amounts, Workload
 
@@ -41,6 +42,17 @@ def test_stretches_of_a_language_models_run_lie_between_its_looks_reports_and_ch
     )
     one = watched([9.0], (10.5, 10.75, 11.5))
     assert seconds_of(one, 11.5, validates=True, usual=EXPECTED).setup == 7.0
+
+
+def test_what_lies_between_two_phases_is_set_up_once(tmp_path: Path) -> None:
+    # set-up 4, steps of 2, 2 and, behind a selection of 10 that ends with the second phase's start, 2 and 2
+    watch = watched([6.0, 8.0, 20.0, 22.0], (8.0, 8.0, 8.0), (22.0, 22.0, 22.0))
+    watch.changes = [1.0, 17.0]  # the first phase began at 1
+    assert seconds_of(watch, 23.0, validates=False) == Seconds(setup=14.0, step=2.0, end=1.0)
+    assert interrupted_seconds(Seconds(setup=9.0, step=1.0), watch).step == 2.0
+    times = iter([0.0, 3.0, 4.0])
+    watch = Stopwatch(deadline=1.0, clock=lambda: next(times))
+    assert timed_run(watch)(tmp_path).phase("full").phase("sparse").out == tmp_path and watch.changes == [3.0, 4.0]
 
 
 def test_stretches_of_an_agents_run_whose_validation_lies_before_the_look_after_it() -> None:
@@ -90,6 +102,32 @@ def test_a_sweep_is_its_start_and_its_trials_shared_among_workers() -> None:
     assert alone.seconds == pytest.approx(6 + 4 + 19 + 46) and alone.n_nodes == alone.at_once == 1
 
 
+def test_a_run_of_smaller_runs_is_their_levels_and_the_scoring_worked_by_hand() -> None:
+    lengths = {"long": 100, "short": 50}
+    work = Workload(
+        amounts=lambda config, stride: replace(AMOUNTS, steps=lengths[config], reports=0, checkpoints=0),
+        shorten=lambda config, steps, events, scored: config,
+    )
+    job = Job(about="Steps.", Config=Section, run=lambda config, run: Result(metrics={}), workload=work)
+    both: Any = [("long", "long", "short"), ("short",)]
+    outline = Outline(
+        name="steps", job=job, cells=4, scored=60, left_out=("x",),
+        portions=(
+            Portion(about="first", configs=both[0], levels=(0, 1, 1)),
+            Portion(about="last", configs=both[1], levels=(1,), scores=True),
+        ),
+    )  # fmt: skip
+    plan = outlined([COST, COST], outline, Start(ray=6.0, worker=4.0), at_once=2, n_nodes=2)
+    # long: 20 set-up + 50 looks * 0.5 + 5 * 2 + 4 + 3 for the rest of the examples; short: 12.5 less
+    long, short = 62.0, 49.5
+    # long alone, then long beside two short ones; 60 examples of 0.1, and 4 backbones of 1, on two
+    assert plan.seconds == pytest.approx(6 + 4 + long + max(long, 2 * short) + (60 * 0.1 + 4) / 2)
+    assert (plan.runs, plan.at_once, plan.steps, plan.trial) == (4, 2, 75, pytest.approx((2 * long + 2 * short) / 4))
+    assert plan.portions[0] == "3 x first: 100 steps of 0.25 s, 57.8 s each" and plan.left_out == ("x",)
+    assert plan.disk == 4 * COST.files.total(replace(AMOUNTS, reports=0, checkpoints=0))
+    assert makespan([3.0, 1.0, 2.0, 2.0], 2) == 4.0
+
+
 def test_work_is_counted_as_it_is_done() -> None:
     polytropon, babyai = JOBS["polytropon"], JOBS["babyai"]
     assert polytropon.workload is not None and babyai.workload is not None
@@ -105,6 +143,18 @@ def test_work_is_counted_as_it_is_done() -> None:
     workers = load_config(polytropon.Config, overrides=[*lengths, "workers.n=4", "training.batch=32"])
     assert polytropon.workload.shorten(workers, 3, 1, 1).training.batch == 8
     assert "workers.n=4" in polytropon.workload.left_out(workers)[0] and not polytropon.workload.left_out(config)
+    ltsft = JOBS["ltsft"]
+    assert ltsft.workload is not None
+    phases = ["suite=planted", "training.steps=25", "method.full_steps=10", "training.report_every=10", "method.k=5"]
+    ticket: Any = load_config(ltsft.Config, overrides=[*phases, "training.save_every=20", "evaluation.every=10"])
+    amounts = ltsft.workload.amounts(ticket, 1)
+    # of the first phase one report with a checkpoint and a validation, of the second as above
+    assert (amounts.steps, amounts.reports, amounts.validations, amounts.checkpoints) == (35, 4, 4, 3)
+    short = ltsft.workload.shorten(ticket, 7, 2, 1)
+    assert (short.training.steps, short.method.options.full_steps, short.training.report_every) == (5, 2, 3)
+    assert ltsft.workload.amounts(short, 1).steps == 7
+    once = load_config(ltsft.Config, overrides=["suite=planted", "method.kind=random", "training.steps=25"])
+    assert ltsft.workload.shorten(once, 3, 1, 1).training.steps == ltsft.workload.amounts(once, 1).steps - 22
     levels = ["levels=[GoToObj,GoToRedBallGrey]", "training.frames=1001", "training.save_every=2"]
     agent = load_config(babyai.Config, overrides=[*levels, "evaluation.episodes=8", "training.goal=0.9"])
     expected = Amounts(steps=1100, reports=11, validations=0, checkpoints=6, scored=16)

@@ -14,7 +14,7 @@ class Seconds:
     """Time of each stretch of a run.
 
     Attributes:
-        setup: before the first step.
+        setup: before the first step, and between phases.
         step: between two looks whether to stop.
         report, validation, checkpoint: of one.
         end: after the last checkpoint: scoring, skills, the page.
@@ -81,7 +81,7 @@ class Cost:
             + amounts.validations * later.validation
             + amounts.checkpoints * later.checkpoint
             + later.end
-            + self._one_scored * max(0, amounts.scored - self.scored)
+            + self.one_scored * max(0, amounts.scored - self.scored)
         )
 
     @property
@@ -90,7 +90,7 @@ class Cost:
         return self.files.total(self.amounts)
 
     @property
-    def _one_scored(self) -> float:
+    def one_scored(self) -> float:
         """Time of one more example or episode."""
         if self.scored > self.scored_first:
             return max(0.0, self.later.end - self.first.end) / (self.scored - self.scored_first)
@@ -110,7 +110,7 @@ def seconds_of(watch: Stopwatch, ended: float, *, validates: bool, usual: Second
     looks, reports, checkpoints = watch.looks, watch.reports, watch.checkpoints
     looks_first = looks[0] <= reports[0][0]
     before = [(max(look for look in looks if look <= begun), begun) for begun, _ in reports] if looks_first else []
-    gaps = _gaps(looks, [*before, *reports, *checkpoints])
+    gaps, between = _gaps(watch, [*before, *reports, *checkpoints])
     steps = gaps[:-1] if validates and not looks_first else gaps
     step = fmean(steps) if steps else usual.step if usual is not None else 0.0
     report, validation = _mean_length(reports), 0.0
@@ -119,9 +119,10 @@ def seconds_of(watch: Stopwatch, ended: float, *, validates: bool, usual: Second
     elif validates and gaps:
         validation = max(0.0, gaps[-1] - step)
     mixed = step if gaps or looks_first or usual is None else step + usual.validation + usual.report
+    setup = max(0.0, looks[0] - watch.began - mixed) + sum(max(0.0, gap - step) for gap in between)
     return Seconds(
-        setup=max(0.0, looks[0] - watch.began - mixed), step=step, report=report, validation=validation,
-        checkpoint=_mean_length(checkpoints), end=ended - checkpoints[-1][1],
+        setup=setup, step=step, report=report, validation=validation, checkpoint=_mean_length(checkpoints),
+        end=ended - checkpoints[-1][1],
     )  # fmt: skip
 
 
@@ -132,17 +133,19 @@ def mean_seconds(runs: Sequence[Seconds]) -> Seconds:
 
 def interrupted_seconds(first: Seconds, watch: Stopwatch) -> Seconds:
     """The stretches of a run that was stopped after its second step: its steps, and all else as in the first."""
-    gaps = _gaps(watch.looks, [*watch.reports, *watch.checkpoints])
-    step = fmean(gaps)
+    gaps, between = _gaps(watch, [*watch.reports, *watch.checkpoints])
+    step = fmean(gaps or between)
     return replace(first, step=step, setup=first.setup if first.step else max(0.0, first.setup - step))
 
 
-def _gaps(looks: Sequence[float], busy: Sequence[tuple[float, float]]) -> list[float]:
-    """Times between looks, without what lies in the `busy` stretches."""
-    return [
-        later - earlier - sum(end - begun for begun, end in busy if earlier <= begun < later)
-        for earlier, later in pairwise(looks)
-    ]
+def _gaps(watch: Stopwatch, busy: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """Times between looks, without what lies in the `busy` stretches: within phases, and from one to the next."""
+    within: list[float] = []
+    between: list[float] = []
+    for earlier, later in pairwise(watch.looks):
+        gap = later - earlier - sum(end - begun for begun, end in busy if earlier <= begun < later)
+        (between if any(earlier <= moment < later for moment in watch.changes) else within).append(gap)
+    return within, between
 
 
 def _mean_length(stretches: Sequence[tuple[float, float]]) -> float:

@@ -49,6 +49,7 @@ class Forecast:
         trial: seconds of one run. seconds: of everything, start included.
         memory: bytes of one run's process. disk: bytes of everything.
         left_out: what is not in it.
+        portions: a line on each sort of runs, where there are several.
     """
 
     runs: int
@@ -62,6 +63,7 @@ class Forecast:
     memory: float
     disk: float
     left_out: tuple[str, ...] = field(default=())
+    portions: tuple[str, ...] = field(default=())
 
     @property
     def node_hours(self) -> float:

@@ -79,4 +79,5 @@ def _forecast_lines(f: Forecast) -> list[str]:
         f"memory  {bytes_text(f.memory)} a run",
         f"disk    {bytes_text(f.disk)}",
     ]
+    lines += [f"of them {text}" for text in f.portions]
     return [*lines, *(f"not in it: {text}" for text in f.left_out)]

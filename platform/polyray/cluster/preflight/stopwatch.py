@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from polyray.runs.run import Run
 
@@ -16,6 +16,7 @@ class Stopwatch:
     Attributes:
         looks: moments at which it looked whether to stop, once after each step, or iteration of an agent.
         reports, checkpoints: beginning and end of each.
+        changes: moments at which it turned to another phase, such as from the first to the second of a lottery ticket.
         step: number of steps at the newest report.
         deadline: moment from which it is asked to stop, but not within `STEPS` seconds after its first step.
     """
@@ -24,6 +25,7 @@ class Stopwatch:
         self.looks: list[float] = []
         self.reports: list[tuple[float, float]] = []
         self.checkpoints: list[tuple[float, float]] = []
+        self.changes: list[float] = []
         self.step = 0
         self.deadline, self.clock = deadline, clock
         self.began = clock()
@@ -34,6 +36,11 @@ def timed_run(watch: Stopwatch) -> type[Run]:
 
     class TimedRun(Run):
         """A run under a stopwatch; its phases are under the same one."""
+
+        def phase(self, name: str) -> Self:
+            """A phase, and note when."""
+            watch.changes.append(watch.clock())
+            return super().phase(name)
 
         def report(self, step: int, metrics: Mapping[str, Any], **speed: Any) -> None:
             """Report, and note when."""

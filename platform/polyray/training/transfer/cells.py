@@ -48,13 +48,21 @@ class Cell:
         return self.out / SCORES / f"{file_name(f'{self.row}-{self.seed}{beneath}')}.json"
 
     def moved(self, out: Path) -> Self:
-        """The cell with another folder."""
-        return replace(self, out=out)
+        """The cell with another folder, to which the skills in the old one have been moved."""
+        return replace(
+            self, out=out, skill=rebased(self.skill, self.out, out),
+            base=tuple(rebased(path, self.out, out) for path in self.base),
+        )  # fmt: skip
 
     @property
     def skills(self) -> tuple[Path, ...]:
         """The folders of the skills that are scored together."""
         return (self.skill, *self.base)
+
+
+def rebased(path: Path, before: Path, after: Path) -> Path:
+    """A path below the folder `before` as one below `after`; another path as it is."""
+    return after / path.relative_to(before) if path.is_relative_to(before) else path
 
 
 class ScoredCell(Protocol):

@@ -9,7 +9,7 @@ from typing import Self
 from polyray.formats import file_name
 from polyray.tasks import Suite
 from polyray.training.data import partition_tasks
-from polyray.training.transfer.cells import SCORES
+from polyray.training.transfer.cells import SCORES, rebased
 from polyray.training.transfer.merge_options import ALONE
 from polyray.training.transfer.plan import PlannedTraining, rows_of, task_training
 from polyray.training.transfer.plan import trainings_of as trainings_of_task
@@ -47,8 +47,8 @@ class MergedCell:
         return self.folders
 
     def moved(self, out: Path) -> Self:
-        """The cell with another folder."""
-        return replace(self, out=out)
+        """The cell with another folder, to which the skills in the old one have been moved."""
+        return replace(self, out=out, folders=tuple(rebased(path, self.out, out) for path in self.folders))
 
 
 def merged_tasks(suite: Suite) -> tuple[str, ...]:
