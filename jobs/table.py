@@ -31,6 +31,8 @@ class JobTable(MutableMapping[str, Job]):
         return len(self._jobs)
 
 
-NAMES = ("polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "respond")
+NAMES = (
+    "polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "respond", "quark",
+)  # fmt: skip
 
 JOBS: MutableMapping[str, Job] = JobTable(NAMES)

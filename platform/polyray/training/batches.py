@@ -1,6 +1,8 @@
 """Batches of a suite's training tasks, shared by the workers of a group."""
 
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from polyray.backbones import Backbone
 from polyray.objectives import Batch
@@ -9,6 +11,30 @@ from polyray.training.data import encoded_once, examples_fingerprint, partition_
 from polyray.training.recipe import SuiteRecipe
 from polyray.training.sampler import Sampler
 from polyray.training.worker import Worker
+
+
+class Resumable(Protocol):
+    """An order of examples that goes on from its state."""
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on from here."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+
+
+class BatchSource(Protocol):
+    """Source of batches of a training that goes on exactly after a kill."""
+
+    @property
+    def sampler(self) -> Resumable:
+        """What decides the next batches."""
+
+    def restart(self) -> None:
+        """Begin again with the first batch."""
+
+    def draw(self) -> Batch:
+        """This worker's share of the next batch."""
 
 
 class TrainingData:

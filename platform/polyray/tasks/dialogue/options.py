@@ -74,6 +74,9 @@ class DialogueOptions(SelectionOptions):
     """Responses to take."""
     control: ControlOptions = ControlOptions()
     """Control tokens before the input."""
+    target: Literal["response", "knowledge", "ungrounded"] = "response"
+    """Text to learn: the response; or, for the two networks of a noisy channel, the knowledge, given the dialogue with
+    its response, and the response without the knowledge."""
     classifier: str = ""
     """Folder of a transformers classifier of premise and hypothesis with a label `entailment`, for select.entailment
     and control.entailment."""
@@ -93,10 +96,11 @@ class DialogueOptions(SelectionOptions):
         return prompt
 
     def unread(self) -> Mapping[str, str]:
-        """The classifier where nothing is classified."""
+        """The classifier where nothing is classified; control tokens where no response is learned from knowledge."""
+        control = {} if self.target == "response" else {"control": f"tasks.target is {self.target}"}
         if self.select.entailment != "all" or self.control.entailment:
-            return {}
-        return {"classifier": "neither tasks.select.entailment nor tasks.control.entailment is set"}
+            return control
+        return {**control, "classifier": "neither tasks.select.entailment nor tasks.control.entailment is set"}
 
 
 class WizardOptions(DialogueOptions):

@@ -7,6 +7,7 @@ from typing import Any
 
 from polyray.errors import InputError
 from polyray.formats import user_path
+from polyray.tasks.dialogue.channel import with_target
 from polyray.tasks.dialogue.control import tokens_of_answers, with_control
 from polyray.tasks.dialogue.options import DialogueOptions
 from polyray.tasks.dialogue.record import Reader, Splits
@@ -15,6 +16,7 @@ from polyray.tasks.partition import arranged, partition_beside
 from polyray.tasks.splits import examples_of_split, with_missing
 from polyray.tasks.task import Suite, Task
 
+EVERY_TURN = "chat"  # the objective that learns all of the system's turns at once
 Sources = Mapping[str, Mapping[str, Reader]]  # task -> split of files -> reader
 
 
@@ -26,6 +28,10 @@ def suite_of(name: str, sources: Sources, options: DialogueOptions, objective: s
     Raises:
         InputError: a file is malformed, or a selection leaves nothing.
     """
+    if options.target != "response" and objective == EVERY_TURN:
+        raise InputError(
+            f"tasks.target={options.target} is of one response of a dialogue: set tasks.targets=each or last."
+        )
     counts: dict[str, dict[str, Any]] = {}
     build = partial(_task, sources, options, objective, counts)
     partition = partition_beside(options, user_path(options.path))
@@ -41,7 +47,7 @@ def _task(
     if options.select.rules:
         counts[name] = figures(records, taken)
     ready = with_control(taken, options)
-    examples = {split: tuple(record.example for record in rows) for split, rows in ready.items()}
+    examples = {split: with_target([record.example for record in rows], options, name) for split, rows in ready.items()}
     return Task(
         name=name, category="dialogue", metric=options.metric, labels=None, seeds=(0,),
         read=partial(examples_of_split, examples, name), objective=objective, prompt=options.prompt,

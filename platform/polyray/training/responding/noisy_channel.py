@@ -21,6 +21,7 @@ from polyray.training.responding.members import NetworkMember
 from polyray.training.responding.system import Ensemble, Response
 
 CHANNEL, LANGUAGE = "channel", "language_model"
+MARKUP = 16  # tokens at most that a chat template puts around a response
 
 
 class NoisyChannelOptions(Section):
@@ -115,13 +116,15 @@ def _candidates(ensemble: Ensemble, rows: Sequence[Any]) -> list[list[tuple[str,
 def _language(ensemble: Ensemble, asked: Sequence[tuple[DialogueExample, str]]) -> torch.Tensor:
     """Log p(response | dialogue) [C] of each candidate."""
     examples = [of_language_model(example, response) for example, response in asked]
-    return _log_likelihoods(ensemble, ensemble.members[LANGUAGE], examples, {})
+    text = ensemble.main.backbone.text
+    longest = max(len(text.continuation(response)) for _, response in asked)  # texts are read as other tokens again
+    return _log_likelihoods(ensemble, ensemble.members[LANGUAGE], examples, {"max_output": longest + MARKUP})
 
 
 def _log_likelihoods(
     ensemble: Ensemble, member: NetworkMember, examples: Sequence[DialogueExample], lengths: Mapping[str, int]
 ) -> torch.Tensor:
-    """Log-likelihood [C] of each example's target; longer texts are cut as `text` cuts them."""
+    """Log-likelihood [C] of each example's target; what is longer than `lengths` is cut."""
     text: TextOptions = ensemble.text.model_copy(update={"too_long": "truncate", **lengths})
     data = ensemble.encode(examples, text)
     with member.in_force():

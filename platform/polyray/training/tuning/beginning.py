@@ -10,7 +10,7 @@ from polyray.objectives import heads_for
 from polyray.objectives.masked_lm import MaskedLM
 from polyray.skills.skill import load_skill
 from polyray.tasks import Suite
-from polyray.training.batches import TrainingData
+from polyray.training.batches import BatchSource
 from polyray.training.beneath import put_beneath
 from polyray.training.data import Encoded, encoded_once, first_examples, partition_tasks
 from polyray.training.model import Modular, bare
@@ -26,7 +26,7 @@ def tests_of(recipe: TuningRecipe, suite: Suite, backbone: Backbone) -> Encoded:
     return encoded_once(backbone, suite, examples, recipe.text)
 
 
-def start_of(recipe: TuningRecipe, suite: Suite, backbone: Backbone, data: TrainingData, worker: Worker) -> TuningStart:
+def start_of(recipe: TuningRecipe, suite: Suite, backbone: Backbone, data: BatchSource, worker: Worker) -> TuningStart:
     """The backbone with the skills that lie beneath, and with heads.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import nn
 from polyray.runs.run import Run
 from polyray.runs.selection import Selection
 from polyray.runs.state import load_state, save_state
-from polyray.training.batches import TrainingData
+from polyray.training.batches import BatchSource
 from polyray.training.loop import Report, Training
 from polyray.training.members import member_state, restore_member
 from polyray.training.optimizers import adam_tensors, load_adam, trained
@@ -51,7 +51,7 @@ class PhaseJournal:
         self._trained = nn.ParameterList(trained(phase.adam))
         self._started, self._tokens = time.monotonic(), 0
 
-    def restore(self, training: Training, data: TrainingData) -> None:
+    def restore(self, training: Training, data: BatchSource) -> None:
         """Go on from the newest whole checkpoint, if any; lines of metrics after it are taken back."""
         checkpoint = self._run.restored()
         if checkpoint is None:
@@ -80,7 +80,7 @@ class PhaseJournal:
         speed = self._worker.world * self._tokens / (time.monotonic() - self._started)
         self._run.report(report.step, metrics, tokens_per_second=speed, done=self.before + report.step)
 
-    def save(self, training: Training, data: TrainingData) -> None:
+    def save(self, training: Training, data: BatchSource) -> None:
         """Save a checkpoint of everything that the next step depends on, those of later phases too."""
         state = {
             "step": training.step, "n_lost": training.n_lost, "sampler": data.sampler.state(),

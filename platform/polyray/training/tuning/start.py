@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from polyray.training.batches import TrainingData
+from polyray.training.batches import BatchSource
 from polyray.training.model import Modular
 from polyray.training.optimizers import AdamOptions
 from polyray.training.worker import Worker
@@ -28,7 +28,7 @@ class TuningStart:
 
     model: Modular
     options: AdamOptions
-    batches: TrainingData
+    batches: BatchSource
     generator: torch.Generator
     worker: Worker
     memory: dict[str, Any] = field(default_factory=dict)

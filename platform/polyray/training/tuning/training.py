@@ -49,7 +49,7 @@ def tune(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]:
     tuning = recipe.method.tuning(recipe.training.steps)
     model, figures = start.model, dict[str, Any]()
     for phase, journal in _phases(tuning.plan(), tuning.phases(start), start, run, recipe):
-        model, figures = phase.model, _train(recipe, phase, journal, start, sources, validator)
+        model, figures = phase.model, train_phase(recipe, phase, journal, start, sources, validator)
     skill = tuning.skill(start)
     if not run.first:
         return {}
@@ -77,18 +77,22 @@ def _phases(
             yield phase, PhaseJournal(run, start, phase, stages[: number + 1], selection)
 
 
-def _train(
+def train_phase(
     recipe: TuningRecipe, phase: Phase, journal: PhaseJournal, start: TuningStart, sources: Sources,
-    validator: Validator | None,
+    validator: Validator | None, forward: nn.Module | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train one phase to its end: the figures of the validation of its state."""
+    """Train one phase to its end: the figures of the validation of its state.
+
+    Args:
+        forward: gives the loss of a batch; None: the phase's model does.
+    """
     options, steps, data, worker = recipe.training, journal.steps, start.batches, start.worker
     data.restart()
     torch.manual_seed(options.seed)
     noise = torch.Generator(worker.device).manual_seed(options.seed + 1 + worker.rank)
     training = Training(
-        model=phase.model, forward=phase.model, adam=phase.adam, batches=data, noise=noise, average=worker.mean,
-        around=sources.around,
+        model=phase.model, forward=phase.model if forward is None else forward, adam=phase.adam, batches=data,
+        noise=noise, average=worker.mean, around=sources.around,
     )  # fmt: skip
 
     def reduce(parameters: Sequence[nn.Parameter]) -> None:

@@ -1,0 +1,70 @@
+"""Training of one skill by Quark: on responses that the network draws itself, sorted by their reward."""
+
+from polyray.cluster.train import WorkerOptions, start_training
+from polyray.errors import InputError
+from polyray.jobs import ltsft
+from polyray.lookup import lookup
+from polyray.metrics import METRICS
+from polyray.objectives import OBJECTIVES
+from polyray.progress import follow
+from polyray.reports.console import print_scores
+from polyray.runs.job import Job, Result
+from polyray.runs.run import Run
+from polyray.tasks import Suite
+from polyray.tracking.options import TrackingOptions
+from polyray.training.data import partition_tasks
+from polyray.training.quark.recipe import QuarkRecipe
+from polyray.training.quark.training import stage_of, train_quark
+from polyray.training.tuning.training import SKILLS
+
+RESPONSES = "responses"
+
+
+class Config(QuarkRecipe):
+    """Train one skill by Quark on responses that it draws itself, sorted by their reward."""
+
+    workers: WorkerOptions = WorkerOptions()
+    """Who trains."""
+    tracking: TrackingOptions = TrackingOptions()
+    """Experiment tracker that is told how it goes."""
+
+
+def run(config: Config, run: Run) -> Result:
+    """Train on Ray, then score; see `Config`."""
+    check(config)
+    run.cluster.start()
+    recipe = config.model_dump(mode="json", include=set(QuarkRecipe.model_fields))
+    training = start_training(train_quark, recipe, config.workers, run)
+    follow({"quark": (run.out, config.training.steps)}, lambda: training.running, run.console)
+    metrics = training.result()
+    print_scores(run.console, metrics)
+    return Result(metrics=metrics, skills=(SKILLS,))
+
+
+def check(config: Config) -> Suite:
+    """Read all data, so that a mistake shows before anything starts.
+
+    Raises:
+        InputError: something in the config or the data is wrong.
+    """
+    config.workers.check_shares(config.training.batch)
+    stage_of(config)
+    suite = ltsft.check(config)
+    name = partition_tasks(suite, "train")[0]
+    objective = suite.tasks[name].objective
+    reward = lookup(METRICS, config.quark.reward, "metric (quark.reward)")
+    if OBJECTIVES[objective].predicts != RESPONSES or reward.scores != RESPONSES:
+        able = ", ".join(name for name, metric in METRICS.items() if metric.scores == RESPONSES)
+        raise InputError(
+            f"Quark draws responses in dialogues; the task {name!r} has the objective {objective!r}, and quark.reward="
+            f"{config.quark.reward} scores {reward.scores}. Rewards of responses: {able}."
+        )
+    if config.text.packing:
+        raise InputError("Quark compares responses with a reference token by token: set text.packing=false.")
+    return suite
+
+
+JOB = Job(
+    about="train one skill by Quark: on responses that it draws, sorted by their reward", Config=Config, run=run,
+    goals=("mean", "tasks", "validation", "parameters"), check=check,
+)  # fmt: skip

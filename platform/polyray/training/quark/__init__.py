@@ -1,0 +1,1 @@
+"""Quark: training on responses that the network draws itself, sorted by their reward."""

@@ -1,0 +1,85 @@
+"""Quark: its maths by hand, its pool, and a training that ends the same however often it is killed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from grounded_cases import write_dialogues
+from tuning_cases import Stopped, different
+
+from polyray.config import load_config
+from polyray.decoding.quark import quantiles, quark_losses
+from polyray.errors import InputError, Interrupted
+from polyray.runs.run import Run
+from polyray.skills.skill import load_card
+from polyray.training.quark.pool import RewardPool
+from polyray.training.quark.recipe import QuarkRecipe
+from polyray.training.quark.training import stage_of, train_quark
+from polyray.training.worker import Alone
+
+TINY = (
+    "backbone=tiny-causal", "method.kind=lora", "method.rank=2", "training.steps=3", "training.batch=4",
+    "training.lr=1e-2", "training.report_every=1", "training.save_every=1", "text.max_output=8", "quark.every=2",
+    "quark.quantiles=2", "quark.draw.n=3", "quark.draw.batch=2", "quark.reward=chrF", "tasks.train_splits=[train]",
+    "evaluation.every=2", "evaluation.dev_examples=2",
+)  # fmt: skip
+
+
+def test_quantiles_by_hand() -> None:
+    # seven rewards in three classes of two; the lowest class also has the one that is left; of the equal ones the first
+    # is the higher: 9 8 | 5 5 | 5 2 1
+    assert quantiles([5, 9, 1, 5, 8, 2, 5], 3) == [2, 3, 1, 2, 3, 1, 1]
+    assert quantiles([0.5, 0.7], 5) == [1, 1], "fewer than classes: all are of the lowest"
+
+
+def test_losses_by_hand() -> None:
+    # p = (1/4, 3/4), reference = (1/2, 1/2), the token is the first one
+    logits, reference = torch.tensor([[0.25, 0.75]]).log(), torch.zeros(1, 2)
+    p = torch.tensor([0.25, 0.75])
+    divergence, entropy = float((p * (p / 0.5).log()).sum()), float(-(p * p.log()).sum())
+    for kl, weight in ((0.0, 0.0), (0.05, 0.0), (0.0, 0.06), (0.05, 0.06)):
+        (loss,) = quark_losses(logits + 3, reference - 1, torch.tensor([0]), kl=kl, entropy=weight).tolist()
+        assert loss == pytest.approx(torch.tensor(4.0).log().item() + kl * divergence - weight * entropy)
+
+
+def test_a_round_sorts_the_whole_pool_anew_and_the_pool_goes_on_from_its_state() -> None:
+    pool = RewardPool(2, batch=2, seed=1)
+    pool.add([0, 1], ["low", "high"], [0.1, 0.2])
+    assert {response: quantile for _, response, quantile in pool.draw()} == {"low": 1, "high": 2}
+    pool.add([0, 1], ["higher", "highest"], [0.3, 0.4])
+    drawn = {response: quantile for _ in range(2) for _, response, quantile in pool.draw()}
+    assert drawn == {"low": 1, "high": 1, "higher": 2, "highest": 2}
+    copy = RewardPool(2, batch=2, seed=1)
+    copy.restore(pool.state())
+    assert [copy.draw() for _ in range(3)] == [pool.draw() for _ in range(3)]
+    assert copy.n_drawn == 6 and copy.means == pytest.approx([0.15, 0.35])
+
+
+def train(out: Path, *overrides: str, run: type[Run] = Run) -> dict[str, Any]:
+    out.mkdir(exist_ok=True)
+    recipe = load_config(QuarkRecipe, overrides=[*TINY, *overrides])
+    return train_quark(recipe.model_dump(mode="json"), run(out), Alone())
+
+
+def test_a_training_that_is_stopped_after_every_step_ends_the_same_to_the_byte(tmp_path: Path) -> None:
+    data = write_dialogues(tmp_path / "data")
+    whole = train(tmp_path / "whole", *data)
+    starts = 0
+    while True:
+        starts += 1
+        try:
+            resumed = train(tmp_path / "stopped", *data, run=Stopped)
+        except Interrupted:
+            continue
+        break
+    assert starts == 3 and resumed == whole and different(tmp_path / "whole", tmp_path / "stopped") == []
+    assert len(whole["rewards"]) == 2, "before updates 1 and 3"
+    card = load_card(next((tmp_path / "whole" / "skills").iterdir()))
+    assert card.forms["places"].control == ("<reward-2>",) and whole["parameters"]["skills"] > 0
+
+
+def test_a_method_of_two_phases_is_refused() -> None:
+    recipe = load_config(QuarkRecipe, overrides=["method.kind=lottery_ticket"])
+    with pytest.raises(InputError, match="lottery_ticket trains in 2 phases"):
+        stage_of(recipe)
