@@ -32,7 +32,8 @@ class JobTable(MutableMapping[str, Job]):
 
 
 NAMES = (
-    "polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "respond", "quark",
+    "polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "combine",
+    "respond", "quark",
 )  # fmt: skip
 
 JOBS: MutableMapping[str, Job] = JobTable(NAMES)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Any
 
 import torch
@@ -98,7 +97,7 @@ class Answers:
         rows = []
         for example in examples:
             read, written = backbone.text.encode(example.input), backbone.text.continuation(example.target)
-            candidates = example.choices or tasks[example.task].labels or ()
+            candidates = tasks[example.task].candidates(example)
             lengths |= {x: len(backbone.text.continuation(x)) for x in candidates if x not in lengths}
             room = backbone.answer_room(min(len(read), limit))
             longest = max((lengths[x] for x in candidates), default=0)
@@ -152,7 +151,16 @@ class Answers:
             return in_batches(network, rows, options.batch, lambda batch: written(network, batch, options, max_output))
 
     def rank(self, network: Network, rows: Sequence[AnswerRow], size: int) -> list[str]:
-        """The likeliest of each row's candidates, by mean log-likelihood per token; `size` of them at once.
+        """The likeliest of each row's candidates, by `candidate_scores`.
+
+        Raises:
+            InputError: a row has no candidates.
+        """
+        scores = self.candidate_scores(network, rows, size)
+        return [row.candidates[values.index(max(values))] for row, values in zip(rows, scores, strict=True)]
+
+    def candidate_scores(self, network: Network, rows: Sequence[AnswerRow], size: int) -> list[list[float]]:
+        """For each row the mean log-likelihood per token of each of its candidates; `size` of them at once.
 
         Of a candidate that is longer than the backbone has room for, the first tokens count.
 
@@ -178,7 +186,7 @@ class Answers:
             return values
 
         values = iter(in_batches(network, answered, size, losses))
-        return [min([(next(values), text) for text in row.candidates], key=itemgetter(0))[1] for row in rows]
+        return [[-next(values) for _ in row.candidates] for row in rows]
 
     def answer(
         self, network: Network, rows: Sequence[AnswerRow], options: EvaluationOptions, max_output: int

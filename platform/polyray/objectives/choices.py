@@ -141,13 +141,22 @@ class Choices:
         self, network: Network, rows: Sequence[ChoiceRow], options: EvaluationOptions, max_output: int
     ) -> list[str]:
         """The nearest of each row's candidates."""
+        scores = self.candidate_scores(network, rows, options.batch)
+        return [row.candidates[values.index(max(values))] for row, values in zip(rows, scores, strict=True)]
+
+    def candidate_scores(self, network: Network, rows: Sequence[ChoiceRow], size: int) -> list[list[float]]:
+        """For each row the scaled cosine of its input and each of its candidates; `size` rows at once."""
         device = device_of(network.backbone.network)
 
-        def nearest(chosen: list[ChoiceRow]) -> list[str]:
+        def cosines(chosen: list[ChoiceRow]) -> list[list[float]]:
             batch = self.collate(network.backbone, chosen).to(device)
-            return [batch.answers[column] for column in self.scores(network, batch).argmax(-1).tolist()]
+            columns = {text: column for column, text in enumerate(batch.answers)}
+            scores = self.scores(network, batch).tolist()
+            return [
+                [values[columns[text]] for text in row.candidates] for row, values in zip(chosen, scores, strict=True)
+            ]
 
-        return in_batches(network, rows, options.batch, nearest)
+        return in_batches(network, rows, size, cosines)
 
     def answer(
         self, network: Network, rows: Sequence[ChoiceRow], options: EvaluationOptions, max_output: int
@@ -164,7 +173,7 @@ class Choices:
 
 
 def _candidates(backbone: Backbone, task: Task, example: TextAnswers) -> tuple[str, ...]:
-    candidates = example.choices or task.labels or ()
+    candidates = task.candidates(example)
     if not candidates:
         raise InputError(
             f"Task {task.name!r} asks for free text, but an encoder ({backbone.name}) chooses among given answers. "

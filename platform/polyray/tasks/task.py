@@ -49,6 +49,10 @@ class Task:
         """Whether every example has a closed set of answers to rank: the task's labels or its own choices."""
         return self.labels is not None or self.has_choices
 
+    def candidates(self, example: Any) -> tuple[str, ...]:
+        """The answers that an example of texts is ranked among: its own choices, or else the task's labels."""
+        return example.choices or self.labels or ()
+
     def form(self, text: TextOptions) -> TaskForm:
         """The task's form, as skills keep it: the way it is put to a network; `text`: the lengths in training."""
         choices: Literal["labels", "own", "inline"] = "own" if self.has_choices else "labels"

@@ -11,7 +11,11 @@ def section(run: Path) -> Section | None:
     """The table of tasks and scores; None for agents, and where the tasks are those of an adaptation."""
     metrics = final_metrics(run)
     tasks = metrics.get("tasks", {})
-    if not tasks or metrics.keys() & {"methods", "kinds", "rows", "merged"} or "success" in next(iter(tasks.values())):
+    if (
+        not tasks
+        or metrics.keys() & {"methods", "kinds", "rows", "merged", "systems"}
+        or "success" in next(iter(tasks.values()))
+    ):
         return None
     rows: list[list[Cell]] = [[name, *own_metric(values)] for name, values in tasks.items()]
     table = Table(

@@ -1,0 +1,1 @@
+"""Several skills of one backbone used together: averaged in their answers, merged, or chosen among."""
