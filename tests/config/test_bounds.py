@@ -23,8 +23,11 @@ GROUPS: dict[str, list[type[Section]]] = {
 BOUNDS: dict[str, dict[str, str]] = {
     "modules": {"density": "> 0, <= 1", "rank length n_splits reduction": ">= 1", "init": ">= 0", "alpha": "> 0"},
     "routing": {"n_skills top": ">= 1", "ibp": ">= 0", "ibp_alpha temperature": "> 0"},
-    "text": {"max_input max_output": ">= 1", "stride": ">= 0"},
-    "evaluation": {"beams batch": ">= 1", "max_examples every dev_examples": ">= 0", "temperature": "> 0"},
+    "text": {"max_input max_output": ">= 1", "stride max_history max_knowledge": ">= 0"},
+    "evaluation": {
+        "beams batch": ">= 1", "max_examples every dev_examples no_repeat_ngram top_k seed": ">= 0",
+        "temperature": "> 0", "top_p": "> 0, <= 1",
+    },
     "training": {
         "steps batch accumulate report_every save_every": ">= 1", "weight_decay backbone_lr": ">= 0",
         "lr routing_lr clip": "> 0", "warmup task_power": ">= 0, <= 1", "beta2": "> 0, < 1",
@@ -40,10 +43,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "n_skills": 8, "granularity": "site", "sample": "example", "temperature": 1.0, "top": 2, "allocation": {},
         "ibp": 0.0, "ibp_alpha": 5.0, "ibp_columns": "exact", "ibp_centred": True,
     },
-    "text": {"max_input": 512, "max_output": 64, "too_long": "error", "stride": 128},
+    "text": {
+        "max_input": 512, "max_output": 64, "too_long": "error", "stride": 128, "max_history": 384,
+        "max_knowledge": 128, "layout": "auto", "packing": False,
+    },
     "evaluation": {
-        "method": "auto", "tree": "mst", "beams": 1, "sample": False, "temperature": 1.0, "batch": 64,
-        "max_examples": 0, "every": 0, "dev_examples": 16,
+        "method": "auto", "tree": "mst", "beams": 1, "length_penalty": None, "no_repeat_ngram": None,
+        "sample": False, "temperature": 1.0, "top_k": None, "top_p": None, "seed": 0, "batch": 64, "max_examples": 0,
+        "every": 0, "dev_examples": 16,
     },
     "training": {
         "steps": 1000, "batch": 32, "accumulate": 1, "lr": 1e-3, "routing_lr": 1e-1, "backbone_lr": 0.0,

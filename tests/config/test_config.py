@@ -78,6 +78,15 @@ def test_the_description_documents_every_field_and_is_the_default_config(file: P
         assert message in text
 
 
+def test_a_default_of_several_lines_reads_back_from_the_description(file: Path) -> None:
+    class Prompted(Section):
+        prompt: str = "Answer this:\n\n  {input}"
+        prompts: tuple[str, ...] = ("a\nb",)
+
+    file.write_text(describe_config(Prompted), encoding="utf-8")
+    assert load_config(Prompted, file) == Prompted()
+
+
 def test_field_names_are_dotted() -> None:
     assert field_names(Config) == ["suite", "include", "training.steps", "training.lr"]
 

@@ -53,7 +53,12 @@ def lists(config: Section, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield prefix + name, field.default
 
 
-NONE_IS_A_CHOICE = ("evaluate: base",)  # no skill beneath, where the card names some
+NONE_IS_A_CHOICE = (
+    "evaluate: base",
+    "combine: subsets",
+    "combine: routed",
+    "combine: clusters",
+)  # no skill beneath, where the card names some; no such system
 
 
 def test_a_list_may_be_empty_only_where_that_is_its_default() -> None:

@@ -76,6 +76,17 @@ def _comment(description: str | None, pad: str) -> list[str]:
     return [f"{pad}# {line.strip()}" for line in (description or "").strip().splitlines()]
 
 
+class _OneLine(yaml.SafeDumper):
+    """Writes a text of several lines in double quotes, on one line."""
+
+
+def _quoted(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\n" in text else None)
+
+
+_OneLine.add_representer(str, _quoted)
+
+
 def _yaml(name: str, value: Any) -> str:
-    text = yaml.safe_dump({name: value}, default_flow_style=True, allow_unicode=True, width=10**6)
+    text = yaml.dump({name: value}, Dumper=_OneLine, default_flow_style=True, allow_unicode=True, width=10**6)
     return text.strip()[1:-1]
