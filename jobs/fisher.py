@@ -5,7 +5,6 @@ from pathlib import Path
 from polyray.backbones.skeleton import load_skeleton
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
-from polyray.objectives import OBJECTIVES, one_objective
 from polyray.objectives.sampling import SAMPLINGS
 from polyray.progress import bars
 from polyray.reports.console import print_note
@@ -16,6 +15,7 @@ from polyray.tasks import Suite, load_suite, read_all
 from polyray.training.data import partition_tasks
 from polyray.training.fisher.pieces import FISHER, FisherPiece, add_up, sum_piece
 from polyray.training.fisher.recipe import FisherRecipe, chosen_examples
+from polyray.training.held_out import refuse_heads
 
 
 class Config(FisherRecipe):
@@ -48,15 +48,9 @@ def check(config: FisherRecipe) -> Suite:
     """
     suite = load_suite(config.tasks)
     tasks = partition_tasks(suite, "train")
-    one_objective([suite.tasks[task] for task in tasks])
-    objective = OBJECTIVES[suite.tasks[tasks[0]].objective]
-    if any(objective.head_key(suite.tasks[task]) for task in tasks):
-        raise InputError(
-            f"The objective {objective.name} needs a head, which a pretrained network lacks: choose tasks whose "
-            "answers the network writes or chooses itself."
-        )
+    objective = refuse_heads([suite.tasks[task] for task in tasks])
     read_all(suite, tasks, (config.split,))
-    _check_labels(config, objective.name)
+    _check_labels(config, objective)
     n_units = -(-len(chosen_examples(config, suite)) // config.stride)
     if config.pieces > n_units:
         units = "examples" if config.stride == 1 else f"batches of {config.stride} examples"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError, Interrupted
+from polyray.files import remove_folder
 from polyray.files.disk import disk
 from polyray.formats.names import file_name
 from polyray.merging.diagnostics import MergeFigures
@@ -23,6 +24,7 @@ from polyray.reports.console import print_note
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.skills.skill import save_skill
+from polyray.training.held_out import HeldOutOptions, check_held_out, held_out_losses
 
 SKILLS = "skills"  # folder of a merged skill in the run folder
 
@@ -38,6 +40,10 @@ class Config(MergeRecipe):
     """Merge the files of the model side by side, as Ray tasks; else one after the other, without Ray."""
     threads: int = Field(1, ge=1)
     """Threads of a process that merges."""
+    held_out: HeldOutOptions = HeldOutOptions()
+    """Examples that the result is tried on, such as for a sweep."""
+    keep: bool = True
+    """Keep merged models after they were tried; a sweep that only compares them needs none."""
 
 
 def run(config: Config, run: Run) -> Result:
@@ -61,13 +67,25 @@ def run(config: Config, run: Run) -> Result:
     cards = finish(plan, run.out, figures, disk().digest)
     tensors = [tensor for shard in plan.shards for tensor in shard]
     folders = model_folders(plan, run.out)
-    print_note(run.console, f"The merged model is in {', '.join(map(str, folders.values()))}.")
-    of_models = {f"{factor:g}": card["shares"] for factor, card in cards.items()}
+    of_models = {
+        f"{factor:g}": {**card["shares"], **_tried(config, str(folders[factor]))} for factor, card in cards.items()
+    }
+    if config.keep:
+        print_note(run.console, f"The merged model is in {', '.join(map(str, folders.values()))}.")
+    else:
+        for folder in folders.values():
+            remove_folder(folder)
     metrics: dict[str, Any] = {
         "n_tensors": len(tensors), "n_files": len(shards), "bytes": sum(tensor.n_bytes for tensor in tensors),
         **({"factors": of_models} if plan.recipe.factors else next(iter(of_models.values()))),
     }  # fmt: skip
     return Result(metrics=metrics)
+
+
+def _tried(config: Config, backbone: str, skills: Sequence[str] = ()) -> dict[str, Any]:
+    """Losses on held-out examples; empty where there are none."""
+    suite = check_held_out(config.held_out)
+    return {} if suite is None else held_out_losses(config.held_out, suite, backbone, skills)
 
 
 def _total(records: Sequence[Mapping[str, Any]]) -> MergeFigures:
@@ -81,6 +99,9 @@ def check(config: Config) -> MergePlan | None:
     Raises:
         InputError: the recipe lacks something, or a file does not fit.
     """
+    check_held_out(config.held_out)
+    if not config.keep and config.held_out.split == "none":
+        raise InputError("keep=false removes the model after it was tried: set held_out.split.")
     if not config.mergekit:
         recipe = _recipe(config)
         if recipe.into == "model":
@@ -104,6 +125,7 @@ def _into_skill(config: Config, run: Run) -> Result:
     card = save_skill(merge_into_skill(_recipe(config), folder), folder)
     print_note(run.console, f"The merged skill is in {folder}.")
     figures = {name: x for name, x in card.merge.items() if name == "compression_error"}
+    figures |= _tried(config, config.base or card.backbone.name, [*config.base_skills, str(folder)])
     return Result(metrics={"n_parts": len(config.parts), **figures}, skills=(f"{SKILLS}/{folder.name}",))
 
 
@@ -133,4 +155,7 @@ def _side_by_side(config: Config, shards: Sequence[Shard], run: Run, advance: Ad
     return [records[index] for index in range(len(shards))]
 
 
-JOB = Job(about="merge models into one, of any size, tensor by tensor", Config=Config, run=run, check=check)
+JOB = Job(
+    about="merge models into one, of any size, tensor by tensor", Config=Config, run=run, check=check,
+    goals=("loss", "tasks", "factors", "compression_error", "shrink", "on_floor"),
+)  # fmt: skip

@@ -3,8 +3,10 @@
 from polyray.sweeps.space import Space
 from polyray.tune_spaces.agent_speed import AGENT_SPEED
 from polyray.tune_spaces.dual_speed import DUAL_SPEED
+from polyray.tune_spaces.ewr import EWR
 from polyray.tune_spaces.few_shot import FEW_SHOT
 from polyray.tune_spaces.lt_sft import LT_SFT
+from polyray.tune_spaces.merge import MERGE
 from polyray.tune_spaces.ppo import PPO
 from polyray.tune_spaces.routing import ROUTING
 
@@ -15,6 +17,8 @@ SPACES: dict[str, Space] = {
     "few_shot": FEW_SHOT,
     "ppo": PPO,
     "lt_sft": LT_SFT,
+    "merge": MERGE,
+    "ewr": EWR,
 }
 
 __all__ = ["SPACES", "Space"]
