@@ -1,5 +1,7 @@
 """Real data through the training job: named entities, parts of speech, raw text."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from training_cases import train_alone
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.runs.metrics import read_metrics
-from polyray.tasks import Suite, TasksOptions, load_suite
+from polyray.tasks import SPLITS, Suite, TasksOptions, load_suite
 from polyray.training.recipe import TrainingRecipe
 
 pytestmark = pytest.mark.data
@@ -52,6 +54,41 @@ def test_treebanks_give_the_universal_parts_of_speech(data: Path) -> None:
     file = data / "ud" / "UD_Wolof-WTB" / "wo_wtb-ud-test.conllu"
     rows = [line.split("\t")[0] for line in file.read_text(encoding="utf-8").splitlines() if line[:1].isdigit()]
     assert words == sum(number.isdigit() for number in rows)
+
+
+def letters(sentence: str) -> str:
+    """A sentence without blanks and capitals, whoever cut it into words."""
+    return "".join(sentence.split()).casefold()
+
+
+def evaluated(data: Path) -> Iterator[tuple[str, str]]:
+    """File and sentence of everything that is scored, dev and test: tagged and parsed sentences, and texts of pairs.
+
+    Dev sentences of AmericasNLI are left out: they are the text of its languages.
+    """
+    for kind in ("ner", "ud"):
+        for task in suite("conll", data / kind).tasks.values():
+            folder = data / kind / task.name.replace("masakhaner-", "masakhaner/")
+            for split in ("dev", "test"):
+                if any(split in file.name for file in folder.iterdir()):  # else they are taken from training sentences
+                    yield from ((f"{task.name}, {split}", " ".join(x.words)) for x in task.examples(split))
+    for file in (data / "nli" / "americasnli" / "test").glob("*.tsv"):
+        rows = file.read_text(encoding="utf-8").splitlines()[1:]
+        yield from ((file.name, text) for row in rows for text in row.split("\t")[2:4] if text.strip())
+    for file in (data / "nli" / "en_wiki").rglob("test.jsonl"):
+        pairs = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+        yield from ((str(file), pair[name]) for pair in pairs for name in ("premise", "hypothesis"))
+
+
+def test_no_sentence_of_an_evaluation_stands_in_the_text_of_a_language(data: Path) -> None:
+    texts = suite("text", data / "text").tasks.values()
+    lines = {letters(x.text) for task in texts for split in SPLITS for x in task.examples(split)}
+    sentences = list(evaluated(data))
+    repeated = [f"{source}: {sentence}" for source, sentence in sentences if letters(sentence) in lines]
+    assert not repeated, "\n".join(repeated)
+    assert len(sentences) > 35_000 and len(lines) > 40_000
+    trained = suite("conll", data / "ud").tasks["UD_Maltese-MUDT"].examples("train")  # of which the text was made
+    assert any(letters(" ".join(example.words)) in lines for example in trained)
 
 
 def test_wikigold_and_a_language_of_masakhaner_are_learned_with_one_head(data: Path, tmp_path: Path) -> None:
