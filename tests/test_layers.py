@@ -32,7 +32,6 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
     ({"judges"}, {"spacy"}),
-    ({"responding"}, set()),
     ({"rl"}, set()),
     ({"sweeps"}, {"optuna"}),
     ({"tune_spaces"}, set()),

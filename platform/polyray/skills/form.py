@@ -1,7 +1,6 @@
 """Forms of tasks: how the inputs of a task are put to a network, kept beside the skills that learned it."""
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -10,11 +9,6 @@ from polyray.config import Section
 
 class TextOptions(Section):
     """Lengths of texts."""
-
-    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "stride": ("spans",),
-        **dict.fromkeys(("max_history", "max_knowledge", "layout", "packing"), ("dialogue", "chat")),
-    }
 
     max_input: int = Field(512, ge=1)
     """Tokens of an input at most; the backbone's own limit holds too. Where an answer continues its input, as with
