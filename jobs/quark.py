@@ -3,24 +3,22 @@
 from polyray.cluster.train import WorkerOptions, start_training
 from polyray.errors import InputError
 from polyray.jobs import ltsft
-from polyray.lookup import lookup
-from polyray.metrics import METRICS
+from polyray.judges.responses import check_metrics
 from polyray.objectives import OBJECTIVES
 from polyray.progress import follow
 from polyray.reports.console import print_scores
+from polyray.responding.rewards import RewardedRecipe, train
+from polyray.responding.scores import RESPONSES
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite
 from polyray.tracking.options import TrackingOptions
 from polyray.training.data import partition_tasks
-from polyray.training.quark.recipe import QuarkRecipe
-from polyray.training.quark.training import stage_of, train_quark
+from polyray.training.quark.training import stage_of
 from polyray.training.tuning.training import SKILLS
 
-RESPONSES = "responses"
 
-
-class Config(QuarkRecipe):
+class Config(RewardedRecipe):
     """Train one skill by Quark on responses that it draws itself, sorted by their reward."""
 
     workers: WorkerOptions = WorkerOptions()
@@ -33,8 +31,8 @@ def run(config: Config, run: Run) -> Result:
     """Train on Ray, then score; see `Config`."""
     check(config)
     run.cluster.start()
-    recipe = config.model_dump(mode="json", include=set(QuarkRecipe.model_fields))
-    training = start_training(train_quark, recipe, config.workers, run)
+    recipe = config.model_dump(mode="json", include=set(RewardedRecipe.model_fields))
+    training = start_training(train, recipe, config.workers, run)
     follow({"quark": (run.out, config.training.steps)}, lambda: training.running, run.console)
     metrics = training.result()
     print_scores(run.console, metrics)
@@ -52,13 +50,9 @@ def check(config: Config) -> Suite:
     suite = ltsft.check(config)
     name = partition_tasks(suite, "train")[0]
     objective = suite.tasks[name].objective
-    reward = lookup(METRICS, config.quark.reward, "metric (quark.reward)")
-    if OBJECTIVES[objective].predicts != RESPONSES or reward.scores != RESPONSES:
-        able = ", ".join(name for name, metric in METRICS.items() if metric.scores == RESPONSES)
-        raise InputError(
-            f"Quark draws responses in dialogues; the task {name!r} has the objective {objective!r}, and quark.reward="
-            f"{config.quark.reward} scores {reward.scores}. Rewards of responses: {able}."
-        )
+    if OBJECTIVES[objective].predicts != RESPONSES:
+        raise InputError(f"Quark draws responses in dialogues; the task {name!r} has the objective {objective!r}.")
+    check_metrics(config.scoring())
     if config.text.packing:
         raise InputError("Quark compares responses with a reference token by token: set text.packing=false.")
     return suite

@@ -5,21 +5,20 @@ from typing import Any
 
 from polyray.cluster.tasks import run_pieces
 from polyray.errors import InputError
+from polyray.judges.options import ScoreResponsesOptions
+from polyray.judges.responses import check_metrics
 from polyray.lookup import lookup
-from polyray.metrics import METRICS
 from polyray.objectives import OBJECTIVES
 from polyray.progress import bars
 from polyray.reports.console import print_scores
+from polyray.responding.pieces import RespondPiece, answer_piece, examples_of, joined
+from polyray.responding.recipe import RespondRecipe
+from polyray.responding.scores import RESPONSES, ScoredTask, score_task
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite, Task, load_suite, read_all
 from polyray.tracking.options import TrackingOptions
 from polyray.training.data import mean_score
-from polyray.training.responding.pieces import RespondPiece, answer_piece, examples_of, joined
-from polyray.training.responding.recipe import RespondRecipe
-from polyray.training.responding.scores import ScoredTask, score_task
-
-RESPONSES = "responses"  # what objectives of dialogues predict
 
 
 class Config(RespondRecipe):
@@ -49,6 +48,7 @@ def run(config: Config, run: Run) -> Result:
     metrics: dict[str, Any] = {
         "mean": mean_score(scores), "tasks": scores,
         "intervals": {task.task: scored[index]["intervals"] for index, task in enumerate(tasks)},
+        "judges": {name: record for index in range(len(tasks)) for name, record in scored[index]["judges"].items()},
         "too_long": sum(outcome["too_long"] for outcome in outcomes.values()),
     }  # fmt: skip
     print_scores(run.console, metrics)
@@ -84,6 +84,7 @@ def check(config: RespondRecipe) -> Suite:
     for task in tasks:
         _check_task(config, task)
     system.check(config.evaluation, tasks)
+    _check_scores(config, tasks)
     read_all(suite, names, (config.score.split,))
     for source in config.sources().values():
         source.check(names)
@@ -100,20 +101,27 @@ def names_of(config: RespondRecipe, suite: Suite) -> list[str]:
 
 
 def _check_task(config: RespondRecipe, task: Task) -> None:
-    """Refuse a task that the system cannot answer, or that a metric cannot score."""
+    """Refuse a task that the system cannot answer."""
     predicts = OBJECTIVES[task.objective].predicts
     if config.system.system().dialogue and predicts != RESPONSES:
         raise InputError(
             f"system.kind={config.system.kind} answers dialogues; the task {task.name!r} has the objective "
             f"{task.objective!r}."
         )
-    for name in config.score.metrics:
-        if lookup(METRICS, name, "metric (score.metrics)").scores != predicts:
-            able = ", ".join(name for name, metric in METRICS.items() if metric.scores == predicts)
-            raise InputError(
-                f"score.metrics: {name} scores {METRICS[name].scores}; the task {task.name!r} is answered by "
-                f"{predicts}. Choose among: {able}."
-            )
+
+
+def _check_scores(config: RespondRecipe, tasks: Sequence[Task]) -> None:
+    """Refuse metrics that no task's answers have, and judges without their networks."""
+    if any(OBJECTIVES[task.objective].predicts == RESPONSES for task in tasks):
+        check_metrics(config.responses)
+        return
+    common = {"draws", "share", "seed"}  # read for the intervals of any metric
+    chosen = config.responses.model_dump(exclude=common)
+    if chosen != ScoreResponsesOptions().model_dump(exclude=common):
+        raise InputError(
+            f"responses.* are metrics of responses in dialogues; the task {tasks[0].name!r} is scored by "
+            f"{tasks[0].metric}."
+        )
 
 
 JOB = Job(

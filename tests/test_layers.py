@@ -32,6 +32,7 @@ FLOORS: list[tuple[set[str], set[str]]] = [
     ({"decoding", "objectives"}, set()),
     ({"training"}, set()),
     ({"judges"}, {"spacy"}),
+    ({"responding"}, set()),
     ({"rl"}, set()),
     ({"sweeps"}, {"optuna"}),
     ({"tune_spaces"}, set()),

@@ -1,5 +1,6 @@
 """Intervals and paired tests from sums, against samples that are scored anew and draws that are listed."""
 
+import math
 import random
 from collections.abc import Sequence
 from itertools import product
@@ -78,6 +79,15 @@ def test_equal_systems_do_not_differ_and_unequal_ones_do() -> None:
         assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
         assert other.value == pytest.approx(0.2) and other.p == pytest.approx(1 / 501)
         assert other.low == pytest.approx(0.2) and other.high == pytest.approx(0.2)
+
+
+def test_samples_without_an_example_that_counts_are_left_out() -> None:
+    # one of two examples counts: a quarter of the samples holds the other one alone
+    first, second = Measurement.averaged([0.5, math.nan]), Measurement.averaged([0.75, math.nan])
+    for test in ("bootstrap", "randomisation"):
+        tested = paired_difference(first.statistics, second.statistics, first.total, test=test, n_draws=40, seed=0)
+        assert (tested.value, tested.low, tested.high) == (0.25, 0.25, 0.25)
+        assert tested.p == 1.0 if test == "randomisation" else tested.p < 0.05
 
 
 def test_holm_by_hand() -> None:

@@ -7,13 +7,15 @@ import pytest
 from gathering import for_cases
 from job_cases import TINY_SUITE
 
-from polyray.config import Section, load_config
+from polyray.config import Section, fields_read_by, load_config
 from polyray.config.section import sections
 from polyray.errors import InputError
 from polyray.jobs import compare, polytropon
 from polyray.jobs.babyai import Config as AgentConfig
 from polyray.jobs.babyai import check as check_agent
 from polyray.jobs.table import JOBS
+from polyray.objectives import OBJECTIVES
+from polyray.tasks import TASKS
 from polyray.training.methods import check_methods
 
 
@@ -75,6 +77,32 @@ def test_a_list_may_be_empty_only_where_that_is_its_default() -> None:
             if refused != (bool(default) and field not in NONE_IS_A_CHOICE):
                 wrong.append(field)
     assert tried > 12 and not wrong
+
+
+def test_fields_for_other_kinds_of_task_are_refused() -> None:
+    values = {
+        "stride": "7", "max_history": "7", "max_knowledge": "7", "layout": "markers", "packing": "true",
+        "method": "rank", "tree": "greedy", "beams": "3", "length_penalty": "0.5", "no_repeat_ngram": "3",
+        "sample": "true", "temperature": "0.5", "top_k": "5", "top_p": "0.5", "seed": "5",
+    }  # fmt: skip
+    readers = fields_read_by(polytropon.Config)
+    assert {name.rpartition(".")[2] for name in readers} == values.keys()
+    assert {objective for names in readers.values() for objective in names} < OBJECTIVES.keys()
+    wrong = []
+    for suite, kind in TASKS.items():
+        for name, objectives in readers.items():
+            field = name.rpartition(".")[2]
+            drawn = ["evaluation.sample=true"] if field in ("temperature", "top_k", "top_p", "seed") else []
+            beams = ["evaluation.beams=2"] if field == "length_penalty" else []
+            needed = [] if kind.objectives and not {"answers", "dialogue"} & {*kind.objectives} else [*drawn, *beams]
+            try:
+                load_config(polytropon.Config, overrides=[f"suite={suite}", *needed, f"{name}={values[field]}"])
+                refused = False
+            except InputError as error:
+                refused = name in str(error) and "is not read" in str(error)
+            if refused != (bool(kind.objectives) and not {*objectives} & {*kind.objectives}):
+                wrong.append(f"{suite}: {name}")
+    assert not wrong, wrong
 
 
 @for_cases([

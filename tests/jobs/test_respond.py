@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grounded_cases import write_dialogues
 from responding_cases import write_skills
 from training_cases import write_colours
 
@@ -27,7 +28,7 @@ def system(skills: Callable[[str], Path], tmp_path: Path) -> tuple[str, ...]:
     """Experts that answer the six test examples of two tasks in pieces of four."""
     return (
         *write_colours(tmp_path / "data"), f"skills={skills('base')}", "system.kind=dexperts",
-        f"system.expert={skills('expert')}", "score.piece=4", "score.resamples=20", "text.max_output=8",
+        f"system.expert={skills('expert')}", "score.piece=4", "responses.draws=20", "text.max_output=8",
     )  # fmt: skip
 
 
@@ -65,6 +66,21 @@ def test_every_example_is_answered_and_scored_by_itself_and_all_together(
     assert metrics["mean"] == pytest.approx(sum(x["ACC"] for x in metrics["tasks"].values()) / 2)
 
 
+def test_responses_in_dialogues_have_all_metrics_that_need_no_network(
+    skills: Callable[[str], Path], tmp_path: Path
+) -> None:
+    dialogues = (*write_dialogues(tmp_path / "data"), f"skills={skills('base')}", "text.max_output=8")
+    metrics = respond(tmp_path / "out", *dialogues, "responses.draws=10")
+    scores = metrics["tasks"]["places"]
+    assert next(iter(scores)) == "BLEU" and {"Knowledge-F1", "Density", "chrF"} < set(scores)
+    assert set(scores) == set(metrics["intervals"]["places"])
+    lines = [json.loads(line) for line in predictions(tmp_path / "out")["places.jsonl"].splitlines()]
+    own = [line["scores"]["Knowledge-F1"] for line in lines]
+    assert scores["Knowledge-F1"] == pytest.approx(sum(own) / 4)
+    chosen = respond(tmp_path / "chosen", *dialogues, "responses.metrics=[chrF]")["tasks"]["places"]
+    assert chosen == {"BLEU": scores["BLEU"], "chrF": scores["chrF"]}
+
+
 def test_a_run_that_was_stopped_goes_on_with_the_pieces_that_lack(
     system: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +103,7 @@ def test_mistakes_show_before_anything_starts(system: tuple[str, ...], skills: C
         (no_skills, "needs skills=FOLDER, .* or backbone=FOLDER"),
         ((*system, "backbone=tiny-causal"), "not both"),
         ((*system, "score.tasks=[knwon]"), "Did you mean 'known'"),
-        ((*system, "score.metrics=[Entity-F1]"), "Entity-F1 scores tags; the task 'known' is answered by answers"),
+        ((*system, "responses.metrics=[BLEU]"), "metrics of responses in dialogues; the task 'known' is scored by ACC"),
         ((*system, "system.expert=tiny-x"), "No backbone is called 'tiny-x'"),
         ((*no_skills, f"skills={skills('base')}", "system.kind=ctrl"), "system.kind=ctrl answers dialogues"),
     ]:

@@ -200,6 +200,8 @@ def test_every_example_belongs_to_its_task_and_can_be_answered(suite: Suite) -> 
     for name, examples in read_all(suite).items():
         task = suite.tasks[name]
         assert examples and task.name == name
+        kinds = TASKS[suite.name].objectives if suite.name in TASKS else ()
+        assert not kinds or task.objective in kinds
         for example in examples:
             assert example.task == name and example.line and len(example.line.splitlines()) == 1
             assert json.loads(json.dumps(example.record())) == example.record()

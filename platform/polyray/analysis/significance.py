@@ -49,15 +49,18 @@ def paired_difference(
     draws are for `randomisation` the systems with the outputs of random examples exchanged (Riezler & Maxwell 2005,
     aclanthology.org/W05-0908, section 3), and for `bootstrap` the resampled differences moved to mean 0.
 
+    Samples for which the metric says nothing are left out.
+
     Args:
         first, second: statistics [N, K] of the same examples in the same order.
     """
     resampled = resampled_totals(second, total, n_draws, seed) - resampled_totals(first, total, n_draws, seed)
+    resampled = resampled[~np.isnan(resampled)]
     value = float(total(second.sum(axis=0)) - total(first.sum(axis=0)))
     low, high = interval(resampled.tolist(), share)
     null = _exchanged(first, second, total, n_draws, seed) if test == "randomisation" else resampled - resampled.mean()
     extreme = np.abs(null) >= abs(value) - 1e-12 * max(1.0, abs(value))  # equal up to the order of their sums
-    return Difference(value=value, low=low, high=high, p=float((extreme.sum() + 1) / (n_draws + 1)))
+    return Difference(value=value, low=low, high=high, p=float((extreme.sum() + 1) / (len(null) + 1)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

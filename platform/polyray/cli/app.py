@@ -40,7 +40,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "backbones": ("polyray.backbones", "BACKBONES"),
     "modules": ("polyray.modules.kinds", "MODULES"),
     "methods": ("polyray.training.tuning.table", "TUNINGS"),
-    "systems": ("polyray.training.responding.table", "SYSTEMS"),
+    "systems": ("polyray.responding.table", "SYSTEMS"),
     "routers": ("polyray.routing", "ROUTERS"),
     "merges": ("polyray.merging", "MERGES"),
     "metrics": ("polyray.metrics", "METRICS"),

@@ -27,7 +27,8 @@ class Section(BaseModel):
     that is not the choice's own `kind` (`suite` chooses what `tasks` holds). `elastic` are the names of fields that may
     change when a run goes on: they say where and with how many processes it runs, not what it computes. The fields of a
     section that is `observing` only say who watches: they may change, and the run stays exact. `files` are the names of
-    fields that may hold the path of a file or folder that is read, which travels with a job to a cluster.
+    fields that may hold the path of a file or folder that is read, which travels with a job to a cluster. `read_by` has
+    the fields that are read for some kinds of task alone, with the names of their objectives.
     """
 
     model_config = ConfigDict(
@@ -38,6 +39,7 @@ class Section(BaseModel):
     elastic: ClassVar[frozenset[str]] = frozenset()
     observing: ClassVar[bool] = False
     files: ClassVar[frozenset[str]] = frozenset()
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -51,6 +53,10 @@ class Section(BaseModel):
 
         `load_config` refuses those that are set to something else than their default.
         """
+        return {}
+
+    def unread_inside(self) -> Mapping[str, str]:
+        """As `unread`, with dotted names of fields of the sections inside, which do not know of each other."""
         return {}
 
 
@@ -129,13 +135,21 @@ class Choice(Section):
 
 def unread_fields(config: Section) -> dict[str, str]:
     """Dotted names of all fields that `config` and its sections do not read, each with the reason."""
-    unread = dict(config.unread())
+    unread = {**config.unread(), **config.unread_inside()}
     for name, _ in sections(type(config)):
         section = vars(config)[name]
         unread |= {f"{name}.{field}": reason for field, reason in unread_fields(section).items()}
     if isinstance(config, Choice):
         unread |= unread_fields(config.options)
     return unread
+
+
+def fields_read_by(config: type[Section], prefix: str = "") -> dict[str, tuple[str, ...]]:
+    """Dotted names of all fields of `config` and its sections that only some objectives read, each with these."""
+    fields = {f"{prefix}{name}": readers for name, readers in config.read_by.items()}
+    for name, section in sections(config):
+        fields |= fields_read_by(section, f"{prefix}{name}.")
+    return fields
 
 
 def elastic_fields(config: type[Section]) -> set[str]:

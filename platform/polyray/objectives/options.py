@@ -1,7 +1,7 @@
 """Options of texts and of predictions."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,11 @@ from polyray.skills.form import TextOptions
 
 class EvaluationOptions(DecodingOptions):
     """Decoding of predictions, and the number of examples."""
+
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "tree": ("parsing",),
+        **dict.fromkeys(("method", *DecodingOptions.model_fields), ("answers", "dialogue", "chat")),
+    }
 
     method: Literal["auto", "generate", "rank"] = "auto"
     """Write the answer, or choose the likeliest of the task's answers; auto: encoders rank, others generate."""

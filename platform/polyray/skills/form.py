@@ -1,6 +1,7 @@
 """Forms of tasks: how the inputs of a task are put to a network, kept beside the skills that learned it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -9,6 +10,11 @@ from polyray.config import Section
 
 class TextOptions(Section):
     """Lengths of texts."""
+
+    read_by: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "stride": ("spans",),
+        **dict.fromkeys(("max_history", "max_knowledge", "layout", "packing"), ("dialogue", "chat")),
+    }
 
     max_input: int = Field(512, ge=1)
     """Tokens of an input at most; the backbone's own limit holds too. Where an answer continues its input, as with

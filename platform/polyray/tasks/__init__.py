@@ -53,11 +53,15 @@ from polyray.tasks.treebank import treebank
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteKind:
-    """A kind of suite: the options it reads, and the function that loads it."""
+    """A kind of suite: the options it reads, and the function that loads it.
+
+    objectives: keys of `polyray.objectives.OBJECTIVES` that its tasks may name; empty: any.
+    """
 
     about: str
     Options: type[Section]
     load: Callable[[Any], Suite]
+    objectives: tuple[str, ...] = ()
 
 
 def _hub(options: HubOptions) -> Suite:
@@ -72,44 +76,82 @@ def _planted(options: PlantedSuiteOptions) -> Suite:
 
 TASKS: dict[str, SuiteKind] = {
     "classification": SuiteKind(
-        about="texts, or pairs of texts, with labels as TSV or JSON lines", Options=ClassificationOptions,
+        about="texts, or pairs of texts, with labels as TSV or JSON lines",
+        Options=ClassificationOptions,
         load=classification,
+        objectives=("classification",),
     ),
-    "conll": SuiteKind(about="sequence tagging tasks in CoNLL columns or CoNLL-U", Options=ColumnOptions, load=conll),
+    "conll": SuiteKind(
+        about="sequence tagging tasks in CoNLL columns or CoNLL-U",
+        Options=ColumnOptions,
+        load=conll,
+        objectives=("tagging",),
+    ),
     "crossfit": SuiteKind(
-        about="few-shot text-to-text tasks as TSV files in the layout of CrossFit", Options=FolderOptions, load=crossfit
+        about="few-shot text-to-text tasks as TSV files in the layout of CrossFit",
+        Options=FolderOptions,
+        load=crossfit,
+        objectives=("answers",),
     ),
     "hub": SuiteKind(about="tasks made of datasets that the `datasets` library loads", Options=HubOptions, load=_hub),
-    "jsonl": SuiteKind(about="a user's own tasks as JSON lines", Options=FolderOptions, load=jsonl),
+    "jsonl": SuiteKind(
+        about="a user's own tasks as JSON lines", Options=FolderOptions, load=jsonl, objectives=("answers",)
+    ),
     "planted": SuiteKind(
-        about="seeded synthetic tasks, each a composition of a few known latent skills", Options=PlantedSuiteOptions,
+        about="seeded synthetic tasks, each a composition of a few known latent skills",
+        Options=PlantedSuiteOptions,
         load=_planted,
+        objectives=("answers",),
     ),
     "squad": SuiteKind(
-        about="questions whose answers stand in a text, as SQuAD's JSON or JSON lines", Options=SquadOptions, load=squad
+        about="questions whose answers stand in a text, as SQuAD's JSON or JSON lines",
+        Options=SquadOptions,
+        load=squad,
+        objectives=("spans",),
     ),
-    "text": SuiteKind(about="texts without labels, for masked language modelling", Options=RawTextOptions, load=text),
-    "treebank": SuiteKind(about="dependency treebanks in CoNLL-U", Options=TreebankOptions, load=treebank),
+    "text": SuiteKind(
+        about="texts without labels, for masked language modelling",
+        Options=RawTextOptions,
+        load=text,
+        objectives=("masked_lm",),
+    ),
+    "treebank": SuiteKind(
+        about="dependency treebanks in CoNLL-U", Options=TreebankOptions, load=treebank, objectives=("parsing",)
+    ),
     "begin": SuiteKind(
-        about="responses with annotations whether knowledge supports them (BEGIN)", Options=BeginOptions, load=begin
+        about="responses with annotations whether knowledge supports them (BEGIN)",
+        Options=BeginOptions,
+        load=begin,
+        objectives=("dialogue",),
     ),
     "dstc9": SuiteKind(
-        about="task-oriented dialogues grounded in questions and answers (DSTC9 track 1)", Options=DialogueOptions,
+        about="task-oriented dialogues grounded in questions and answers (DSTC9 track 1)",
+        Options=DialogueOptions,
         load=dstc9,
+        objectives=("dialogue",),
     ),
     "dstc11": SuiteKind(
-        about="task-oriented dialogues grounded in reviews (DSTC11 track 5)", Options=DialogueOptions, load=dstc11
+        about="task-oriented dialogues grounded in reviews (DSTC11 track 5)",
+        Options=DialogueOptions,
+        load=dstc11,
+        objectives=("dialogue",),
     ),
     "faithdial": SuiteKind(
-        about="dialogues about Wikipedia with hallucinations edited out (FaithDial)", Options=DialogueOptions,
+        about="dialogues about Wikipedia with hallucinations edited out (FaithDial)",
+        Options=DialogueOptions,
         load=faithdial,
+        objectives=("dialogue",),
     ),
-    "messages": SuiteKind(about="chats as JSON lines of messages", Options=ChatOptions, load=messages),
+    "messages": SuiteKind(
+        about="chats as JSON lines of messages", Options=ChatOptions, load=messages, objectives=("chat", "dialogue")
+    ),
     "wow": SuiteKind(
-        about="dialogues about Wikipedia, grounded in its sentences (Wizard of Wikipedia)", Options=WizardOptions,
+        about="dialogues about Wikipedia, grounded in its sentences (Wizard of Wikipedia)",
+        Options=WizardOptions,
         load=wow,
+        objectives=("dialogue",),
     ),
-}  # fmt: skip
+}
 
 
 class TasksOptions(Choice):

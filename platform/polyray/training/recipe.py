@@ -6,12 +6,12 @@ from typing import Any, ClassVar, Literal, Protocol, Self
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from polyray.backbones.precision import DtypeChoice
-from polyray.config import Section
+from polyray.config import Section, fields_read_by
 from polyray.modules.options import SkillOptions
 from polyray.objectives import TextOptions, ValidationOptions
 from polyray.routing import RoutingOptions
 from polyray.runs.selection import Keep
-from polyray.tasks import TasksOptions
+from polyray.tasks import TASKS, TasksOptions
 from polyray.training.optimizers import AdamOptions, OptimizerOptions
 
 
@@ -45,6 +45,17 @@ class SuiteConfig(Section):
         if self.tasks.kind != self.suite:
             raise ValueError(f"suite is {self.suite!r}, but tasks are options of the suite {self.tasks.kind!r}")
         return self
+
+    def unread_inside(self) -> Mapping[str, str]:
+        """Fields that are for other kinds of task than those of the suite, where it has one kind."""
+        objectives = TASKS[self.suite].objectives
+        if not objectives:
+            return {}
+        return {
+            name: f"it is for tasks of {' and '.join(readers)}, and those of suite={self.suite} are of {objectives[0]}"
+            for name, readers in fields_read_by(type(self)).items()
+            if not set(readers) & set(objectives)
+        }
 
     @model_serializer(mode="wrap")
     def _without_kind(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

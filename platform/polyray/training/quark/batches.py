@@ -2,9 +2,9 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self, cast
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,8 +12,6 @@ from torch import Tensor
 from polyray.backbones import Backbone
 from polyray.decoding.quark import reward_token
 from polyray.errors import InputError
-from polyray.metrics import METRICS
-from polyray.metrics.responses import ResponseMetric
 from polyray.objectives import EvaluationOptions
 from polyray.objectives.answers import AnswerBatch
 from polyray.tasks import DialogueExample, Suite
@@ -24,6 +22,9 @@ from polyray.training.model import Modular
 from polyray.training.quark.pool import RewardPool
 from polyray.training.quark.recipe import QuarkRecipe
 from polyray.training.worker import Worker
+
+Reward = Callable[[Sequence[str], Sequence[DialogueExample]], Sequence[float]]
+"""From responses and their examples to the reward of each, NaN where there is none; the larger the better."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -83,13 +84,14 @@ class QuarkBatches:
         fingerprints: of the training examples, by task.
     """
 
-    def __init__(self, recipe: QuarkRecipe, suite: Suite, backbone: Backbone, worker: Worker) -> None:
+    def __init__(self, recipe: QuarkRecipe, suite: Suite, backbone: Backbone, worker: Worker, reward: Reward) -> None:
         """Encode the training examples with the token for the highest rewards, so that lengths are checked.
 
         Raises:
             InputError: the suite has no training tasks, or their examples do not fit the backbone.
         """
         self._recipe, self._suite, self._backbone, self._worker = recipe, suite, backbone, worker
+        self._reward = reward
         data = TrainingData(recipe, suite, backbone, worker)
         self.fingerprints = data.fingerprints
         self._examples: tuple[DialogueExample, ...] = data.encoded.examples
@@ -150,7 +152,7 @@ class QuarkBatches:
         )
         rows = Encoded(objective=data.objective, rows=tuple(data.rows[index] for index in chosen))
         texts = predictions(self._policy, rows, evaluation, self._recipe.text.max_output)
-        rewards = rewards_of(self._recipe.quark.reward, texts, [self._examples[index] for index in chosen])
+        rewards = self._reward(texts, [self._examples[index] for index in chosen])
         own = [row for row in zip(chosen, texts, rewards, strict=True) if not math.isnan(row[2])]
         drawn = [row for rows_of_one in self._worker.gather(own) for row in rows_of_one]
         if not drawn:
@@ -163,10 +165,3 @@ class QuarkBatches:
         indices = range(len(self._examples))
         n = min(self._recipe.quark.draw.n or len(indices), len(indices))
         return sorted(random.Random(f"{self._recipe.training.seed}-{n_rounds}").sample(indices, n))
-
-
-def rewards_of(metric: str, texts: Sequence[str], examples: Sequence[Any]) -> list[float]:
-    """The metric of each response; NaN where it says nothing about one."""
-    entry = cast(ResponseMetric, METRICS[metric])  # `quark.reward` is of responses
-    values: list[float] = entry.measure(texts, examples).values.tolist()
-    return values

@@ -29,7 +29,7 @@ class QuarkOptions(Section):
     """Rewards, rounds and the loss."""
 
     reward: str = "Knowledge-F1"
-    """Metric that rewards a response: see `polyray list metrics`."""
+    """Metric of responses that rewards one: see [respond](respond.md)."""
     quantiles: int = Field(5, ge=2)
     """Classes of reward, each with a token: <reward-1> for the lowest ..."""
     every: int = Field(500, ge=1)

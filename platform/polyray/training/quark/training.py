@@ -1,6 +1,5 @@
 """Training by Quark as it runs on every worker."""
 
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -12,7 +11,7 @@ from polyray.runs.selection import Selection
 from polyray.tasks import Suite, load_suite
 from polyray.training.data import Encoded, encoded, first_examples, mean_score, partition_tasks
 from polyray.training.evaluation import predictions, score
-from polyray.training.quark.batches import QuarkBatches, asking
+from polyray.training.quark.batches import QuarkBatches, Reward, asking
 from polyray.training.quark.loss import QuarkLoss
 from polyray.training.quark.recipe import QuarkRecipe
 from polyray.training.tuning.beginning import start_of
@@ -25,21 +24,17 @@ from polyray.training.validation import Validator, validation_examples
 from polyray.training.worker import Worker
 
 
-def train_quark(values: Mapping[str, Any], run: Run, worker: Worker) -> dict[str, Any]:
+def train_quark(recipe: QuarkRecipe, run: Run, worker: Worker, reward: Reward) -> dict[str, Any]:
     """Train one skill by Quark on every worker of the group, write and score it: the metrics, on the first worker.
-
-    Args:
-        values: a `QuarkRecipe` as plain data.
 
     Raises:
         InputError: the method's options do not fit the network.
         Interrupted: the user asked the run to stop; a checkpoint is saved.
     """
-    recipe = QuarkRecipe.model_validate(values)
     suite = load_suite(recipe.tasks)
     backbone = load_backbone(recipe.backbone)
     backbone.network.to(worker.device)
-    data, tests = QuarkBatches(recipe, suite, backbone, worker), _tests(recipe, suite, backbone)
+    data, tests = QuarkBatches(recipe, suite, backbone, worker, reward), _tests(recipe, suite, backbone)
     validator = _validator(recipe, suite, backbone)
     start = start_of(recipe, suite, backbone, data, worker)
     reference = deepcopy(start.model).requires_grad_(False).eval()

@@ -7,24 +7,21 @@ from pydantic import Field
 
 from polyray.backbones.precision import SkillsDtype
 from polyray.config import Section
+from polyray.judges.options import ScoreResponsesOptions
 from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.responding.members import MemberSource
+from polyray.responding.system import MAIN
+from polyray.responding.table import SystemOptions
 from polyray.training.recipe import SuiteConfig
-from polyray.training.responding.members import MemberSource
-from polyray.training.responding.system import MAIN
-from polyray.training.responding.table import SystemOptions
 
 
-class ResponseScoreOptions(Section):
-    """Examples that are answered, and the scores of their answers."""
+class AnsweredOptions(Section):
+    """Examples that are answered, and pieces of work."""
 
     split: Literal["train", "dev", "test"] = "test"
     """Which examples of each task."""
     tasks: tuple[str, ...] = ()
     """Tasks of the suite by name; empty: all."""
-    metrics: tuple[str, ...] = ()
-    """Metrics beside the task's own: see `polyray list metrics`."""
-    resamples: int = Field(1000, ge=0)
-    """Samples of the examples from which the interval of each metric comes, which holds the middle 95 %; 0: none."""
     piece: int = Field(256, ge=1)
     """Examples of one Ray task, which loads the networks once; a run that goes on keeps finished ones."""
     gpus: float = Field(0, ge=0)
@@ -50,8 +47,10 @@ class RespondRecipe(SuiteConfig):
     for each, which is faster where skills change many parameters, as those of full fine-tuning do."""
     system: SystemOptions = SystemOptions()
     """The system that answers."""
-    score: ResponseScoreOptions = ResponseScoreOptions()
-    """Examples that are answered, and the scores of their answers."""
+    score: AnsweredOptions = AnsweredOptions()
+    """Examples that are answered, and pieces of work."""
+    responses: ScoreResponsesOptions = ScoreResponsesOptions()
+    """Metrics of responses in dialogues, and intervals; of other answers the metric is that of the task."""
     text: TextOptions = TextOptions()
     """Lengths of texts."""
     evaluation: EvaluationOptions = EvaluationOptions()

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from polyray.config import NoOptions, Section
 from polyray.objectives import EvaluationOptions
+from polyray.responding.system import Ensemble, Response
 from polyray.tasks import Task
 from polyray.training.evaluation import predictions
-from polyray.training.responding.system import Ensemble, Response
 
 
 class Plain:

@@ -11,14 +11,14 @@ from typing import Any, Self
 from polyray.errors import InputError
 from polyray.files import make_folders
 from polyray.formats import file_name
+from polyray.responding.members import MemberSource, load_members
+from polyray.responding.recipe import RespondRecipe
+from polyray.responding.system import Ensemble
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.card import CARD
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, load_suite
 from polyray.training.data import first_examples
-from polyray.training.responding.members import MemberSource, load_members
-from polyray.training.responding.recipe import RespondRecipe
-from polyray.training.responding.system import Ensemble
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class RespondPiece:
 
     def fingerprint(self) -> str:
         """sha256 of all that decides the responses, skills by their own fingerprints."""
-        values = self.recipe.model_dump(mode="json", exclude={"score"})
+        values = self.recipe.model_dump(mode="json", exclude={"score", "responses"})
         values["skills"] = {name: _fingerprint(source) for name, source in self.recipe.sources().items()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

@@ -6,16 +6,21 @@ from typing import Any
 import pytest
 import torch
 from grounded_cases import write_dialogues
+from judge_cases import save_classifier
 from tuning_cases import Stopped, different
 
 from polyray.config import load_config
 from polyray.decoding.quark import quantiles, quark_losses
 from polyray.errors import InputError, Interrupted
+from polyray.judges.critic import load_critic, unfaithfulness
+from polyray.responding.rewards import RewardedRecipe, rewarding
+from polyray.responding.rewards import train as train_rewarded
 from polyray.runs.run import Run
 from polyray.skills.skill import load_card
+from polyray.tasks import DialogueExample
 from polyray.training.quark.pool import RewardPool
 from polyray.training.quark.recipe import QuarkRecipe
-from polyray.training.quark.training import stage_of, train_quark
+from polyray.training.quark.training import stage_of
 from polyray.training.worker import Alone
 
 TINY = (
@@ -58,8 +63,8 @@ def test_a_round_sorts_the_whole_pool_anew_and_the_pool_goes_on_from_its_state()
 
 def train(out: Path, *overrides: str, run: type[Run] = Run) -> dict[str, Any]:
     out.mkdir(exist_ok=True)
-    recipe = load_config(QuarkRecipe, overrides=[*TINY, *overrides])
-    return train_quark(recipe.model_dump(mode="json"), run(out), Alone())
+    recipe = load_config(RewardedRecipe, overrides=[*TINY, *overrides])
+    return train_rewarded(recipe.model_dump(mode="json"), run(out), Alone())
 
 
 def test_a_training_that_is_stopped_after_every_step_ends_the_same_to_the_byte(tmp_path: Path) -> None:
@@ -83,3 +88,18 @@ def test_a_method_of_two_phases_is_refused() -> None:
     recipe = load_config(QuarkRecipe, overrides=["method.kind=lottery_ticket"])
     with pytest.raises(InputError, match="lottery_ticket trains in 2 phases"):
         stage_of(recipe)
+
+
+def test_the_less_a_critic_finds_a_response_unfaithful_the_larger_is_its_reward(
+    tmp_path: Path,
+) -> None:
+    folder = save_classifier(tmp_path, {0: "faithful", 1: "unfaithful"})
+    critic = (f"critic.model={folder}", "critic.unfaithful=[unfaithful]", "quark.reward=Critic-P")
+    recipe = load_config(RewardedRecipe, overrides=critic)
+    pairs = [("the hotel has free wifi", "yes it does"), ("no pool", "the hotel has a pool")]
+    examples = [
+        DialogueExample(task="t", history=(), knowledge=(knowledge,), outputs=("x",), location="")
+        for knowledge, _ in pairs
+    ]
+    probabilities = unfaithfulness(load_critic(recipe.critic), pairs, ("unfaithful",))[1]
+    assert rewarding(recipe)([response for _, response in pairs], examples) == (-probabilities).tolist()

@@ -11,8 +11,8 @@ from torch import Tensor
 from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.modules.site import mixing
-from polyray.training.responding.members import MemberSource, NetworkMember, load_members
-from polyray.training.responding.switching import common
+from polyray.responding.members import MemberSource, NetworkMember, load_members
+from polyray.responding.switching import common
 
 TASKS = ("known", "new")
 INPUT = torch.tensor([[40, 50, 60, 70]])
@@ -73,7 +73,7 @@ def test_networks_of_another_vocabulary_and_folders_without_anything_are_refused
         MemberSource(path="tiny-causal", base=("x",)).check(TASKS)
     other = load_backbone("tiny-causal")
     other.text.eos = 7
-    monkeypatch.setattr("polyray.training.responding.members.load_backbone", lambda name, revision, dtype: other)
+    monkeypatch.setattr("polyray.responding.members.load_backbone", lambda name, revision, dtype: other)
     with pytest.raises(InputError, match="reads texts as other tokens than"):
         load_members(
             {"main": MemberSource(path=str(skills("base"))), "expert": MemberSource(path="tiny-causal")}, TASKS,

@@ -1,7 +1,7 @@
 """The interface of a system that answers examples, and what it works with.
 
 To add one: a class as `System` describes it in a file of this folder, and a line in
-`polyray.training.responding.table`. The job `respond` then reads its options as `system.*`, answers with it piece by
+`polyray.responding.table`. The job `respond` then reads its options as `system.*`, answers with it piece by
 piece, and scores it.
 """
 
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Protocol
 from polyray.config import Section
 from polyray.modules.site import without_skills
 from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.responding.members import NetworkMember
 from polyray.tasks import Suite, Task
 from polyray.training.data import Encoded, encoded
-from polyray.training.responding.members import NetworkMember
 
 MAIN = "main"  # the network that is asked; the others help it
 

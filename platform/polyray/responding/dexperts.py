@@ -14,8 +14,8 @@ from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions
 from polyray.objectives.answers import written
 from polyray.objectives.objective import in_batches
+from polyray.responding.system import Ensemble, Response
 from polyray.tasks import Task
-from polyray.training.responding.system import Ensemble, Response
 
 EXPERT, ANTI_EXPERT = "expert", "anti_expert"
 WRITES = {"evaluation.method": "the system writes", "evaluation.tree": "the system writes"}

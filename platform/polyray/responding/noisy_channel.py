@@ -13,12 +13,12 @@ from polyray.decoding.noisy_channel import noisy_channel, ranked
 from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.objectives.objective import in_batches
+from polyray.responding.dexperts import WRITES
+from polyray.responding.members import NetworkMember
+from polyray.responding.system import Ensemble, Response
 from polyray.tasks import DialogueExample, Task
 from polyray.tasks.dialogue.channel import of_channel, of_language_model
 from polyray.training.evaluation import log_likelihoods
-from polyray.training.responding.dexperts import WRITES
-from polyray.training.responding.members import NetworkMember
-from polyray.training.responding.system import Ensemble, Response
 
 CHANNEL, LANGUAGE = "channel", "language_model"
 MARKUP = 16  # tokens at most that a chat template puts around a response

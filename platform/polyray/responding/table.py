@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 from polyray.config import Choice
-from polyray.training.responding.dexperts import DExperts
-from polyray.training.responding.noisy_channel import NoisyChannel
-from polyray.training.responding.plain import ControlTokens, Plain
-from polyray.training.responding.system import System
+from polyray.responding.dexperts import DExperts
+from polyray.responding.noisy_channel import NoisyChannel
+from polyray.responding.plain import ControlTokens, Plain
+from polyray.responding.system import System
 
 SYSTEMS: dict[str, type[System]] = {
     "plain": Plain,

@@ -10,11 +10,11 @@ from polyray.backbones import Backbone, load_backbone
 from polyray.backbones.precision import DtypeChoice, SkillsDtype, check_dtype
 from polyray.backbones.skeleton import load_skeleton
 from polyray.errors import InputError
+from polyray.responding.switching import SwitchedSkills
 from polyray.skills.card import CARD
 from polyray.skills.skill import load_card, load_skill
 from polyray.training.beneath import beneath
 from polyray.training.model import Modular, bare
-from polyray.training.responding.switching import SwitchedSkills
 from polyray.training.skill_source import SkillSource, is_source
 from polyray.training.worker import own_device
 

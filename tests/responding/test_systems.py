@@ -14,11 +14,11 @@ from training_cases import answer_task, answers, suite_of
 from polyray.config import load_config
 from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.responding.members import load_members
+from polyray.responding.recipe import RespondRecipe
+from polyray.responding.system import MAIN, Ensemble, Response
 from polyray.tasks import DialogueExample, Suite, Turn, load_suite
 from polyray.training.evaluation import predictions
-from polyray.training.responding.members import load_members
-from polyray.training.responding.recipe import RespondRecipe
-from polyray.training.responding.system import MAIN, Ensemble, Response
 
 SUITE = suite_of(answer_task("colour"))
 EXAMPLES = answers("colour", 3)
