@@ -9,7 +9,16 @@ from torch import Tensor
 
 from polyray.config import Section
 from polyray.errors import InputError
-from polyray.merging import agreement, consensus, fisher_weighted, linear, spectral, spherical
+from polyray.merging import (
+    agreement,
+    consensus,
+    fisher_weighted,
+    interference,
+    linear,
+    masks,
+    spectral,
+    spherical,
+)
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.operands import Operands
 
@@ -93,6 +102,10 @@ MERGES: dict[str, MergeMethod] = {
     "multislerp": MergeMethod(function=spherical.multislerp, Options=spherical.MultiSlerpOptions, needs_base=False),
     "model_stock": MergeMethod(function=agreement.model_stock, Options=agreement.ModelStockOptions),
     "sce": MergeMethod(function=agreement.sce, Options=agreement.SceOptions),
+    "magmax": MergeMethod(function=masks.magmax, Options=masks.ScaleOptions, by_entry=True, on_changes=always),
+    "emr": MergeMethod(function=masks.emr, Options=masks.ScaleOptions, by_entry=True, on_changes=always),
+    "consensus": MergeMethod(function=masks.consensus, Options=masks.TallOptions, by_entry=True, on_changes=always),
+    "wudi": MergeMethod(function=interference.wudi, Options=interference.WudiOptions),
     "iso_c": MergeMethod(function=spectral.iso_c, Options=spectral.SpectralOptions),
     "tsv_merge": MergeMethod(function=spectral.tsv_merge, Options=spectral.SpectralOptions),
 }  # fmt: skip
