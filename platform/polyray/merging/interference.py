@@ -35,7 +35,8 @@ def wudi(operands: Operands, options: WudiOptions) -> Tensor:
     merged = changes.sum(0)
     if not options.steps:
         merged = merged + (target - merged @ inputs) @ torch.linalg.pinv(inputs, hermitian=True)
-        return operands.start + merged
+        exact: Tensor = operands.start + merged
+        return exact
     return operands.start + _descended(merged, inputs, target, options)
 
 
