@@ -34,7 +34,11 @@ class Config(TuningRecipe):
 
 def run(config: Config, run: Run) -> Result:
     """Train on Ray, then score; see `Config`."""
-    suite = _check_workers(config)
+    return train(config, run, check_all(config))
+
+
+def train(config: Config, run: Run, suite: Suite) -> Result:
+    """Train on Ray, then score, what `check_all` has found right."""
     print_note(run.console, repeats(suite, partition_tasks(suite, "train")))
     run.cluster.start()
     training = start(config, run)
@@ -68,8 +72,12 @@ def check(config: TuningRecipe) -> Suite:
     return suite
 
 
-def _check_workers(config: Config) -> Suite:
-    """Look at the config, the data and the workers; see `check`."""
+def check_all(config: Config) -> Suite:
+    """Look at the config, the data and the workers, so that a mistake shows before anything starts.
+
+    Raises:
+        InputError: something in the config or the data is wrong.
+    """
     config.workers.check_shares(config.training.batch)
     return check(config)
 
@@ -82,7 +90,7 @@ def start(config: Config, run: Run) -> TrainingRun:
 
 JOB = Job(
     about="train one skill of a whole network: sparse (LT-SFT, masks), full, BitFit, LoRA", Config=Config, run=run,
-    goals=("mean", "tasks", "validation", "parameters"), check=_check_workers,
+    goals=("mean", "tasks", "validation", "parameters"), check=check_all,
     workload=Workload(
         amounts=tuning_amounts, shorten=shortened_tuning, left_out=lambda config: unmeasured(config.workers.n)
     ),

@@ -33,7 +33,7 @@ class JobTable(MutableMapping[str, Job]):
 
 NAMES = (
     "polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "combine",
-    "respond", "quark", "score_responses",
+    "respond", "quark", "score_responses", "dialogue", "likelihood",
 )  # fmt: skip
 
 JOBS: MutableMapping[str, Job] = JobTable(NAMES)

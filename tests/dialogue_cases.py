@@ -8,7 +8,7 @@ from typing import Any
 from polyray.tasks import Suite, TasksOptions, load_suite
 
 LABELS = ("Fully attributable", "Not fully attributable", "Generic")
-LOGS = [
+LOGS: list[list[dict[str, Any]]] = [
     [
         {"speaker": "U", "text": "An inn?"},
         {"speaker": "S", "text": "The Inn."},

@@ -10,7 +10,17 @@ from gathering import for_cases
 from pydantic import ValidationError
 
 from polyray.errors import InputError
-from polyray.tasks import LabelledTexts, ParsedWords, TaggedWords, Task, TasksOptions, load_suite
+from polyray.tasks import (
+    DialogueExample,
+    LabelledTexts,
+    ParsedWords,
+    TaggedWords,
+    Task,
+    TasksOptions,
+    Turn,
+    load_suite,
+)
+from polyray.tasks.dialogue import Speaker
 from polyray.tasks.hub_fields import KINDS
 from polyray.tasks.options import HUB_COLUMNS
 
@@ -141,3 +151,27 @@ def test_fields_that_the_objective_does_not_read_are_refused() -> None:
     ):
         with pytest.raises(ValidationError, match=message):
             TasksOptions.model_validate({"kind": "hub", "hub": {"one": {"path": "json", **fields}}})
+
+
+def test_dialogues_are_turns_with_knowledge_or_messages(task: Loader) -> None:
+    features = {"history": WORDS, "passage": Value("string"), "response": Value("string")}
+    row = {"history": ["Hi.", "Yes?", "Is it free?"], "passage": "It is.", "response": "Yes."}
+    columns = {"history": "history", "knowledge": "passage", "response": "response"}
+    spoken = task(features, [row], objective="dialogue", columns=columns)
+    speakers: list[Speaker] = ["user", "system", "user"]
+    history = tuple(Turn(speaker=who, text=text) for who, text in zip(speakers, row["history"], strict=True))
+    (example,) = spoken.examples("train")
+    assert example == DialogueExample(
+        task="one", history=history, knowledge=("It is.",), outputs=("Yes.",), location=""
+    )  # fmt: skip
+    assert (spoken.metric, spoken.objective, "{knowledge}" in spoken.prompt) == ("BLEU", "dialogue", True)
+    message = {"role": Value("string"), "content": Value("string")}
+    said = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes?"}]
+    chat = task({"messages": [message]}, [{"messages": said}], objective="chat")
+    assert chat.examples("train")[0].target == "Yes?" and chat.objective == "chat"
+    with pytest.raises(InputError, match="one train, row 0, message 2: unknown role 'bot'"):
+        task({"messages": [message]}, [{"messages": [said[0], {**said[1], "role": "bot"}]}], objective="chat").examples(
+            "train"
+        )
+    with pytest.raises(InputError, match="one train, row 0: expected the field 'response' with a text"):
+        task(features, [{**row, "response": ""}], objective="dialogue", columns=columns).examples("train")

@@ -10,6 +10,11 @@ import datasets
 from polyray.errors import InputError
 from polyray.lookup import lookup, suggestion
 from polyray.metrics.tags import OUTSIDE
+from polyray.tasks.dialogue.example import DialogueExample
+from polyray.tasks.dialogue.fields import text_in, texts_in
+from polyray.tasks.dialogue.messages import chat_examples, snippets
+from polyray.tasks.dialogue.options import PROMPT
+from polyray.tasks.dialogue.wizard import alternating
 from polyray.tasks.examples import ContextQuestion, LabelledTexts, ParsedWords, TaggedWords
 from polyray.tasks.options import HUB_COLUMNS, HubDataset, TreebankOptions
 from polyray.tasks.schemes import entity_labels, entity_tags, is_entity_tag, single_tags
@@ -25,11 +30,13 @@ NO_HEAD = ("_", "None")  # of a range of words, in Universal Dependencies as the
 class Kind:
     """Fields of a row as an example of one objective.
 
-    label: the field whose classes have names; empty: none. metric: of its tasks.
+    label: the field whose classes have names; empty: none. metric: of its tasks. prompt: empty where it is made of the
+    names of the fields.
     """
 
     label: str
     metric: str
+    prompt: str
     labels: Callable[[HubDataset, Sequence[str], str], tuple[str, ...]]
     example: Callable[[HubDataset, Sequence[str], Mapping[str, Any], str, str], Any]
 
@@ -53,7 +60,7 @@ def task_of_columns(source: HubDataset, name: str, load: Load) -> Task:
     return Task(
         name=name, category=source.category, metric=metric, labels=labels or None, seeds=(0,),
         read=Cached(partial(_examples, source, columns, classes, load, name)), objective=source.objective,
-        prompt=prompt if source.objective in ("classification", "spans") else "{input}",
+        prompt=kind.prompt or prompt,
     )  # fmt: skip
 
 
@@ -187,9 +194,26 @@ def _question(
     return checked_question(with_listed_answers(fields, where), fields["context"], where, name)
 
 
+def _response(
+    source: HubDataset, classes: Sequence[str], fields: Mapping[str, Any], where: str, name: str
+) -> DialogueExample:
+    return DialogueExample(
+        task=name, history=alternating(texts_in(fields, "history", where)), knowledge=snippets(fields, where),
+        outputs=(text_in(fields, "response", where),), location=where,
+    )  # fmt: skip
+
+
+def _chat(
+    source: HubDataset, classes: Sequence[str], fields: Mapping[str, Any], where: str, name: str
+) -> DialogueExample:
+    return chat_examples(fields, where, name, each=False)[-1]
+
+
 KINDS: dict[str, Kind] = {  # an entry for each of HUB_COLUMNS
-    "tagging": Kind(label="tags", metric="", labels=_tags, example=_tagged),
-    "classification": Kind(label="label", metric="Label-ACC", labels=_classes, example=_labelled),
-    "parsing": Kind(label="relations", metric="las", labels=_relations, example=_parsed),
-    "spans": Kind(label="", metric="Span-F1", labels=_no_labels, example=_question),
+    "tagging": Kind(label="tags", metric="", prompt="{input}", labels=_tags, example=_tagged),
+    "classification": Kind(label="label", metric="Label-ACC", prompt="", labels=_classes, example=_labelled),
+    "parsing": Kind(label="relations", metric="las", prompt="{input}", labels=_relations, example=_parsed),
+    "spans": Kind(label="", metric="Span-F1", prompt="", labels=_no_labels, example=_question),
+    "dialogue": Kind(label="", metric="BLEU", prompt=PROMPT, labels=_no_labels, example=_response),
+    "chat": Kind(label="", metric="BLEU", prompt=PROMPT, labels=_no_labels, example=_chat),
 }

@@ -17,6 +17,8 @@ HUB_COLUMNS: dict[str, dict[str, str]] = {  # by objective: the fields that it r
     "classification": {"premise": "premise", "hypothesis": "hypothesis", "label": "label"},
     "parsing": {"words": "tokens", "heads": "head", "relations": "deprel"},
     "spans": {"question": "question", "context": "context", "answers": "answers"},
+    "dialogue": {"history": "history", "knowledge": "knowledge", "response": "response"},
+    "chat": {"messages": "messages"},
 }
 
 
@@ -35,12 +37,13 @@ class HubDataset(Section):
     """Files by the dataset's own name of a split; needed where `path` is a file format."""
     splits: dict[str, str] = Field(default_factory=lambda: {"train": "train", "dev": "validation", "test": "test"})
     """Which of the dataset's splits are train, dev and test; slices such as "train[:90%]" work."""
-    objective: Literal["answers", "tagging", "classification", "parsing", "spans"] = "answers"
+    objective: Literal["answers", "tagging", "classification", "parsing", "spans", "dialogue", "chat"] = "answers"
     """Objective, which puts the task to a network; answers reads `input` and `output`, the others read `columns`."""
     columns: dict[str, str] = Field(default_factory=dict)
     """Column of each field: {words: tokens, tags: pos_tags} for tagging, {text: sentence, label: label} or {premise:
     premise, hypothesis: hypothesis, label: label} for classification, {words, heads, relations} for parsing, {question,
-    context, answers} for spans; empty: the usual ones."""
+    context, answers} for spans, {history, knowledge, response} for dialogue, {messages} for chat; empty: the usual
+    ones."""
     types: tuple[str, ...] = ()
     """Tagging: types of entity to keep; empty: all."""
     relabel: dict[str, str] = Field(default_factory=dict)

@@ -99,7 +99,7 @@ class Suite:
     tasks: Mapping[str, Task]  # in the order of the partition
     partition: Mapping[str, tuple[str, ...]]  # "train", "dev", "test" -> names of tasks
     allocation: Mapping[str, tuple[int, ...]] | None = None  # planted tasks: the true skills of each
-    figures: Mapping[str, Any] = field(default_factory=dict)  # of tasks whose examples were selected: what was left
+    figures: Mapping[str, Any] = field(default_factory=dict)  # of the examples of its tasks, where it has some
 
 
 class Cached:

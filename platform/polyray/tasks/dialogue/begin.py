@@ -37,18 +37,19 @@ def begin(options: BeginOptions) -> Suite:
         name = FILE.fullmatch(file.name)
         if name is None or name[1] not in SPLIT_WORDS:
             continue
-        for task, labels in _tasks(f"begin-{name[2]}", options.each_label).items():
+        for task, labels in _tasks(file, f"begin-{name[2]}", options.each_label).items():
             tasks.setdefault(task, {})[SPLIT_WORDS[name[1]]] = partial(_records, file, labels)
     if not tasks:
         raise InputError(f"{folder} holds no data of BEGIN; expected files such as begin_dev_wow.tsv.")
     return suite_of("begin", tasks, options)
 
 
-def _tasks(name: str, each_label: bool) -> dict[str, Sequence[str]]:
-    """Labels of the responses that each task has."""
+def _tasks(file: Path, name: str, each_label: bool) -> dict[str, Sequence[str]]:
+    """Labels of the responses that each task of a file has."""
     if not each_label:
         return {name: LABELS}
-    return {f"{name}-{label.lower().replace(' ', '-')}": (label,) for label in LABELS}
+    labels = {label for record in _records(file, LABELS, name) for label in record.labels}
+    return {f"{name}-{label.lower().replace(' ', '-')}": (label,) for label in LABELS if label in labels}
 
 
 def _records(file: Path, labels: Sequence[str], task: str) -> list[Record]:

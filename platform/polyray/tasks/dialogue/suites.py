@@ -44,8 +44,7 @@ def _task(
 ) -> Task:
     records = _splits(sources[name], options, name)
     taken = selected(records, options, name)
-    if options.select.rules:
-        counts[name] = figures(records, taken)
+    counts[name] = figures(records, taken)
     ready = with_control(taken, options)
     examples = {split: with_target([record.example for record in rows], options, name) for split, rows in ready.items()}
     return Task(
