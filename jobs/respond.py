@@ -1,6 +1,7 @@
 """Answering the examples of a suite with a system of one or several networks, and scoring the answers."""
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from polyray.cluster.tasks import run_pieces
@@ -46,13 +47,19 @@ def run(config: Config, run: Run) -> Result:
     scored = dict(run_pieces(score_task, tasks, run, gpus=config.score.gpus))
     scores = {task.task: scored[index]["scores"] for index, task in enumerate(tasks)}
     metrics: dict[str, Any] = {
-        "mean": mean_score(scores), "tasks": scores,
+        "mean": mean_score(scores), "tasks": scores, "means": _means(scores),
         "intervals": {task.task: scored[index]["intervals"] for index, task in enumerate(tasks)},
         "judges": {name: record for index in range(len(tasks)) for name, record in scored[index]["judges"].items()},
         "too_long": sum(outcome["too_long"] for outcome in outcomes.values()),
     }  # fmt: skip
     print_scores(run.console, metrics)
     return Result(metrics=metrics)
+
+
+def _means(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The mean over tasks of each metric that all of them have."""
+    first, *others = scores.values()
+    return {name: fmean(of[name] for of in scores.values()) for name in first if all(name in of for of in others)}
 
 
 def _answer(pieces: Sequence[RespondPiece], run: Run) -> Mapping[int, Mapping[str, Any]]:
@@ -126,5 +133,5 @@ def _check_scores(config: RespondRecipe, tasks: Sequence[Task]) -> None:
 
 JOB = Job(
     about="answer a suite's examples with a system (plain, CTRL, DExperts, noisy channel), and score the answers",
-    Config=Config, run=run, check=check,
+    Config=Config, run=run, goals=("mean", "tasks", "means"), check=check,
 )  # fmt: skip

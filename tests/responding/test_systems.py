@@ -138,7 +138,6 @@ def test_what_a_system_does_not_read_or_lacks_is_refused(skills: Callable[[str],
     for overrides, message in [
         ((base, "share=false"), "share.*one network answers"),
         ((base, "system.kind=dexperts", "evaluation.method=rank"), "evaluation.method.*the system writes"),
-        ((base, "system.kind=dexperts", "system.expert=x", "system.anti_expert_weight=2"), "there is no anti_expert"),
         (("backbone=tiny-causal", "base=[x]"), "there are no skills"),
         ((base, "system.kind=dexpert"), "Did you mean 'dexperts'"),
     ]:  # fmt: skip
@@ -146,6 +145,7 @@ def test_what_a_system_does_not_read_or_lacks_is_refused(skills: Callable[[str],
             recipe_of(*overrides)
     for overrides, message in [
         (("system.kind=dexperts",), "needs system.expert=FOLDER, system.anti_expert=FOLDER, or both"),
+        (("system.kind=dexperts", "system.expert=x", "system.anti_expert_weight=2"), "there is no anti_expert"),
         (("system.kind=noisy_channel", "system.channel=x"), "needs system.language_model=FOLDER"),
         (("system.kind=noisy_channel", "system.channel=x", "system.language_model=y"), "set evaluation.beams=10"),
     ]:

@@ -35,11 +35,6 @@ class DExpertsOptions(Section):
     anti_expert_weight: float = Field(0.5, ge=0)
     """Power of the anti-expert's probabilities, by which is divided."""
 
-    def unread(self) -> Mapping[str, str]:
-        """The weight of a network that is not there."""
-        weights = {"expert_weight": self.expert, "anti_expert_weight": self.anti_expert}
-        return {name: f"there is no {name.removesuffix('_weight')}" for name, path in weights.items() if not path}
-
 
 class DExperts:
     """Generation by p(token) ~ p_main * p_expert ** b / p_anti_expert ** a.
@@ -62,9 +57,13 @@ class DExperts:
         return {name: path for name, path in named.items() if path}
 
     def check(self, evaluation: EvaluationOptions, tasks: Sequence[Task]) -> None:
-        """Refuse a system in which nobody weighs in."""
+        """Refuse a system in which nobody weighs in, and weights of networks that are not there."""
         if not self.helpers():
             raise InputError("system.kind=dexperts needs system.expert=FOLDER, system.anti_expert=FOLDER, or both.")
+        for name in (EXPERT, ANTI_EXPERT):
+            field = f"{name}_weight"
+            if name not in self.helpers() and vars(self._options)[field] != vars(DExpertsOptions())[field]:
+                raise InputError(f"system.{field} is not read: there is no {name}; set system.{name}=FOLDER.")
 
     def respond(self, ensemble: Ensemble, examples: Sequence[Any]) -> tuple[list[Response], int]:
         """The texts that the networks write together."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from polyray.reports.page import Section, write_page
 from polyray.reports.report import REPORT
-from polyray.reports.sweep import budget, coordinates, goals, importance, rates, schedules, tables
+from polyray.reports.sweep import budget, coordinates, goals, importance, rates, schedules, tables, tradeoff
 from polyray.sweeps.record import SweepRecord
 
 REFRESH = 15  # seconds between two readings by a browser while the sweep runs
@@ -15,6 +15,7 @@ SECTIONS: Mapping[str, Callable[[SweepRecord], Section | None]] = {
     "rates": rates.section,
     "coordinates": coordinates.section,
     "goals": goals.section,
+    "tradeoff": tradeoff.section,
     "budget": budget.section,
     "importance": importance.section,
     "schedules": schedules.section,
