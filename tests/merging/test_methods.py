@@ -40,7 +40,13 @@ from polyray.merging.spectral import SpectralOptions, iso_c, tsv_merge
 from polyray.merging.spherical import MultiSlerpOptions, SlerpOptions, multislerp, slerp
 from polyray.merging.thinning import as_long_as, at_random, by_rank, largest, without_outliers
 
-WEIGHTS = {"cape": (0.5, -0.5), "cape_ewr": (-0.25,), "fisher": (1.0, 0.25), "slerp": (1.0,)}
+WEIGHTS = {
+    "cape": (0.5, -0.5),
+    "cape_ewr": (-0.25,),
+    "fisher": (1.0, 0.25),
+    "slerp": (1.0,),
+    "regmean": (1.0, 0.5, 0.25),
+}
 UNORDERED = sorted(set(MERGES) - {"dare", "della"})  # those draw for one part after the other
 
 
@@ -58,7 +64,11 @@ def drawn(name: str, shape: tuple[int, ...] = (4, 6), seed: int = 0) -> Operands
 
     def model(weight: float) -> Part:
         change = torch.randn(shape, generator=generator) * 0.1
-        return Part(tensor=base + change, weight=weight, density=0.5, fisher=torch.rand(shape, generator=generator))
+        inputs = torch.randn(9, shape[-1], generator=generator) if len(shape) == 2 else None
+        return Part(
+            tensor=base + change, weight=weight, density=0.5, fisher=torch.rand(shape, generator=generator),
+            inner_products=None if inputs is None else inputs.T @ inputs,
+        )  # fmt: skip
 
     return Operands(
         parts=[model(weight) for weight in WEIGHTS.get(name, (1.0, -0.5, 0.25))], base=replace(model(1.0), tensor=base),

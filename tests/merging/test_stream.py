@@ -23,7 +23,7 @@ from polyray.merging.recipe import PartOptions
 from polyray.runs.run import Run
 
 SHAPES = {"embed.weight": (30, 8), "layer.weight": (8, 8), "layer.bias": (8,), "scale": ()}
-WEIGHTS = {"cape": (0.5, -0.5), "cape_ewr": (-0.25,), "fisher": (1.0, 0.25), "slerp": (1.0,)}
+WEIGHTS = {"cape": (0.5, -0.5), "cape_ewr": (-0.25,), "fisher": (1.0, 0.25), "slerp": (1.0,), "regmean": (1.0, 0.5)}
 
 
 def tensors(seed: int, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
@@ -36,6 +36,12 @@ def fisher(seed: int) -> dict[str, Tensor]:
     return {name: x.float().abs() for name, x in tensors(seed).items() if x.is_floating_point()}
 
 
+def products(seed: int) -> dict[str, Tensor]:
+    """Inner products of the inputs of the one layer that has some."""
+    x = torch.randn(20, 8, generator=torch.Generator().manual_seed(seed))
+    return {"layer.weight": x.T @ x}
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> dict[str, Path]:
     """A base, three parts and their Fisher information, as folders and files in every format."""
@@ -44,6 +50,7 @@ def models(tmp_path: Path) -> dict[str, Path]:
         folders[name] = tmp_path / name
         folders[name].mkdir()
         save_file(fisher(10 + index), tmp_path / f"{name}-fisher.safetensors")
+        save_file(products(20 + index), tmp_path / f"{name}-products.safetensors")
         (folders[name] / "config.json").write_text(json.dumps({"model_type": name, "dtype": "float32"}))
         (folders[name] / "tokenizer.json").write_text(name)
     save_file(tensors(0), folders["base"] / "model.safetensors")
@@ -68,6 +75,8 @@ def config(models: dict[str, Path], kind: str, *more: str, names: tuple[str, ...
     parts: list[dict[str, Any]] = [{"model": str(models[n]), "weight": w, "density": 0.5} for n, w in chosen]
     if method.needs_fisher:
         parts = [part | {"fisher": f"{part['model']}-fisher.safetensors"} for part in parts]
+    if method.needs_inner_products:
+        parts = [part | {"inner_products": f"{part['model']}-products.safetensors"} for part in parts]
     base = [f"base={models['base']}"]
     if method.needs_fisher and method.needs_base:
         base.append(f"base_fisher={models['base']}-fisher.safetensors")
@@ -81,7 +90,10 @@ def expected(models: dict[str, Path], kind: str, name: str) -> Tensor:
 
     def part(path: str, weight: float) -> Part:
         number = letters[path]
-        return Part(tensor=tensors(number)[name], weight=weight, density=0.5, fisher=fisher(10 + number)[name])
+        return Part(
+            tensor=tensors(number)[name], weight=weight, density=0.5, fisher=fisher(10 + number)[name],
+            inner_products=products(20 + number).get(name),
+        )  # fmt: skip
 
     generator = stream._generator(recipe, name)
     parts = [part(options.model, options.weight) for options in recipe.parts]
@@ -250,6 +262,8 @@ def test_what_a_recipe_lacks_is_said(models: dict[str, Path], tmp_path: Path) ->
         "needs base=": ["merge.kind=ties", 'parts=[{"model": "x"}]'],
         "Fisher information of each part": [f"base={models['base']}", "merge.kind=ewr", 'parts=[{"model": "x"}]'],
         "reads no Fisher": [f"base={models['base']}", 'parts=[{"model": "x", "fisher": "y"}]'],
+        "needs the inner products": [f"base={models['base']}", "merge.kind=regmean", 'parts=[{"model": "x"}]'],
+        "reads no inner products": [f"base={models['base']}", 'parts=[{"model": "x", "inner_products": "y"}]'],
         "no file and no folder": [f"base={models['base']}", 'parts=[{"model": "nowhere"}]'],
         "holds no model": [f"base={models['base']}", f'parts=[{{"model": "{tmp_path}"}}]'],
         "leave base and parts out": ["mergekit=x.yml", f"base={models['base']}"],

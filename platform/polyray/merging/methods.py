@@ -16,6 +16,7 @@ from polyray.merging import (
     interference,
     linear,
     masks,
+    regression,
     spectral,
     spherical,
 )
@@ -42,6 +43,7 @@ class MergeMethod:
         Options: the fields that it reads.
         needs_base: whether there must be a base.
         needs_fisher: whether base (where one is needed) and parts must have Fisher information.
+        needs_inner_products: whether parts have inner products of the inputs of linear layers.
         by_entry: whether an entry of the result depends on the same entry of the operands alone, so that a tensor may
             be merged in pieces.
         draws: whether it needs a generator.
@@ -56,6 +58,7 @@ class MergeMethod:
     Options: type[Section]
     needs_base: bool = True
     needs_fisher: bool = False
+    needs_inner_products: bool = False
     by_entry: bool = False
     draws: bool = False
     coefficients: Callable[[Sequence[float], Any], list[float]] | None = None
@@ -106,6 +109,9 @@ MERGES: dict[str, MergeMethod] = {
     "emr": MergeMethod(function=masks.emr, Options=masks.ScaleOptions, by_entry=True, on_changes=always),
     "consensus": MergeMethod(function=masks.consensus, Options=masks.TallOptions, by_entry=True, on_changes=always),
     "wudi": MergeMethod(function=interference.wudi, Options=interference.WudiOptions),
+    "regmean": MergeMethod(
+        function=regression.regmean, Options=regression.RegMeanOptions, needs_base=False, needs_inner_products=True
+    ),
     "iso_c": MergeMethod(function=spectral.iso_c, Options=spectral.SpectralOptions),
     "tsv_merge": MergeMethod(function=spectral.tsv_merge, Options=spectral.SpectralOptions),
 }  # fmt: skip

@@ -15,13 +15,14 @@ class Part:
 
     tensor [*shape], in fp32 or fp64. weight: its coefficient, negative for a model whose change is to be undone.
     density: share of its change's entries that a method which thins changes out keeps. fisher [*shape]: the diagonal
-    of its Fisher information.
+    of its Fisher information. inner_products [in, in]: of the inputs of the linear layer whose weight [out, in] it is.
     """
 
     tensor: Tensor
     weight: float = 1.0
     density: float = 1.0
     fisher: Tensor | None = None
+    inner_products: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -58,6 +58,8 @@ def plan_merge(recipe: MergeRecipe) -> MergePlan:
         real = {name: tensor for name, tensor in first.tensors.items() if tensor.dtype.is_floating_point}
         for fisher in sources.fishers:
             check_same(first, fisher, real)
+        for products in sources.inner_products:
+            _check_inner_products(first, products, sources.inner_products[0])
         files = sources.files()
         shards = _shards(recipe, first.tensors)
     check_skills(recipe)
@@ -102,6 +104,30 @@ def _check_recipe(recipe: MergeRecipe) -> None:
             raise InputError(f"merge.kind={kind} needs base_fisher=FILE, the Fisher information of the base.")
     elif recipe.base_fisher or any(part.fisher for part in recipe.parts):
         raise InputError(f"merge.kind={kind} reads no Fisher information: leave fisher and base_fisher out.")
+    lacking = [part.model for part in recipe.parts if not part.inner_products]
+    if method.needs_inner_products and lacking:
+        raise InputError(
+            f"merge.kind={kind} needs the inner products of each part's inputs; {lacking[0]} has none: "
+            "polyray run fisher statistic=inner_products."
+        )
+    if not method.needs_inner_products and len(lacking) < len(recipe.parts):
+        raise InputError(f"merge.kind={kind} reads no inner products: leave inner_products out.")
+
+
+def _check_inner_products(first: ModelFiles, products: ModelFiles, others: ModelFiles) -> None:
+    """Refuse inner products of other layers than the models', or than another part's.
+
+    Raises:
+        InputError: that is so.
+    """
+    for name, tensor in products.tensors.items():
+        weight = first.tensors.get(name)
+        if weight is None or len(weight.shape) != 2 or tensor.shape != (weight.shape[1], weight.shape[1]):
+            shape = list(tensor.shape)
+            raise InputError(f"{products.path} does not fit {first.path}: {name} {shape} is of no layer there.")
+    odd = sorted(products.tensors.keys() ^ others.tensors.keys())
+    if odd:
+        raise InputError(f"{products.path} and {others.path} are of different layers, first {odd[0]}.")
 
 
 def check_same(first: ModelFiles, other: ModelFiles, expected: Mapping[str, StoredTensor] | None = None) -> None:

@@ -43,7 +43,7 @@ class PatternOptions(Section):
 class PartOptions(Section):
     """A model that takes part in a merge."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"model", "fisher"})
+    files: ClassVar[frozenset[str]] = frozenset({"model", "fisher", "inner_products"})
 
     model: str
     """Folder of transformers, a safetensors or torch file, or the folder of a skill on the base."""
@@ -53,6 +53,8 @@ class PartOptions(Section):
     """Share of the entries of its change that stay, in methods that thin changes out."""
     fisher: str = ""
     """File or folder with the diagonal of its Fisher information, tensors by the same names (the job fisher's)."""
+    inner_products: str = ""
+    """File with inner products of the inputs of its linear layers (the job fisher's, statistic=inner_products)."""
     delta: bool = False
     """The files hold a task vector, which is added to the base, in place of a model."""
     patterns: tuple[PatternOptions, ...] = ()

@@ -20,15 +20,21 @@ class Sources:
     """Open files, by the paths in the recipe.
 
     models: the base, if there is one, and the parts. fishers: Fisher information of the base, if the method reads it,
-    and of the parts.
+    and of the parts. inner_products: of the parts, if the method reads them.
     """
 
     models: Sequence[ModelFiles]
     fishers: Sequence[ModelFiles]
+    inner_products: Sequence[ModelFiles] = ()
+
+    @property
+    def all(self) -> tuple[ModelFiles, ...]:
+        """All of them, in this order."""
+        return (*self.models, *self.fishers, *self.inner_products)
 
     def files(self) -> dict[str, tuple[Path, ...]]:
         """The files of each source by its path."""
-        return {str(source.path): source.files for source in (*self.models, *self.fishers)}
+        return {str(source.path): source.files for source in self.all}
 
 
 class RenamedFiles:
@@ -68,9 +74,10 @@ def open_sources(recipe: MergeRecipe) -> Iterator[Sources]:
             stack.callback(whole.close)
         parts = [_part(stack, part.model, network) for part in recipe.parts]
         fishers = [stack.enter_context(open_model(Path(path))) for path in fisher_paths(recipe)]
+        products = [stack.enter_context(open_model(Path(path))) for path in inner_product_paths(recipe)]
         models = [*([whole] if whole is not None else []), *parts]
-        named = [_named_like(fisher, models[0], network) for fisher in fishers]
-        yield Sources(models=models, fishers=named)
+        fishers, products = ([_named_like(x, models[0], network) for x in files] for files in (fishers, products))
+        yield Sources(models=models, fishers=fishers, inner_products=products)
 
 
 def stored_network(recipe: MergeRecipe, base: ModelFiles | None) -> StoredNetwork | None:
@@ -93,6 +100,11 @@ def fisher_paths(recipe: MergeRecipe) -> list[str]:
         return []
     of_base = [recipe.base_fisher] if recipe.merge.method.needs_base else []
     return [*of_base, *(part.fisher for part in recipe.parts)]
+
+
+def inner_product_paths(recipe: MergeRecipe) -> list[str]:
+    """The files of inner products that the method reads."""
+    return [part.inner_products for part in recipe.parts] if recipe.merge.method.needs_inner_products else []
 
 
 def _part(stack: ExitStack, path: str, network: StoredNetwork | None) -> ModelFiles:

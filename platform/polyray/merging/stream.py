@@ -42,6 +42,22 @@ class Source:
             stretch = wide.copy_(stretch)
         return stretch.view(shape)
 
+    def read_square(self, name: str) -> Tensor | None:
+        """A square matrix as a whole, None where the files have none of this name."""
+        if name not in self.files.tensors:
+            return None
+        width = self.files.tensors[name].shape[0]
+        return self.read(name, 0, width * width, (width, width))
+
+
+@dataclass(frozen=True, eq=False)
+class Readers:
+    """What is read for each tensor, as in `Sources`."""
+
+    models: Sequence[Source]
+    fishers: Sequence[Source]
+    inner_products: Sequence[Source]
+
 
 def merge_shard(plan: MergePlan, index: int, files: Mapping[float, Path], advance: Advance = int) -> list[MergeFigures]:
     """Merge the tensors of one file of each merged model, and write them over what stood there: figures of each.
@@ -59,12 +75,14 @@ def merge_shard(plan: MergePlan, index: int, files: Mapping[float, Path], advanc
     with ExitStack() as stack:
         outputs = [stack.enter_context(open(file, "wb")).fileno() for file in files.values()]
         opened = stack.enter_context(open_sources(plan.recipe))
-        sources = [Source(files=source) for source in (*opened.models, *opened.fishers)]
+        readers = Readers(
+            *([Source(files=x) for x in files] for files in (opened.models, opened.fishers, opened.inner_products))
+        )
         for output in outputs:
             begins = write_header(output, {tensor.name: tensor for tensor in tensors})
         for tensor, begin in zip(tensors, begins, strict=True):
             for start, stop, shape in _stretches(plan.recipe, tensor):
-                stretch = _read(plan.recipe, sources, tensor, (start, stop, shape))
+                stretch = _read(plan.recipe, readers, tensor, (start, stop, shape))
                 figures[0] += _agreement(tensor, stretch)
                 for number, (factor, output) in enumerate(zip(files, outputs, strict=True)):
                     result, of_stretch = _result(plan.recipe, stretch, tensor, factor)
@@ -75,12 +93,13 @@ def merge_shard(plan: MergePlan, index: int, files: Mapping[float, Path], advanc
 
 
 def _read(
-    recipe: MergeRecipe, sources: Sequence[Source], tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
+    recipe: MergeRecipe, readers: Readers, tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
 ) -> Operands | Tensor:
     """Operands for a stretch of a tensor; the stretch itself where it is copied."""
     if tensor.merged:
-        return _operands(recipe, sources, tensor, stretch)
-    return sources[0].files.read(tensor.name, *stretch[:2], sources[0].buffer)
+        return _operands(recipe, readers, tensor, stretch)
+    first = readers.models[0]
+    return first.files.read(tensor.name, *stretch[:2], first.buffer)
 
 
 def _result(
@@ -113,22 +132,26 @@ def _stretches(recipe: MergeRecipe, tensor: OutputTensor) -> Iterator[tuple[int,
 
 
 def _operands(
-    recipe: MergeRecipe, sources: Sequence[Source], tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
+    recipe: MergeRecipe, readers: Readers, tensor: OutputTensor, stretch: tuple[int, int, tuple[int, ...]]
 ) -> Operands:
     """Operands for a stretch of a tensor, read from the models."""
-    stretches = [source.read(tensor.name, *stretch) for source in sources]
-    first = 1 if recipe.base else 0
-    fishers = iter(stretches[first + len(recipe.parts) :])
+    models = [source.read(tensor.name, *stretch) for source in readers.models]
+    fishers = iter([source.read(tensor.name, *stretch) for source in readers.fishers])
+    products = iter([source.read_square(tensor.name) for source in readers.inner_products])
     base = None
     if recipe.base:
         fisher = next(fishers) if recipe.merge.method.needs_fisher and recipe.merge.method.needs_base else None
-        base = Part(tensor=stretches[0], weight=recipe.base_weight, fisher=fisher)
+        base = Part(tensor=models[0], weight=recipe.base_weight, fisher=fisher)
     parts = []
-    for options, content, source in zip(recipe.parts, stretches[first:], sources[first:], strict=False):
+    n_parts = len(recipe.parts)
+    for options, content, source in zip(recipe.parts, models[-n_parts:], readers.models[-n_parts:], strict=True):
         weight, density = weight_and_density(options, tensor.name)
         is_change = options.delta or source.files.holds_changes
-        model = content if base is None or not is_change else content + base.tensor
-        parts.append(Part(tensor=model, weight=weight, density=density, fisher=next(fishers, None)))
+        part = Part(
+            tensor=content if base is None or not is_change else content + base.tensor, weight=weight, density=density,
+            fisher=next(fishers, None), inner_products=next(products, None),
+        )  # fmt: skip
+        parts.append(part)
     return Operands(parts=parts, base=base)
 
 

@@ -30,6 +30,9 @@ class FisherRecipe(SuiteConfig):
     """Examples of the training tasks that are looked at."""
     n: int = Field(0, ge=0)
     """Examples, drawn without replacement; 0: all."""
+    statistic: Literal["fisher", "inner_products"] = "fisher"
+    """Squared gradients of parameters, or for the weight of each linear layer the inner products of its inputs, by
+    which merges by regmean weight; these need no labels, and take one example at a time."""
     labels: Literal["gold", "sampled"] = "gold"
     """Targets: the examples' own (empirical Fisher information), or drawn from what the network predicts behind the
     gold prefix."""
@@ -65,18 +68,27 @@ class FisherRecipe(SuiteConfig):
             raise ValueError("scale=reference is the scheme of sampled labels: set labels=sampled")
         if self.skill and (self.scale == "reference" or self.at != "model"):
             raise ValueError("a skill's own numbers are looked at with scale sequence or token and at=model")
+        if self.statistic == "inner_products" and (self.skill or self.at != "model" or self.labels != "gold"):
+            raise ValueError("inner products are of a network's layers: leave skill, at and labels out")
         if self.at != "model" and not (self.start or self.base):
             raise ValueError(f"at={self.at} needs start, the network that the task vector is counted from, or base")
         return self
 
     def unread(self) -> Mapping[str, str]:
         """Fields that others leave unread."""
-        return {"start": "task vectors are counted from it: set at=task_vector"} if self.at == "model" else {}
+        start = {"start": "task vectors are counted from it: set at=task_vector"} if self.at == "model" else {}
+        needless = ("scale", "batch") if self.statistic == "inner_products" else ()
+        return {**start, **dict.fromkeys(needless, "statistic=inner_products leaves it unread")}
 
     @property
     def fingerprint(self) -> str:
         """sha256 over all fields."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+    @property
+    def at_once(self) -> int:
+        """Examples of a batch."""
+        return 1 if self.statistic == "inner_products" else self.batch
 
     @property
     def stride(self) -> int:

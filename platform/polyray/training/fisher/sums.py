@@ -12,7 +12,7 @@ from torch import Tensor
 
 from polyray.backbones import Backbone, load_backbone
 from polyray.errors import InputError
-from polyray.fisher import BatchSquares, DiagonalFisher, EntriesFisher, ModulesFisher
+from polyray.fisher import BatchSquares, DiagonalFisher, EntriesFisher, InnerProducts, ModulesFisher
 from polyray.modules.site import mixing
 from polyray.objectives import Batch
 from polyray.objectives.sampling import SAMPLINGS, released_loss
@@ -55,6 +55,8 @@ def prepared(recipe: FisherRecipe, backbone: Backbone, tasks: Sequence[str]) -> 
     model = bare(backbone, tasks).to(own_device()).eval()
     if recipe.skill:
         return model, _squares_of_skill(recipe, model)
+    if recipe.statistic == "inner_products":
+        return model, InnerProducts(model.network, partial(_included, recipe))
     kind = BatchSquares if recipe.scale == "reference" else DiagonalFisher
     return model, kind(model.network, partial(_included, recipe))
 
@@ -80,8 +82,8 @@ def subtract(backbone: Backbone, start: Backbone, sign: float) -> None:
 
 def add_all(recipe: FisherRecipe, model: Modular, data: Encoded, squares: Squares) -> None:
     """Add the squares for all rows, batch by batch."""
-    for begin in range(0, len(data.rows), recipe.batch):
-        rows = data.rows[begin : begin + recipe.batch]
+    for begin in range(0, len(data.rows), recipe.at_once):
+        rows = data.rows[begin : begin + recipe.at_once]
         batch = data.objective.collate(model.backbone, rows).to(own_device())
         squares.add(partial(_losses, recipe, model, data, batch, rows), len(rows))
 
