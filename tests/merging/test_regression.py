@@ -1,6 +1,7 @@
 """RegMean: by hand, against least squares in float64, and from inputs that a pass over examples saw."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_inner_products_are_those_of_the_layers_inputs() -> None:
     network, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)), torch.randn(2, 5, 3)
     products = InnerProducts(network)
     for example in x:
-        products.add(lambda example=example: network(example.unsqueeze(0)).sum(), 1)
+        products.add(partial(network, example.unsqueeze(0)), 1)
     hidden = network[:2](x).detach().flatten(0, 1)
     torch.testing.assert_close(products.sums["0.weight"], x.flatten(0, 1).T @ x.flatten(0, 1))
     torch.testing.assert_close(products.sums["2.weight"], hidden.T @ hidden)
