@@ -5,6 +5,7 @@ from polyray.errors import InputError
 from polyray.jobs import ltsft
 from polyray.judges.responses import check_metrics
 from polyray.objectives import OBJECTIVES
+from polyray.objectives.dialogue import CHATS
 from polyray.progress import follow
 from polyray.reports.console import print_scores
 from polyray.responding.rewards import RewardedRecipe, train
@@ -52,6 +53,8 @@ def check(config: Config) -> Suite:
     objective = suite.tasks[name].objective
     if OBJECTIVES[objective].predicts != RESPONSES:
         raise InputError(f"Quark draws responses in dialogues; the task {name!r} has the objective {objective!r}.")
+    if objective == CHATS.name:
+        raise InputError("Quark learns one response of a dialogue at a time: set tasks.targets=each or last.")
     check_metrics(config.scoring())
     if config.text.packing:
         raise InputError("Quark compares responses with a reference token by token: set text.packing=false.")

@@ -12,6 +12,7 @@ from polyray.decoding.generation import Continuation, continuations, drawing, in
 from polyray.decoding.noisy_channel import noisy_channel, ranked
 from polyray.errors import InputError
 from polyray.objectives import EvaluationOptions, TextOptions
+from polyray.objectives.dialogue import CHATS
 from polyray.objectives.objective import in_batches
 from polyray.responding.dexperts import WRITES
 from polyray.responding.members import NetworkMember
@@ -63,6 +64,8 @@ class NoisyChannel:
         missing = [name for name, path in self.helpers().items() if not path]
         if missing:
             raise InputError(f"system.kind=noisy_channel needs system.{missing[0]}=FOLDER, of a skill or a network.")
+        if any(task.objective == CHATS.name for task in tasks):
+            raise InputError("A noisy channel weighs one response of a dialogue: set tasks.targets=each or last.")
         if evaluation.beams < 2:
             raise InputError("system.kind=noisy_channel chooses among beams: set evaluation.beams=10, or another 2+.")
 

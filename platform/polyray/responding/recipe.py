@@ -51,7 +51,7 @@ class RespondRecipe(SuiteConfig):
     """Examples that are answered, and pieces of work."""
     responses: ScoreResponsesOptions = ScoreResponsesOptions()
     """Metrics of responses in dialogues, and intervals; of other answers the metric is that of the task."""
-    text: TextOptions = TextOptions()
+    text: TextOptions = TextOptions(max_input=640, too_long="truncate")
     """Lengths of texts."""
     evaluation: EvaluationOptions = EvaluationOptions()
     """Batches and decoding."""

@@ -7,11 +7,13 @@ from polyray.judges.bertscore import BertScoreOptions
 from polyray.judges.critic import CriticOptions
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import ResponseScorer
+from polyray.objectives import TextOptions
 from polyray.runs.run import Run
-from polyray.tasks import DialogueExample
+from polyray.tasks import DialogueExample, TasksOptions
 from polyray.training.quark.batches import Reward
 from polyray.training.quark.recipe import QuarkRecipe
 from polyray.training.quark.training import train_quark
+from polyray.training.tuning.table import MethodOptions
 from polyray.training.worker import Worker
 
 LOWER_IS_BETTER = frozenset({"Critic", "Critic-P"})
@@ -21,6 +23,16 @@ LOWER_IS_BETTER = frozenset({"Critic", "Critic-P"})
 class RewardedRecipe(QuarkRecipe):
     """Train one skill by Quark on responses that it draws itself, sorted by their reward."""
 
+    suite: str = "dstc11"
+    """Family of dialogues: see `polyray list tasks`."""
+    tasks: TasksOptions = TasksOptions(kind="dstc11")
+    """Where they are, and which responses to learn."""
+    backbone: str = "tiny-causal"
+    """Network under the skill: tiny-seq2seq, tiny-causal, a folder, or a name on the Hugging Face Hub."""
+    text: TextOptions = TextOptions(max_input=640, too_long="truncate")
+    """Lengths of texts."""
+    method: MethodOptions = MethodOptions(kind="full")
+    """Method that trains the skill, in one phase."""
     critic: CriticOptions = CriticOptions()
     """Critic behind the rewards Critic and Critic-P, whose lower values are better."""
     bertscore: BertScoreOptions = BertScoreOptions()
