@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from judge_cases import LABELS, save_classifier, save_reader, save_writer
+from judge_cases import LABELS, WORDS, save_classifier, save_reader, save_writer
 from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from polyray.errors import InputError
@@ -109,6 +109,19 @@ def test_one_response_by_hand() -> None:
     assert seen == [("what is free wifi wifi.", "what is free wifi free wifi.")]
 
 
+def test_an_answer_of_the_same_words_needs_no_comparison() -> None:
+    def never(pairs: Pairs) -> list[Label]:
+        assert not pairs
+        return []
+
+    judges = Judges(
+        grammar=PhraseRules(), ask=lambda pairs: [["what?"] for _ in pairs], compare=never,
+        answer=lambda pairs: ["The wifi!" if text == "free" else "wifi" for _, text in pairs],
+    )  # fmt: skip
+    (score,) = q2_scores(["wifi"], ["free"], judges, keep_personal=True)
+    assert (score.q2, score.overlap, score.n_questions) == (1.0, 1.0, 1)
+
+
 def test_spans_are_runs_of_content_words_each_once() -> None:
     text = "The Ashley Hotel can't have free wi-fi, but ashley hotel guests' tea costs 3.50 there, and I like it."
     assert PhraseRules().spans(text) == [
@@ -167,13 +180,16 @@ def test_questions_of_a_batch_are_those_of_single_prompts(options: Q2Options) ->
 def test_answers_of_a_batch_are_those_of_single_pairs(options: Q2Options) -> None:
     model, tokenizer = (x.from_pretrained(options.answers) for x in (AutoModelForQuestionAnswering, AutoTokenizer))
     pairs = [*PAIRS, *((text, span) for span, text in PAIRS), ("what is", "yes"), ("no", "it is not free")]
+    pairs += [(" ".join(WORDS[:n]), " ".join(WORDS[n:])) for n in range(1, 20, 2)]
+    pairs += [(WORDS[n], WORDS[-n]) for n in range(1, 20)]
     expected: list[str | None] = []
     for pair in pairs:
         output, ids = single(model.eval(), tokenizer, pair), tokenizer(*pair)["input_ids"]
         first, last = int(output.start_logits.argmax()), int(output.end_logits.argmax())
         words = list(map(str, tokenizer.convert_ids_to_tokens(ids[first : last + 1])))
         expected.append(" ".join(word for word in words if not word.startswith("[")) if first else None)
-    assert Reader(options)(pairs) == expected and len(set(expected)) > 2
+    reader = Reader(options.model_copy(update={"batch": len(pairs)}))  # so that short pairs are padded
+    assert reader(pairs) == expected and len(set(expected)) > 2
 
 
 def test_labels_are_found_by_their_names(options: Q2Options, tmp_path: Path) -> None:

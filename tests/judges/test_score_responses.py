@@ -9,8 +9,9 @@ from judge_cases import save_classifier, save_encoder, save_reader, save_writer
 from polyray.analysis.bootstrap import interval, resampled_scores
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.judges.bertscore import BertScore
+from polyray.judges.bertscore import BertScore, BertScoreOptions
 from polyray.judges.critic import load_critic
+from polyray.judges.judge import bert_judges
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import ResponseScorer, score_responses
 from polyray.metrics.bleu import bleu
@@ -80,6 +81,23 @@ def test_networks_add_their_metrics_and_their_fingerprints(folders: Mapping[str,
             assert row["Critic-P"] == pytest.approx(unfaithful.min(), abs=1e-5)
             assert row["Critic"] == float(all(unfaithful > 0.5))
             assert 0 <= row["Q2"] <= 1
+
+
+def test_the_text_with_the_best_f1_counts_for_precision_and_recall_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Fixed:
+        """Scores in which precision, recall and F1 are each highest for another reference."""
+
+        def __init__(self, options: object) -> None:
+            self.options = options
+
+        def scores(self, candidates: list[str], references: list[str]) -> list[tuple[float, float, float]]:
+            return [{"a": (0.9, 0.1, 0.2), "b": (0.6, 0.6, 0.6), "c": (0.1, 0.9, 0.2)}[text] for text in references]
+
+    monkeypatch.setattr("polyray.judges.judge.BertScore", Fixed)
+    judge, _ = bert_judges(ScoreResponsesOptions(bertscore=BertScoreOptions(model="x")))
+    assert {name: x.value for name, x in judge.judge(["r"], [("a", "b", "c")]).items()} == {
+        "BERTScore": 0.6, "BERTScore-P": 0.6, "BERTScore-R": 0.6,
+    }  # fmt: skip
 
 
 def test_chosen_metrics_come_alone_and_joined_snippets_are_one_text(folders: Mapping[str, str]) -> None:

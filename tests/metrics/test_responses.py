@@ -58,6 +58,9 @@ def test_bleu_of_short_texts_by_hand() -> None:
     # orders 1 to 4: 4/5, 2/4, 1/3, then 0/2 counts as 1/2 a match: (4/5 * 1/2 * 1/3 * 1/4) ** (1/4); lengths are equal
     smoothed = bleu(["a b c x d"], [["a b c y d"]])
     assert smoothed.value == pytest.approx((4 / 5 * 2 / 4 * 1 / 3 * 1 / 4) ** 0.25)
+    # three orders without a match count 1/2, 1/4 and 1/8 of one
+    rare = bleu(["a b c d e"], [["a y b z c"]])
+    assert rare.value == pytest.approx((3 / 5 * 0.5 / 4 * 0.25 / 3 * 0.125 / 2) ** 0.25)
     # as long as half the reference: exp(1 - 2)
     assert bleu(["a b c d"], [["a b c d e f g h"]]).value == pytest.approx(math.exp(-1))
 
