@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from gathering import for_each
+from gathering import for_cases
 from torch import Tensor
 
 from polyray.backbones import load_backbone
 from polyray.objectives import OBJECTIVES, TextOptions
 from polyray.objectives.sampling import SAMPLINGS
-from polyray.tasks import Task, TextAnswers
+from polyray.tasks import DialogueExample, Task, TextAnswers, Turn
 from polyray.training.model import Modular, bare
 
 TEXTS = (("one two", "yes"), ("a much longer input than the others", "no"), ("b", "maybe it is so"))
@@ -18,12 +18,19 @@ TASK = Task(name="t", category="", metric="ACC", labels=None, seeds=(0,), read=l
 EXAMPLES = [TextAnswers(task="t", input=x, outputs=(y,), choices=("yes", "maybe it is so", "no")) for x, y in TEXTS]
 
 
-def rows_of(backbone: str) -> tuple[Modular, str, list[Any]]:
-    """A network, the objective that fits it, and the examples as its rows."""
+TURNS = (Turn(speaker="user", text="Hi."), Turn(speaker="system", text="Yes?"))
+DIALOGUES = [
+    DialogueExample(task="t", history=TURNS[:n], knowledge=(x,), outputs=(y,), location="")
+    for n, (x, y) in enumerate(TEXTS)
+]
+
+
+def rows_of(backbone: str, objective: str) -> tuple[Modular, list[Any]]:
+    """A network, and the examples as rows of an objective."""
     loaded = load_backbone(backbone)
-    name = "answers" if loaded.writes else "choices"
-    rows = OBJECTIVES[name].encode(loaded, {"t": TASK}, EXAMPLES, TextOptions())
-    return bare(loaded, ["t"]).eval(), name, rows
+    examples: list[Any] = list(DIALOGUES if objective in ("dialogue", "chat") else EXAMPLES)
+    rows = OBJECTIVES[objective].encode(loaded, {"t": TASK}, examples, TextOptions())
+    return bare(loaded, ["t"]).eval(), rows
 
 
 def drawn(model: Modular, name: str, rows: Sequence[Any], seeds: Sequence[int]) -> Tensor:
@@ -33,9 +40,15 @@ def drawn(model: Modular, name: str, rows: Sequence[Any], seeds: Sequence[int]) 
         return SAMPLINGS[name].losses(model, batch, generators)
 
 
-@for_each(backbone=["tiny-seq2seq", "tiny-causal", "tiny-encoder"])
-def test_draws_do_not_depend_on_the_batch(backbone: str) -> None:
-    model, name, rows = rows_of(backbone)
+@for_cases(
+    [
+        *({"backbone": name, "name": objective} for name in ("tiny-seq2seq", "tiny-causal")
+          for objective in ("answers", "dialogue")),
+        {"backbone": "tiny-causal", "name": "chat"}, {"backbone": "tiny-encoder", "name": "choices"},
+    ]
+)  # fmt: skip
+def test_draws_do_not_depend_on_the_batch(backbone: str, name: str) -> None:
+    model, rows = rows_of(backbone, name)
     together = drawn(model, name, rows, [5, 6, 7])
     alone = torch.cat([drawn(model, name, [row], [seed]) for row, seed in zip(rows, [5, 6, 7], strict=True)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)

@@ -63,6 +63,7 @@ def choice_losses(network: Network, batch: ChoiceBatch, generators: Generators) 
 SAMPLINGS: Mapping[str, Sampling] = {
     "answers": Sampling(losses=answer_losses, logits=Answers().logits),
     "choices": Sampling(losses=choice_losses),
+    **dict.fromkeys(("dialogue", "chat"), Sampling(losses=answer_losses, logits=Answers().logits)),
 }
 """By objective, of those whose labels can be drawn."""
 
