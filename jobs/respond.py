@@ -12,7 +12,7 @@ from polyray.lookup import lookup
 from polyray.objectives import OBJECTIVES
 from polyray.progress import bars
 from polyray.reports.console import print_scores
-from polyray.responding.pieces import RespondPiece, answer_piece, examples_of, joined
+from polyray.responding.pieces import RespondPiece, answer_piece, examples_of, fingerprint_of, joined
 from polyray.responding.recipe import RespondRecipe
 from polyray.responding.scores import RESPONSES, ScoredTask, score_task
 from polyray.runs.job import Job, Result
@@ -33,11 +33,7 @@ def run(config: Config, run: Run) -> Result:
     """Answer piece by piece as Ray tasks, then score task by task; see `Config`."""
     suite = check(config)
     recipe = RespondRecipe.model_validate(config.model_dump(include=set(RespondRecipe.model_fields)))
-    pieces = [
-        RespondPiece(recipe=recipe, out=run.out, task=name, start=start)
-        for name in names_of(config, suite)
-        for start in range(0, len(examples_of(recipe, suite, name)), recipe.score.piece)
-    ]
+    pieces = [piece for name in names_of(config, suite) for piece in _pieces(recipe, run, suite, name)]
     run.cluster.start()
     outcomes = _answer(pieces, run)
     tasks = [
@@ -54,6 +50,16 @@ def run(config: Config, run: Run) -> Result:
     }  # fmt: skip
     print_scores(run.console, metrics)
     return Result(metrics=metrics)
+
+
+def _pieces(recipe: RespondRecipe, run: Run, suite: Suite, name: str) -> list[RespondPiece]:
+    """The examples of a task in pieces."""
+    examples = examples_of(recipe, suite, name)
+    fingerprint = fingerprint_of(recipe, examples)
+    return [
+        RespondPiece(recipe=recipe, out=run.out, task=name, start=start, fingerprint=fingerprint)
+        for start in range(0, len(examples), recipe.score.piece)
+    ]
 
 
 def _means(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

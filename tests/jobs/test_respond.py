@@ -95,6 +95,11 @@ def test_a_run_that_was_stopped_goes_on_with_the_pieces_that_lack(
     assert first.stat().st_mtime_ns == written, "it was not answered again"
     first.write_text(first.read_text().replace("too_long", "too_long "))  # altered: answered again
     assert respond(out, *system) == whole and first.stat().st_mtime_ns != written
+    data, (known, new) = tmp_path / "data" / "new" / "test.jsonl", sorted((out / "pieces").glob("*-0000000.json"))
+    before = [file.stat().st_mtime_ns for file in (known, new)]
+    data.write_text(data.read_text().replace("sky test 0", "sky other 0"))
+    respond(out, *system)
+    assert [file.stat().st_mtime_ns == time for file, time in zip((known, new), before, strict=True)] == [True, False]
 
 
 def test_mistakes_show_before_anything_starts(system: tuple[str, ...], skills: Callable[[str], Path]) -> None:

@@ -18,7 +18,7 @@ from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.card import CARD
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, load_suite
-from polyray.training.data import first_examples
+from polyray.training.data import examples_fingerprint, first_examples
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +27,16 @@ PIECES = "pieces"
 
 @dataclass(frozen=True, kw_only=True)
 class RespondPiece:
-    """Some examples of one task, from the example `start` on; results go below `out`."""
+    """Some examples of one task, from the example `start` on; results go below `out`.
+
+    fingerprint: of all that decides the responses; see `fingerprint_of`.
+    """
 
     recipe: RespondRecipe
     out: Path
     task: str
     start: int
+    fingerprint: str
 
     def moved(self, out: Path) -> Self:
         """The piece with another folder."""
@@ -52,18 +56,26 @@ class RespondPiece:
         except InputError as error:
             log.warning("%s The examples are answered again.", error)
             return None
-        return outcome if outcome["fingerprint"] == self.fingerprint() else None
-
-    def fingerprint(self) -> str:
-        """sha256 of all that decides the responses, skills by their own fingerprints."""
-        values = self.recipe.model_dump(mode="json", exclude={"score", "responses"})
-        values["skills"] = {name: _fingerprint(source) for name, source in self.recipe.sources().items()}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return outcome if outcome["fingerprint"] == self.fingerprint else None
 
 
-def _fingerprint(source: MemberSource) -> str:
+def fingerprint_of(recipe: RespondRecipe, examples: Sequence[Any]) -> str:
+    """sha256 of all that decides the responses to some examples: these, the options, and the networks.
+
+    Skills count by their own fingerprints, other folders by the names, sizes and times of their files.
+    """
+    values = recipe.model_dump(mode="json", exclude={"score", "responses"})
+    values["networks"] = {name: _contents(source) for name, source in recipe.sources().items()}
+    values["examples"] = examples_fingerprint(examples)
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _contents(source: MemberSource) -> Any:
     folder = Path(source.path)
-    return load_card(folder).fingerprint if (folder / CARD).exists() else source.path
+    if (folder / CARD).exists():
+        return load_card(folder).fingerprint
+    files = sorted(file for file in folder.rglob("*") if file.is_file()) if folder.is_dir() else []
+    return [[str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
 def examples_of(recipe: RespondRecipe, suite: Suite, name: str) -> tuple[Any, ...]:
@@ -90,7 +102,7 @@ def answer_piece(piece: RespondPiece) -> dict[str, Any]:
     )  # fmt: skip
     responses, n_cut = recipe.system.system().respond(ensemble, examples)
     outcome = {
-        "fingerprint": piece.fingerprint(), "too_long": n_cut,
+        "fingerprint": piece.fingerprint, "too_long": n_cut,
         "responses": [{"prediction": response.text, **response.details} for response in responses],
     }  # fmt: skip
     make_folders(piece.file.parent)
