@@ -28,6 +28,7 @@ from polyray.runs.store.working import working_copy
 from polyray.skills.skill import load_card
 from polyray.training.skill_source import SkillSource
 from polyray.training.transfer.leaks import leaks
+from polyray.training.transfer.plan import trainings_of
 
 QUIET = Console(quiet=True)
 TINY = (
@@ -196,6 +197,19 @@ def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Pat
         with pytest.raises(InputError, match=message):
             transfer(tmp_path / "run", data, override)
         assert not (tmp_path / "run").exists(), override
+
+
+def test_the_config_in_the_page_on_one_s_own_language_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-language.md").read_text(encoding="utf-8")
+    (tmp_path / "luo.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    config = load_config(Config, tmp_path / "luo.yaml")
+    trainings = trainings_of(config)
+    assert list(trainings) == [
+        "head", "language-lottery_ticket-eng", "language-lottery_ticket-luo", "task-full-0",
+        "task-lottery_ticket_+_language-0",
+    ]  # fmt: skip
+    assert trainings["language-lottery_ticket-luo"].fields["method.density"] == 0.04
+    assert all(path in page for path in ("task-lottery_ticket_+_language-0/skills/english", "ticket-luo/skills/luo"))
 
 
 def test_test_sentences_in_the_texts_are_counted(data: Path, tmp_path: Path) -> None:

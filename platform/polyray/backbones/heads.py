@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyray.backbones.backbone import Backbone
+from polyray.backbones.quiet import without_reports
 
 Inverse = Callable[[Tensor], Tensor]
 INIT_STD = 0.02  # of fresh weights, as in transformers
@@ -69,9 +70,10 @@ def _of_checkpoint(name: str, revision: str, family: str) -> dict[str, Tensor] |
 
     if family not in NAMES:
         return None
-    model, report = AutoModelForMaskedLM.from_pretrained(
-        name, revision=revision or None, dtype=torch.float32, output_loading_info=True
-    )
+    with without_reports():
+        model, report = AutoModelForMaskedLM.from_pretrained(
+            name, revision=revision or None, dtype=torch.float32, output_loading_info=True
+        )
     dense, norm, bias = NAMES[family]
     sources = {
         "dense.weight": f"{dense}.weight", "dense.bias": f"{dense}.bias", "norm.weight": f"{norm}.weight",

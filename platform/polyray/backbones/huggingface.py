@@ -20,6 +20,7 @@ from polyray.backbones.precision import (
     loading_options,
 )
 from polyray.backbones.pretrained_text import PretrainedText
+from polyray.backbones.quiet import without_reports
 from polyray.backbones.text import ByteText, Text
 from polyray.backbones.tiny import TINY, build_tiny
 from polyray.errors import InputError
@@ -111,9 +112,10 @@ def _network(name: str, revision: str, config: "PretrainedConfig", dtype: Backbo
     """
     kind = kind_of(config)
     options = {"add_pooling_layer": False} if kind == "encoder" and _may_pool(config) else {}
-    model, report = auto_class(kind).from_pretrained(
-        name, revision=revision or None, output_loading_info=True, **options, **loading_options(dtype)
-    )
+    with without_reports():
+        model, report = auto_class(kind).from_pretrained(
+            name, revision=revision or None, output_loading_info=True, **options, **loading_options(dtype)
+        )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith(POOLER))
     if missing:
         raise InputError(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from polyray.backbones.backbone import Backbone
 from polyray.backbones.huggingface import auto_class
+from polyray.backbones.quiet import without_reports
 from polyray.errors import InputError
 from polyray.files.disk import Point, disk
 from polyray.modules.attach import parent_of
@@ -50,9 +51,10 @@ def load_whole(backbone: Backbone) -> "tuple[PreTrainedModel, list[str]]":
 
     (architecture, *_) = backbone.model.config.architectures or [""]
     build = getattr(transformers, architecture, auto_class(backbone.kind))
-    model, report = build.from_pretrained(
-        backbone.name, revision=backbone.revision or None, dtype="auto", output_loading_info=True
-    )
+    with without_reports():
+        model, report = build.from_pretrained(
+            backbone.name, revision=backbone.revision or None, dtype="auto", output_loading_info=True
+        )
     missing = set(report["missing_keys"])  # a pooler, say, which transformers draws at random
     return model, [key for key in model.state_dict() if key not in missing]
 
