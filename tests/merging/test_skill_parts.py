@@ -101,6 +101,10 @@ def test_sparse_skills_become_one(shelf: tuple[Path, Backbone], tmp_path: Path) 
         merged = sparse_delta(skill).changes[name]
         assert torch.equal(merged.support, change.support)
         torch.testing.assert_close(merged.values, change.values)
+    overrides = ("into=skill", "factor=2", "name=again")
+    run(config(folder, {"sparse": 0.5, "second": -0.25}, *overrides, base=False), Run(tmp_path))
+    again = sparse_delta(load_skill(tmp_path / "skills" / "again")).changes
+    assert all(torch.equal(again[name].values, sparse_delta(skill).changes[name].values) for name in again)
 
 
 @pytest.mark.parametrize("of_skill", [False, True])

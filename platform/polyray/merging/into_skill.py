@@ -18,7 +18,7 @@ from polyray.merging.skill_checks import check_skill
 from polyray.merging.skill_files import is_skill
 from polyray.modules.changes import SparseChange
 from polyray.skills.card import Card
-from polyray.skills.lora_sums import Compression, compress, concatenate, factors, tensors_of
+from polyray.skills.lora_sums import Compression, LowRank, compress, concatenate, factors, tensors_of
 from polyray.skills.skill import HEADS, Skill, ancestor, load_card, load_skill, seen_from
 from polyray.skills.sparse_delta import KIND, SparseDelta, sparse_delta, sparse_skill
 
@@ -57,7 +57,8 @@ def check_into_skill(recipe: MergeRecipe) -> str:
 def _check_method(recipe: MergeRecipe, kind: str) -> None:
     """Refuse a method that cannot merge changes of this kind, or lacks what it needs."""
     method, options = recipe.merge.method, recipe.merge.options
-    able = method.coefficients is not None if kind == LORA else method.on_changes(options)
+    of_lora = method.coefficients is not None or method.of_products is not None
+    able = of_lora if kind == LORA else method.on_changes(options)
     if not able:
         raise InputError(
             f"merge.kind={recipe.merge.kind} with these options cannot merge {kind} skills into one skill, because it "
@@ -123,20 +124,34 @@ def _heads(skills: Sequence[Skill]) -> dict[str, Tensor]:
 
 def _merged_lora(recipe: MergeRecipe, skills: Sequence[Skill]) -> Merged:
     """Products side by side, compressed where `rank` is set."""
-    coefficients, options = recipe.merge.method.coefficients, recipe.merge.options
-    assert coefficients is not None  # it was checked
     products = [factors(skill) for skill in skills]
     merged, lost = {}, Compression()
     for name in dict.fromkeys(name for of_skill in products for name in of_skill):
-        weights = coefficients([weight_and_density(part, name)[0] for part in recipe.parts], options)
-        terms = [(of_skill[name], w) for of_skill, w in zip(products, weights, strict=True) if name in of_skill]
-        merged[name] = concatenate(terms)
+        merged[name] = _merged_products(recipe, name, [of_skill.get(name) for of_skill in products])
         if recipe.rank and merged[name].rank > recipe.rank:
             merged[name], of_weight = compress(merged[name], recipe.rank)
             lost += of_weight
     rank = max(product.rank for product in merged.values())
     figures = {"compression_error": lost.error} if recipe.rank else {}
     return tensors_of(merged, rank), {"rank": rank, "alpha": float(rank), "n_splits": 1}, figures
+
+
+def _merged_products(recipe: MergeRecipe, name: str, products: Sequence[LowRank | None]) -> LowRank:
+    """The merged product of one weight; None: a skill has no module there."""
+    settings = [weight_and_density(part, name) for part in recipe.parts]
+    weights = [recipe.factor * weight for weight, _ in settings]
+    method = recipe.merge.method
+    if method.coefficients is not None:
+        weights = method.coefficients(weights, recipe.merge.options)
+        terms = zip(products, weights, strict=True)
+        return concatenate([(product, weight) for product, weight in terms if product is not None])
+    assert method.of_products is not None  # it was checked
+    present = [
+        (product, weight, density)
+        for product, weight, (_, density) in zip(products, weights, settings, strict=True)
+        if product is not None and weight
+    ]
+    return method.of_products(present, recipe.merge.options)
 
 
 def _merged_sparse(recipe: MergeRecipe, skills: Sequence[Skill]) -> Merged:
@@ -167,7 +182,8 @@ def _merged_entries(
     for number, (options, change) in enumerate(zip(recipe.parts, changes, strict=True)):
         weight, density = weight_and_density(options, name)
         fisher = fishers.of_part(number, name, union, None if change is None else change.support)
-        parts.append(Part(tensor=_on(union, change), weight=weight, density=density, fisher=fisher))
+        part = Part(tensor=_on(union, change), weight=recipe.factor * weight, density=density, fisher=fisher)
+        parts.append(part)
     base = Part(tensor=torch.zeros(len(union)), weight=recipe.base_weight, fisher=fishers.of_base(name, union))
     try:
         values = merge(recipe.merge.method, Operands(parts=parts, base=base), recipe.merge.options)

@@ -14,6 +14,7 @@ from polyray.merging import (
     consensus,
     fisher_weighted,
     interference,
+    knots,
     linear,
     masks,
     regression,
@@ -22,6 +23,7 @@ from polyray.merging import (
 )
 from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.operands import Operands
+from polyray.skills.lora_sums import LowRank
 
 
 def never(options: Any) -> bool:
@@ -49,6 +51,8 @@ class MergeMethod:
         draws: whether it needs a generator.
         coefficients: called as coefficients(weights, options), gives the factor of each part's task vector in the
             result, where this is the base and a sum of them; None: it is not.
+        of_products: called as of_products(products with weights and densities, options), merges LoRA products into one;
+            None: there is no such way but by `coefficients`.
         on_changes: whether with these options the change of the base follows entry by entry from the parts' changes.
         with_shares: called like function, also tells what elastic weight removal did; None: it is another method.
         about: one line, the first of the function's documentation.
@@ -62,6 +66,7 @@ class MergeMethod:
     by_entry: bool = False
     draws: bool = False
     coefficients: Callable[[Sequence[float], Any], list[float]] | None = None
+    of_products: Callable[[Sequence[tuple[LowRank, float, float]], Any], LowRank] | None = None
     on_changes: Callable[[Any], bool] = never
     with_shares: Callable[[Operands, Any], tuple[Tensor, EwrShares]] | None = None
     about: str = field(init=False)
@@ -112,6 +117,7 @@ MERGES: dict[str, MergeMethod] = {
     "regmean": MergeMethod(
         function=regression.regmean, Options=regression.RegMeanOptions, needs_base=False, needs_inner_products=True
     ),
+    "knots": MergeMethod(function=knots.knots, Options=knots.KnotsOptions, of_products=knots.knots_of_products),
     "iso_c": MergeMethod(function=spectral.iso_c, Options=spectral.SpectralOptions),
     "tsv_merge": MergeMethod(function=spectral.tsv_merge, Options=spectral.SpectralOptions),
 }  # fmt: skip
