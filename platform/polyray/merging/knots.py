@@ -24,9 +24,9 @@ class KnotsOptions(Section):
 def knots(operands: Operands, options: KnotsOptions) -> Tensor:
     """The base and the task vectors merged by TIES in the space that their singular vectors share.
 
-    [tau_1 ... tau_n] = U S [V_1 ... V_n], the matrices side by side; the V_i are merged, and tau = scale U S V (Stoica et
-    al. 2025, KnOTS, arXiv:2410.19735). Density and weight of a part are those of V_i. Tensors that are no matrices are
-    merged by TIES as they are.
+    [tau_1 ... tau_n] = U S [V_1 ... V_n], the matrices side by side; the V_i are merged, and tau = scale U S V (Stoica
+    et al. 2025, KnOTS, arXiv:2410.19735). Density and weight of a part are those of V_i. Tensors that are no matrices
+    are merged by TIES as they are.
     """
     changes = operands.changes()
     if changes.dim() != 3:
