@@ -40,8 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
     )  # fmt: skip
     scorer = ResponseScorer(chosen)
-    correlations = [row for name in SETS for row in rated(options.data, name, scorer, options.draws)]
-    show("Spearman's correlation with people's accuracy", correlations, options.json)
+    correlations = [row for name in options.sets for row in rated(options.data, name, scorer, options.draws)]
+    if correlations:
+        show("Spearman's correlation with people's accuracy", correlations, options.json)
     show("Area under the ROC curve, BEGIN", labelled(options.data, scorer, options.rows, options.draws), options.json)
 
 
@@ -147,6 +148,9 @@ def _numbered(each: dict[str, float]) -> dict[str, float]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with dstc9, dstc11 and begin_wow")
+    parser.add_argument(
+        "--sets", nargs="*", choices=tuple(SETS), default=tuple(SETS), help="rated sets; none: BEGIN alone"
+    )
     parser.add_argument("--metrics", nargs="*", default=[], help="metrics by name; none: all")
     parser.add_argument("--bertscore", default="", help="folder of an encoder of transformers")
     parser.add_argument("--critic", default="", help="folder of a critic")

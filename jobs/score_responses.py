@@ -55,8 +55,8 @@ def run(config: Config, run: Run) -> Result:
             _write(run, name, responses, examples, scores[name])
             display.update(line, advance=1, note=name)
     metrics = {
-        "systems": {name: of_system.totals(config) for name, of_system in scores.items()},
-        "differences": differences(config, scores),
+        "responses": {name: of_system.totals(config) for name, of_system in scores.items()},
+        "comparisons": comparisons(config, scores),
         "networks": next(iter(scores.values())).networks, "n": len(examples),
     }  # fmt: skip
     print_note(run.console, f"The scores of each response are in {run.out / SCORES}.")
@@ -75,7 +75,7 @@ def check(config: Config) -> tuple[dict[str, list[str]], list[GroundedExample]]:
     return read_systems(config.systems, config.examples, config.fields)
 
 
-def differences(config: Config, scores: Mapping[str, ResponseScores]) -> list[dict[str, Any]]:
+def comparisons(config: Config, scores: Mapping[str, ResponseScores]) -> list[dict[str, Any]]:
     """Every pair of systems and metric, with p adjusted over the pairs of each metric (`p_holm`)."""
     rows = [
         {"first": first, "second": second, "metric": metric, **vars(difference)}
@@ -106,5 +106,5 @@ def _write(run: Run, name: str, responses: list[str], examples: list[GroundedExa
 
 JOB = Job(
     about="score responses that any systems wrote, with intervals and paired tests", Config=Config, run=run,
-    check=check, goals=("systems",),
+    check=check, goals=("responses",),
 )  # fmt: skip

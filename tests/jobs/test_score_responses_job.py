@@ -17,6 +17,7 @@ from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.judges.systems import ResponseFields, read_systems
 from polyray.reports.page import Table
+from polyray.reports.report import write_report
 from polyray.reports.sections.responses import section
 from polyray.runs.folder import RunFolder
 from polyray.runs.job import Result
@@ -56,11 +57,11 @@ def test_systems_are_scored_one_by_one_and_compared_pair_by_pair(tmp_path: Path)
     options = load_config(ScoreResponsesOptions, overrides=PLAIN)
     predictions, examples = read_systems({name: str(file) for name, file in files.items()}, "", ResponseFields())
     expected = {name: score_responses(texts, examples, options) for name, texts in predictions.items()}
-    assert result.metrics["systems"] == {name: scores.totals(options) for name, scores in expected.items()}
-    assert result.metrics["systems"]["plain"]["Coverage"]["n"] == 2
-    pairs = [(row["first"], row["second"], row["metric"]) for row in result.metrics["differences"]]
+    assert result.metrics["responses"] == {name: scores.totals(options) for name, scores in expected.items()}
+    assert result.metrics["responses"]["plain"]["Coverage"]["n"] == 2
+    pairs = [(row["first"], row["second"], row["metric"]) for row in result.metrics["comparisons"]]
     assert len(pairs) == 9 and pairs[0] == ("plain", "better", "BLEU")
-    for row in result.metrics["differences"]:
+    for row in result.metrics["comparisons"]:
         assert row["p"] <= row["p_holm"] <= 3 * row["p"]
     lines = [json.loads(line) for line in (tmp_path / "run" / "scores" / "better.jsonl").read_text().splitlines()]
     assert [line["scores"] for line in lines] == expected["better"].of_each()
@@ -70,6 +71,8 @@ def test_systems_are_scored_one_by_one_and_compared_pair_by_pair(tmp_path: Path)
     scores, differences = page.blocks
     assert isinstance(scores, Table) and isinstance(differences, Table)
     assert list(scores.header) == ["metric", "plain", "better", "third"] and len(differences.rows) == 9
+    write_report(tmp_path / "run")
+    assert "Scores of responses" in (tmp_path / "run" / "report.html").read_text()
     again = run(tmp_path / "again", systems, *PLAIN)
     assert again.metrics == result.metrics
 
@@ -81,7 +84,7 @@ def test_references_may_stand_in_a_file_of_their_own_under_other_names(tmp_path:
         tmp_path / "run", f"systems={{one: {system}}}", f"examples={truths}", "fields.prediction=text",
         "fields.references=gold", "fields.knowledge=facts", *PLAIN,
     )  # fmt: skip
-    assert result.metrics["differences"] == [] and result.metrics["systems"]["one"]["Knowledge-F1"]["n"] == 2
+    assert result.metrics["comparisons"] == [] and result.metrics["responses"]["one"]["Knowledge-F1"]["n"] == 2
     page = section(tmp_path / "run")
     assert page is not None and len(page.blocks) == 1
 

@@ -11,12 +11,12 @@ from polyray.runs.result import final_metrics
 def section(run: Path) -> Section | None:
     """Table of systems and metrics, and of the differences of pairs; None for other runs."""
     metrics = final_metrics(run)
-    systems = metrics.get("systems", {})
-    if not systems or "differences" not in metrics:
+    systems = metrics.get("responses", {})
+    if not systems:
         return None
     blocks: list[Block] = [_scores(systems)]
-    if metrics["differences"]:
-        blocks.append(_differences(metrics["differences"]))
+    if metrics["comparisons"]:
+        blocks.append(_differences(metrics["comparisons"]))
     return Section(heading="Scores of responses", blocks=blocks)
 
 
