@@ -27,7 +27,7 @@ from polyray.training.transfer.library import Library
 from polyray.training.transfer.outline import groups, level_of, measured_recipe, scoring
 from polyray.training.transfer.plan import PlannedTraining, levels
 from polyray.training.transfer.recipe import TransferRecipe
-from polyray.training.transfer.studies import STUDIES
+from polyray.training.transfer.studies import STUDIES, check_lengths
 from polyray.training.tuning.origin import recipe_fingerprint
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.training import SKILLS
@@ -51,6 +51,7 @@ def run(config: Config, run: Run) -> Result:
         )
     recipe, study = _recipe(config), STUDIES[config.study]
     suite = check(config)
+    check_lengths(recipe, suite)
     print_note(run.console, leaks(recipe, suite))
     run.cluster.start()
     trainings = study.trainings(recipe, suite)

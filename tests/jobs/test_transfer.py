@@ -190,6 +190,7 @@ def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Pat
         "targets={swa: swahili, hau: hau}": "swahili",
         "languages.path=": "Composition needs texts",
         f"tasks.path={tmp_path / 'tags'}": "'hau' matches no task|have different labels",
+        "task.text.max_input=4": "longer than text.max_input=4",
         "methods=[lottery]": "Did you mean 'lottery_ticket'",
         "task.each={lora: {method.k: 3}}": "method.k .* is not read with method.kind=lora",
     }

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from polyray.analysis.bootstrap import resampled_scores
+from polyray.backbones import Backbone
 from polyray.errors import InputError
 from polyray.files import make_folders
 from polyray.formats import file_name
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.skill import load_card
-from polyray.tasks import Task
+from polyray.tasks import Suite, Task
 from polyray.training.beneath import NONE
-from polyray.training.data import encoded, first_examples
+from polyray.training.data import Encoded, encoded, first_examples
 from polyray.training.evaluation import predictions
 from polyray.training.skill_source import SkillSource
 from polyray.training.transfer.recipe import TransferRecipe
@@ -108,9 +109,7 @@ def score_cell(cell: Cell) -> dict[str, Any]:
     model = SkillSource.of(cell.skill, "card", base).load(cell.tasks).to(own_device())
     scores: dict[str, Any] = {}
     for name in cell.tasks:
-        task = suite.tasks[name]
-        examples = first_examples(task, "test", None, recipe.evaluation.max_examples)
-        data = encoded(model.backbone, suite, examples, recipe.task.text)
+        task, data = suite.tasks[name], encoded_tests(recipe, suite, model.backbone, name)
         predicted = predictions(model, data, recipe.evaluation, recipe.task.text.max_output)
         scores[name] = {
             "scores": task.score(predicted, data.examples), "predictions": predicted,
@@ -118,6 +117,16 @@ def score_cell(cell: Cell) -> dict[str, Any]:
             "too_long": sum(row.cut for row in data.rows),
         }  # fmt: skip
     return write_outcome(cell, {"row": cell.row, "seed": cell.seed, "language": cell.language, "tasks": scores})
+
+
+def encoded_tests(recipe: TransferRecipe, suite: Suite, backbone: Backbone, name: str) -> Encoded:
+    """The test examples of a task as a transfer scores them.
+
+    Raises:
+        InputError: one is too long, or does not fit the backbone.
+    """
+    examples = first_examples(suite.tasks[name], "test", None, recipe.evaluation.max_examples)
+    return encoded(backbone, suite, examples, recipe.task.text)
 
 
 def _resampled(task: Task, predicted: Sequence[Any], examples: Sequence[Any], n_draws: int) -> list[float]:

@@ -6,18 +6,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from polyray.backbones import Backbone, load_backbone
+from polyray.backbones import load_backbone
 from polyray.skills.card import check_backbone
 from polyray.skills.delta import delta, fold
 from polyray.skills.skill import Skill, load_skill
-from polyray.tasks import Suite
-from polyray.training.data import Encoded, encoded, first_examples
 from polyray.training.evaluation import predictions
 from polyray.training.model import bare
-from polyray.training.transfer.cells import write_outcome
+from polyray.training.transfer.cells import encoded_tests, write_outcome
 from polyray.training.transfer.merge_options import WayOptions
 from polyray.training.transfer.merge_plan import MergedCell, merged_tasks
-from polyray.training.transfer.recipe import TransferRecipe
 from polyray.training.worker import own_device
 
 
@@ -30,7 +27,9 @@ def score_merged(cell: MergedCell) -> dict[str, Any]:
     for skill in skills:
         check_backbone(skill.card, backbone.fingerprint)
     backbone.network.to(own_device())
-    data = {task: _examples(recipe, suite, backbone, task) for task in cell.tasks}  # before skills are on the network
+    data = {
+        task: encoded_tests(recipe, suite, backbone, task) for task in cell.tasks
+    }  # before skills are on the network
     if len(skills) > 1:
         merge_skills(backbone.network, skills, recipe.merge.ways[cell.way], seed=cell.order)
     for skill in skills[:1] if len(skills) == 1 else ():
@@ -46,11 +45,6 @@ def score_merged(cell: MergedCell) -> dict[str, Any]:
     return write_outcome(
         cell, {"method": cell.method, "way": cell.way, "seed": cell.seed, "order": cell.order, "tasks": scores}
     )
-
-
-def _examples(recipe: TransferRecipe, suite: Suite, backbone: Backbone, task: str) -> Encoded:
-    examples = first_examples(suite.tasks[task], "test", None, recipe.evaluation.max_examples)
-    return encoded(backbone, suite, examples, recipe.task.text)
 
 
 @torch.no_grad()

@@ -6,11 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from polyray.backbones import load_backbone
 from polyray.errors import InputError
 from polyray.objectives import OBJECTIVES
 from polyray.tasks import Suite, read_all
 from polyray.training.transfer import merge_plan
-from polyray.training.transfer.cells import Cell, score_cell
+from polyray.training.transfer.cells import Cell, encoded_tests, score_cell
 from polyray.training.transfer.merge_plan import merged_tasks
 from polyray.training.transfer.merge_table import gather_merged
 from polyray.training.transfer.merged_cells import score_merged
@@ -34,6 +35,7 @@ class Study:
 
     Attributes:
         check: called as check(recipe, suite); refuses what cannot be studied.
+        scored: called as scored(recipe, suite): the tasks whose test examples are scored.
         trainings: called as trainings(recipe, suite): the skills to train, by name.
         cells: called as cells(recipe, suite, out, folders), with the folder of each training's skill.
         score: called with a cell, writes its outcome and returns it.
@@ -41,6 +43,7 @@ class Study:
     """
 
     check: Callable[[TransferRecipe, Suite], None]
+    scored: Callable[[TransferRecipe, Suite], Sequence[str]]
     trainings: Callable[[TransferRecipe, Suite], dict[str, PlannedTraining]]
     cells: Callable[[TransferRecipe, Suite, Path, Folders], Sequence[Any]]
     score: Callable[[Any], dict[str, Any]]
@@ -105,6 +108,7 @@ def _merged_cells(recipe: TransferRecipe, suite: Suite, out: Path, folders: Fold
 
 _MATRIX = Study(
     check=_check_languages,
+    scored=lambda recipe, suite: (recipe.source, *recipe.targets),
     trainings=lambda recipe, suite: trainings_of(recipe),
     cells=_language_cells,
     score=score_cell,
@@ -115,9 +119,21 @@ STUDIES: Mapping[str, Study] = {
     "density": _MATRIX,
     "merge": Study(
         check=_check_merging,
+        scored=lambda recipe, suite: merged_tasks(suite),
         trainings=lambda recipe, suite: merge_plan.trainings_of(recipe, merged_tasks(suite)),
         cells=_merged_cells,
         score=score_merged,
         gather=lambda recipe, suite, outcomes: gather_merged(recipe, merged_tasks(suite), outcomes),
     ),
 }
+
+
+def check_lengths(recipe: TransferRecipe, suite: Suite) -> None:
+    """Read all test examples as they will be scored, so that what is too long is refused before anything is trained.
+
+    Raises:
+        InputError: one is too long, or does not fit the backbone.
+    """
+    backbone = load_backbone(recipe.backbone)
+    for name in STUDIES[recipe.study].scored(recipe, suite):
+        encoded_tests(recipe, suite, backbone, name)
