@@ -157,5 +157,5 @@ def _side_by_side(config: Config, shards: Sequence[Shard], run: Run, advance: Ad
 
 JOB = Job(
     about="merge models into one, of any size, tensor by tensor", Config=Config, run=run, check=check,
-    goals=("loss", "tasks", "factors", "compression_error", "shrink", "on_floor"),
+    goals=("loss", "losses", "factors", "compression_error", "shrink", "on_floor"),
 )  # fmt: skip

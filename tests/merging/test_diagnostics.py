@@ -13,6 +13,7 @@ from polyray.jobs.merge import Config, run
 from polyray.merging import Operands, Part, diagnostics
 from polyray.merging.diagnostics import AGREEMENT, Agreement, MergeFigures
 from polyray.reports.page import Picture, Table
+from polyray.reports.sections import merge
 from polyray.reports.sections.agreement import section
 from polyray.runs.run import Run
 
@@ -42,6 +43,26 @@ def test_of_large_tensors_the_first_entries_of_each_block_are_looked_at(monkeypa
     monkeypatch.setattr(diagnostics, "BLOCK", 8)
     monkeypatch.setattr(diagnostics, "SAMPLE", 2)
     assert diagnostics.sampled(torch.arange(19).view(1, 19)).tolist() == [0, 1, 8, 9, 16, 17]
+
+
+def test_the_page_of_a_merge_has_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def page_of(metrics: dict[str, object]) -> Table | None:
+        monkeypatch.setattr(merge, "final_metrics", lambda _: metrics)
+        page = merge.section(tmp_path)
+        if page is None:
+            return None
+        (table,) = page.blocks
+        assert isinstance(table, Table)
+        return table
+
+    several = page_of(
+        {"n_tensors": 3, "factors": {"0.5": {"loss": 2.0, "shrink": 0.9}, "1": {"loss": 3.0, "shrink": 0.8}}}
+    )
+    assert several is not None and several.header == ["", "factor 0.5", "factor 1"]
+    assert [row[1:] for row in several.rows] == [[2.0, 3.0], [0.9, 0.8]]
+    one = page_of({"n_parts": 2, "compression_error": 0.1})
+    assert one is not None and one.rows[0][1] == 0.1
+    assert page_of({"n_tensors": 3}) is None and page_of({"loss": 1.0}) is None
 
 
 def test_the_page_of_a_merge_shows_the_agreement_of_its_parts(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_the_loss_of_the_merged_model_is_among_the_metrics(shelf: Path, tmp_path
     expected = {name: held_out_losses(options, suite, str(shelf / name)) for name in ("base", "other")}
     assert metrics["0"] == expected["base"]
     assert abs(metrics["2"]["loss"] - expected["other"]["loss"]) < 1e-5  # factor 2 times weight 0.5: the other model
-    assert metrics["0"]["tasks"]["words"]["loss"] == metrics["0"]["loss"] != metrics["2"]["loss"]
+    assert metrics["0"]["losses"] == {"words": metrics["0"]["loss"]} and metrics["0"]["loss"] != metrics["2"]["loss"]
     assert (tmp_path / "several" / MODELS / "2").is_dir()
 
     one = run(config(shelf, "keep=false", "held_out.max_examples=2"), Run(tmp_path / "one"))

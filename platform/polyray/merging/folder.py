@@ -15,9 +15,9 @@ from polyray.merging.fisher_weighted import EwrShares
 from polyray.merging.model_files import INDEX, WHOLE
 from polyray.merging.plan import MergePlan
 from polyray.merging.recipe import DTYPES
-from polyray.merging.safetensors_file import type_name
 from polyray.merging.stream import Advance, merge_shard
 from polyray.runs.notes import note_outcome, outcome_noted
+from polyray.skills.tensors import type_name
 
 CARD, SCHEMA = "merge.json", 1
 MODEL, MODELS = "model", "models"  # folder of the merged model in a run folder, or of those of several factors

@@ -9,7 +9,7 @@ from polyray.errors import InputError
 from polyray.formats import read_yaml
 from polyray.lookup import lookup
 from polyray.merging.recipe import DTYPES, MergeRecipe
-from polyray.merging.safetensors_file import type_name
+from polyray.skills.tensors import type_name
 
 COMMON = {"normalize": "normalize", "lambda": "scale"}
 THINNED = {**COMMON, "rescale": "rescale"}

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from polyray.errors import InputError
+from polyray.skills.tensors import type_name
 
 TYPES: Mapping[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64,
@@ -51,11 +52,6 @@ class StoredTensor(TensorForm):
 
     file: Path
     begin: int = 0
-
-
-def type_name(dtype: torch.dtype) -> str:
-    """A type of numbers as configs of transformers have it, `bfloat16`."""
-    return str(dtype).removeprefix("torch.")
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:

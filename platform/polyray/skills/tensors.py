@@ -42,7 +42,9 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
         raise InputError(f"Cannot read {file}: {error}") from None
     for name, tensor in tensors.items():
         if not tensor.is_floating_point() and tensor.dtype not in INDICES:
-            raise InputError(f"{file}: {name} is of the type {_type(tensor)}; trained numbers are floating-point.")
+            raise InputError(
+                f"{file}: {name} is of the type {type_name(tensor.dtype)}; trained numbers are floating-point."
+            )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise InputError(f"{file}: {name} holds numbers that are not finite.")
     return tensors
@@ -64,10 +66,11 @@ def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], sou
         actual = tensors[name]
         if actual.shape != tensor.shape or actual.dtype != tensor.dtype:
             raise InputError(
-                f"{source} does not fit: {name} is {_type(actual)} {list(actual.shape)} there, "
-                f"{_type(tensor)} {list(tensor.shape)} here."
+                f"{source} does not fit: {name} is {type_name(actual.dtype)} {list(actual.shape)} there, "
+                f"{type_name(tensor.dtype)} {list(tensor.shape)} here."
             )
 
 
-def _type(tensor: Tensor) -> str:
-    return str(tensor.dtype).removeprefix("torch.")
+def type_name(dtype: torch.dtype) -> str:
+    """A type of numbers as configs of transformers have it, `bfloat16`."""
+    return str(dtype).removeprefix("torch.")

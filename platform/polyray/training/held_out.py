@@ -62,7 +62,7 @@ def refuse_heads(tasks: Sequence[Task]) -> str:
 
 
 def held_out_losses(options: HeldOutOptions, suite: Suite, backbone: str, skills: Sequence[str] = ()) -> dict[str, Any]:
-    """The mean loss of a token (word, answer) in each task, and the mean over tasks.
+    """Mean loss of a token (word, answer) in each task, `losses`, and the mean over tasks, `loss`.
 
     Args:
         backbone: folder or name of the network.
@@ -79,5 +79,4 @@ def held_out_losses(options: HeldOutOptions, suite: Suite, backbone: str, skills
     data = encoded(loaded, suite, examples, options.text)
     put_beneath(loaded, skills)
     losses = mean_losses(bare(loaded, names).to(own_device()).eval(), data, options.batch)
-    of_tasks = {name: {"loss": loss} for name, loss in losses.items()}
-    return {"loss": sum(losses.values()) / len(losses), "tasks": of_tasks}
+    return {"loss": sum(losses.values()) / len(losses), "losses": losses}

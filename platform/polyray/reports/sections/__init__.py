@@ -16,6 +16,7 @@ from polyray.reports.sections import (
     curves,
     few_shot,
     films,
+    merge,
     merged,
     responses,
     scores,
@@ -44,6 +45,7 @@ SECTIONS: Mapping[str, Callable[[Path], Section | None]] = {
     "site_by_site": allocation.site_by_site,
     "films": films.section,
     "changes": changes.section,
+    "merge": merge.section,
     "agreement": agreement.section,
     "about": about.section,
 }
