@@ -33,7 +33,7 @@ class JobTable(MutableMapping[str, Job]):
 
 NAMES = (
     "polytropon", "adapt", "evaluate", "babyai", "compare", "ltsft", "transfer", "fisher", "merge", "combine",
-    "respond", "quark", "score_responses", "dialogue", "likelihood",
+    "respond", "quark", "score_responses", "dialogue", "likelihood", "faithful",
 )  # fmt: skip
 
 JOBS: MutableMapping[str, Job] = JobTable(NAMES)

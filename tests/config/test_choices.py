@@ -29,6 +29,9 @@ class Discs(Section):
     hole: float = 0.0
     """Width of its hole."""
 
+    def unread(self) -> Mapping[str, str]:
+        return {"hole": "a point has no hole"} if self.width == 1 else {}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -135,6 +138,12 @@ def test_sections_and_options_of_a_choice_say_themselves_what_they_do_not_read()
     assert refusal("shape.width=1", "shape.dashed=true") == (
         "shape.dashed (command line, 'shape.dashed=true') is not read: a hair line has no dashes. Leave it out."
     )
+
+
+def test_an_unread_field_may_have_the_default_that_it_has_with_the_chosen_kind() -> None:
+    point = load_config(Config, overrides=["shape.kind=disc", "shape.width=1", "shape.hole=0"])  # a line has no hole
+    assert point.shape.options == Discs(width=1)
+    assert "a point has no hole" in refusal("shape.kind=disc", "shape.width=1", "shape.hole=0.5")
 
 
 def test_a_description_shows_the_options_of_other_entries_as_comments() -> None:

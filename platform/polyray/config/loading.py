@@ -112,12 +112,25 @@ def _is_default(choice: type[Choice], name: str, value: Any, defaults: Mapping[s
 
 def _refuse_unread(config: Section, origins: Mapping[str, str]) -> None:
     """Refuse fields that were set to something else than their default and that the config does not read."""
-    usual = type(config)()
+    kind = type(config)
+    usual = kind.model_validate(_on_defaults(kind, _job_defaults(kind), _choices(config)))
     for unread, reason in unread_fields(config).items():
         for name, origin in origins.items():
             inside = f"{name}.".startswith(f"{unread}.")
             if inside and _value_at(config, name) != _value_at(usual, name):
                 raise InputError(f"{name} ({origin}) is not read: {reason}. Leave it out.")
+
+
+def _choices(config: Section) -> dict[str, Any]:
+    """The kind of each choice in `config` and its sections, and nothing else."""
+    kind = type(config)
+    values = {selector: vars(config)[selector] for selector in kind.selectors.values()}
+    for name, inner in sections(kind):
+        if not issubclass(inner, Choice):
+            values[name] = _choices(vars(config)[name])
+        elif name not in kind.selectors:
+            values[name] = {"kind": vars(config)[name].kind}
+    return values
 
 
 def _value_at(config: Section, name: str) -> Any:
