@@ -1,6 +1,6 @@
 """Skills of random values on one tiny backbone, for tests of systems that answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,15 +51,17 @@ KINDS: dict[str, Callable[[Backbone, Callable[..., Tensor]], Skill]] = {
 }  # fmt: skip
 
 
-def write_skills(folder: Path, backbone: str = "tiny-causal") -> Callable[[str], Path]:
+def write_skills(
+    folder: Path, backbone: str = "tiny-causal", names: Sequence[str] = tuple(KINDS)
+) -> Callable[[str], Path]:
     """Name -> folder of a skill: base and anti of all weights' entries, expert of LoRA, other of bottlenecks.
 
-    All but base lie on top of base.
+    All but base lie on top of base, where it is among them.
     """
-    for seed, (name, draw_skill) in enumerate(KINDS.items()):
+    for seed, name in enumerate(names):
         network, path = load_backbone(backbone), folder / name
-        skill = draw_skill(network, partial(torch.randn, generator=torch.Generator().manual_seed(seed)))
-        beneath = ancestors([] if name == "base" else [str(folder / "base")], path)
+        skill = KINDS[name](network, partial(torch.randn, generator=torch.Generator().manual_seed(seed)))
+        beneath = ancestors([str(folder / "base")] if "base" in names and name != "base" else [], path)
         card = skill.card.model_copy(update={"name": name, "backbone": backbone_card(network), "base": beneath})
         save_skill(replace(skill, card=card), path)
     return lambda name: folder / name

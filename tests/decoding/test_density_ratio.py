@@ -14,7 +14,7 @@ from polyray.decoding.density_ratio import DensityRatio, density_ratio
 from polyray.decoding.generation import continuations, drawing, inputs_of
 
 LENGTH = 5
-TWO = ("t5", "llama")  # one of each kind; the others belong to the slow tests
+TWO = ("t5", "gpt2")  # one of each kind; the others belong to the slow tests
 OPTIONS = (
     DecodingOptions(beams=3, length_penalty=0.3, no_repeat_ngram=2),
     DecodingOptions(sample=True, temperature=0.8, seed=3),

@@ -1,5 +1,6 @@
 """Quark: its maths by hand, its pool, and a training that ends the same however often it is killed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +8,28 @@ import pytest
 import torch
 from grounded_cases import write_dialogues
 from judge_cases import save_classifier
+from torch import Tensor
 from tuning_cases import Stopped, different
 
+from polyray.backbones import load_backbone
 from polyray.config import load_config
 from polyray.decoding.quark import quantiles, quark_losses
 from polyray.errors import InputError, Interrupted
 from polyray.judges.critic import load_critic, unfaithfulness
+from polyray.modules.site import mixing
+from polyray.objectives.answers import AnswerBatch
+from polyray.objectives.losses import IGNORED
 from polyray.responding.rewards import RewardedRecipe, rewarding
 from polyray.responding.rewards import train as train_rewarded
 from polyray.runs.run import Run
 from polyray.skills.skill import load_card
-from polyray.tasks import DialogueExample
+from polyray.tasks import DialogueExample, load_suite
+from polyray.training.data import Encoded
+from polyray.training.model import bare
+from polyray.training.quark.batches import QuarkBatches
+from polyray.training.quark.loss import QuarkLoss
 from polyray.training.quark.pool import RewardPool
-from polyray.training.quark.recipe import QuarkRecipe
+from polyray.training.quark.recipe import QuarkOptions, QuarkRecipe
 from polyray.training.quark.training import stage_of
 from polyray.training.worker import Alone
 
@@ -103,3 +113,75 @@ def test_the_less_a_critic_finds_a_response_unfaithful_the_larger_is_its_reward(
     ]
     probabilities = unfaithfulness(load_critic(recipe.critic), pairs, ("unfaithful",))[1]
     assert rewarding(recipe)([response for _, response in pairs], examples) == (-probabilities).tolist()
+
+
+def rewarded(texts: Sequence[str], examples: Sequence[DialogueExample]) -> list[float]:
+    """Longer responses are better; nothing is said about empty ones."""
+    return [float(len(text)) if text else float("nan") for text in texts]
+
+
+def batches_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> tuple[QuarkBatches, list[Any]]:
+    """Batches over responses "", "a", "aa", ... instead of drawn ones; the examples that were asked, round by round."""
+    data = write_dialogues(tmp_path / "data")
+    recipe = load_config(RewardedRecipe, overrides=[*data, *TINY, *overrides])
+    backbone = load_backbone("tiny-causal")
+    batches = QuarkBatches(recipe, load_suite(recipe.tasks), backbone, Alone(), rewarded)
+    asked: list[Any] = []
+
+    def write(policy: Any, data: Encoded, options: Any, max_output: int) -> list[str]:
+        asked.append(data.examples)
+        return ["a" * number for number in range(len(data.rows))]
+
+    monkeypatch.setattr("polyray.training.quark.batches.predictions", write)
+    batches.follow(bare(backbone, ["places"]))
+    return batches, asked
+
+
+def test_the_first_round_is_drawn_without_a_token_and_the_others_with_the_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, asked = batches_of(tmp_path, monkeypatch, "quark.quantiles=3")
+    for _ in range(4):
+        batch = batches.draw()
+    assert [{example.control for example in of_round} for of_round in asked] == [{()}, {("<reward-3>",)}]
+    assert [len(of_round) for of_round in asked] == [3, 3], "quark.draw.n"
+    assert batches.sampler.means == [1.5, 1.5], "the empty responses have no reward"
+    text = batches._backbone.text
+    conditioned, plain = (
+        [text.decode(row[row != text.pad].tolist()) for row in x.tokens] for x in (batch.conditioned, batch.plain)
+    )
+    responses = [text.decode(labels[labels != IGNORED].tolist()) for labels in batch.conditioned.labels]
+    for with_token, without, response in zip(conditioned, plain, responses, strict=True):
+        token, rest = with_token.split(" ", 1)
+        assert rest == without and token in {"a": ("<reward-1>",), "aa": ("<reward-2>", "<reward-3>")}[response]
+
+
+@torch.no_grad()
+def test_the_loss_of_a_batch_is_the_mean_over_tokens_of_passes_over_single_responses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches, _ = batches_of(tmp_path, monkeypatch)
+    batch = batches.draw()
+    policy, reference = (bare(load_backbone("tiny-causal"), ["places"]).eval() for _ in range(2))
+    for parameter in policy.network.parameters():
+        parameter.mul_(1.1)
+    with mixing(policy.inventory):
+        found = QuarkLoss(policy, reference, QuarkOptions())(batch)
+    losses: list[float] = []
+    for conditioned, plain in zip(rows(batch.conditioned), rows(batch.plain), strict=True):
+        (own, learned), (theirs, _) = (
+            (model.backbone.model(input_ids=tokens[None]).logits[0][labels != IGNORED].log_softmax(1), labels)
+            for model, (tokens, labels) in ((policy, conditioned), (reference, plain))
+        )
+        for p, q, token in zip(own, theirs, learned[learned != IGNORED], strict=True):
+            divergence, entropy = (p.exp() * (p - q)).sum(), -(p.exp() * p).sum()
+            losses.append(float(-p[token] + 0.05 * divergence - 0.06 * entropy))
+    assert float(found) == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+
+
+def rows(batch: AnswerBatch) -> list[tuple[Tensor, Tensor]]:
+    """Tokens and labels of each row without padding."""
+    return [
+        (tokens[mask > 0], labels[mask > 0])
+        for tokens, mask, labels in zip(batch.tokens, batch.mask, batch.labels, strict=True)
+    ]

@@ -72,6 +72,8 @@ def test_experts_that_share_a_backbone_answer_as_experts_with_networks_of_their_
     weightless = ("system.expert_weight=0", "system.anti_expert_weight=0")
     assert texts(*system, *weightless) == plain
     assert texts(*system) != plain
+    same = f"system.anti_expert={skills('expert')}"
+    assert texts(*system, same, "system.expert_weight=0.7", "system.anti_expert_weight=0.7") == plain, "they cancel"
 
 
 def dialogues(folder: Path) -> tuple[tuple[str, ...], Suite, Sequence[Any]]:
