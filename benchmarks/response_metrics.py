@@ -4,8 +4,9 @@ For each metric Spearman's correlation with the accuracy that people gave (is a 
 of three raters from 1 to 5), over the responses of four systems to the same 200 turns and within each system; and for
 BEGIN, Wizard of Wikipedia, the area under the ROC curve that tells fully attributable responses from those that are not
 (generic ones are left out, and rows that are among those of dev, which a critic may be trained on). Intervals are 95 %
-bootstrap intervals over turns or rows. Metrics that read references stay away from BEGIN, which has none. The sign of
-Critic and Critic-P is turned for the area: they are high for unfaithful responses.
+bootstrap intervals over turns or rows. The first row compares each rater with the mean of the others: how far people
+agree. Metrics that read references stay away from BEGIN, which has none. The sign of Critic and Critic-P is turned for
+the area: they are high for unfaithful responses.
 """
 
 import argparse
@@ -47,32 +48,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def rated(data: Path, name: str, scorer: ResponseScorer, n_draws: int) -> Rows:
-    """Each metric's correlation with the ratings of a set, over all systems and within each."""
+    """Each metric's correlation with the ratings of a set, over all systems and within each; first that of a rater."""
     folder = data / name / "system_outputs"
     examples = rated_examples(folder, data / SETS[name])
     systems = sorted(file.name.removesuffix(".human_eval.json") for file in folder.glob("*.human_eval.json"))
-    accuracy, values = [], dict[str, list[Floats]]()
+    ratings = np.asarray(
+        [[row["accuracy"] for row in read(folder / f"{system}.human_eval.json")] for system in systems],
+        dtype=np.float64,
+    )  # [systems, turns, raters]
+    values = dict[str, list[Floats]]()
     for system in systems:
         responses = [row["response"] for row in read(folder / f"{system}.json")]
-        ratings = read(folder / f"{system}.human_eval.json")
-        accuracy.append([float(np.mean(row["accuracy"])) for row in ratings])
         for metric, measured in scorer(responses, examples).measurements.items():
             values.setdefault(metric, []).append(measured.values)
-    people = np.asarray(accuracy)  # [systems, turns]
-    rows = []
-    for metric, of_systems in values.items():
-        pooled, low, high = correlation(np.stack(of_systems), people, n_draws)
-        each = {system: float(spearman(*pair)) for system, *pair in zip(systems, of_systems, people, strict=True)}
-        rows.append({"set": name, "metric": metric, "all": pooled, "low": low, "high": high, **_numbered(each)})
-    return rows
+    people = ratings.mean(axis=-1)
+    pairs = {metric: [(np.stack(of_systems), people)] for metric, of_systems in values.items()}
+    raters = range(ratings.shape[-1])
+    others = [(ratings[..., rater], np.delete(ratings, rater, axis=-1).mean(axis=-1)) for rater in raters]
+    return [
+        {"set": name, "metric": metric, **correlation(compared, n_draws)}
+        for metric, compared in {"one rater, with the others": others, **pairs}.items()
+    ]
 
 
-def correlation(values: Floats, people: Floats, n_draws: int) -> tuple[float, float, float]:
-    """Spearman's correlation over systems and turns [S, N] together, its interval over turns drawn again."""
-    n = values.shape[1]
+def correlation(compared: Sequence[tuple[Floats, Floats]], n_draws: int) -> dict[str, float]:
+    """Spearman's correlation of values and ratings [S, N], over all S systems and within each, mean over pairs.
+
+    The bounds are over turns drawn again, each with all of its systems.
+    """
+    n = compared[0][0].shape[1]
     turns = np.random.default_rng([0, n]).integers(0, n, (n_draws, n))  # [D, N]
-    drawn, drawn_people = (x[:, turns].transpose(1, 0, 2).reshape(n_draws, -1) for x in (values, people))  # [D, S * N]
-    return float(spearman(values.ravel(), people.ravel())), *interval(spearman(drawn, drawn_people).tolist())
+    drawn = [
+        spearman(*(x[:, turns].transpose(1, 0, 2).reshape(n_draws, -1) for x in pair))  # of [D, S * N]
+        for pair in compared
+    ]
+    low, high = interval(np.mean(drawn, axis=0).tolist())
+    pooled = np.mean([spearman(left.ravel(), right.ravel()) for left, right in compared])
+    each = np.mean([spearman(*pair) for pair in compared], axis=0)  # [S]
+    by_system = {f"system {number}": float(value) for number, value in enumerate(each, start=1)}
+    return {"all": float(pooled), "low": low, "high": high, **by_system}
 
 
 def labelled(data: Path, scorer: ResponseScorer, n_rows: int, n_draws: int) -> Rows:
@@ -138,11 +152,6 @@ def snippet(knowledge: Any, reference: dict[str, Any]) -> str:
 def read(file: Path) -> Any:
     """The JSON of a file."""
     return json.loads(file.read_text(encoding="utf-8"))
-
-
-def _numbered(each: dict[str, float]) -> dict[str, float]:
-    """Systems as columns that two sets share, in the order of their names."""
-    return {f"system {number}": value for number, value in enumerate(each.values(), start=1)}
 
 
 def _parser() -> argparse.ArgumentParser:

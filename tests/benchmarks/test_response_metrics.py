@@ -32,21 +32,26 @@ def test_ratings_are_compared_with_the_knowledge_that_labels_name(tmp_path: Path
     )
     for system, responses, accuracy in (
         ("a", ["great", "no"], [[5, 4], [1, 1]]),
-        ("b", ["bad pool", "free"], [[3], [2]]),
+        ("b", ["bad pool", "free"], [[2, 4], [3, 1]]),
     ):
         write(folder / f"{system}.json", [{"response": response} for response in responses])
         write(folder / f"{system}.human_eval.json", [{"accuracy": ratings} for ratings in accuracy])
-    (row,) = rated(tmp_path, "dstc11", SCORER, n_draws=20)
+    people, row = rated(tmp_path, "dstc11", SCORER, n_draws=20)
     # coverage 1 0 1/2 1 with ratings 4.5 1 3 2: ranks 3.5 1 2 3.5 and 4 1 3 2
     left, right = np.asarray([3.5, 1, 2, 3.5]) - 2.5, np.asarray([4, 1, 3, 2]) - 2.5
     expected = left @ right / np.sqrt(left @ left * (right @ right))
     assert row["all"] == pytest.approx(expected) and row["system 1"] == 1.0 and row["system 2"] == -1.0
+    # raters 5 1 2 3 and 4 1 4 1: ranks 4 1 2 3 and 3.5 1.5 3.5 1.5; both are compared with the other alone
+    left, right = np.asarray([4, 1, 2, 3]) - 2.5, np.asarray([3.5, 1.5, 3.5, 1.5]) - 2.5
+    assert people["all"] == pytest.approx(left @ right / np.sqrt(left @ left * (right @ right)))
 
 
 def test_the_interval_draws_turns_with_all_their_systems() -> None:
     # systems disagree in every turn alike: whatever turns are drawn, two values and two ratings stay in order
     values, people = np.asarray([[1.0] * 5, [0.0] * 5]), np.asarray([[4.0] * 5, [2.0] * 5])
-    assert correlation(values, people, 30) == pytest.approx((1.0, 1.0, 1.0))
+    assert correlation([(values, people)], 30) == pytest.approx(
+        {"all": 1.0, "low": 1.0, "high": 1.0, "system 1": 0.0, "system 2": 0.0}
+    )
 
 
 def test_rows_of_dev_and_generic_ones_are_left_out(tmp_path: Path) -> None:
