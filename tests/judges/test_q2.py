@@ -1,8 +1,10 @@
 """Q2: its score against the released procedure, one response after the other, and its networks against single calls."""
 
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -209,3 +211,33 @@ def test_a_network_of_another_kind_and_a_missing_spacy_are_refused(options: Q2Op
         Reader(options.model_copy(update={"answers": options.entailment}))
     with pytest.raises(InputError, match="spacy"):
         SpacyGrammar("nowhere")
+
+
+def test_spans_of_spacy_are_its_entities_and_then_its_other_noun_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spans(*texts: str) -> list[SimpleNamespace]:
+        return [SimpleNamespace(text=text) for text in texts]
+
+    class Document(list[SimpleNamespace]):
+        """Tokens, in which the stand-in for a parser marks the first word as subject or possessive."""
+
+        ents, noun_chunks = spans("Ashley", "ten"), spans("I", "ashley", "the free wifi")
+
+    def pipeline(text: str) -> Document:
+        first, role = text.split()[0], "poss" if text.startswith(("My", "Your")) else "nsubj"
+        return Document([SimpleNamespace(text=first, dep_=role), SimpleNamespace(text="you", dep_="dobj")])
+
+    parts = {
+        "pipe_names": ["tagger", "parser", "ner"],
+        "meta": {"lang": "en", "name": "x", "version": "3.8", "more": 0},
+    }
+    loaded = SimpleNamespace(load=lambda folder: type("Pipeline", (), {**parts, "__call__": staticmethod(pipeline)})())
+    monkeypatch.setitem(sys.modules, "spacy", loaded)
+    grammar = SpacyGrammar("folder")
+    assert grammar.spans("any text") == ["Ashley", "ten", "the free wifi"]
+    assert [grammar.is_personal(text) for text in ("I like it", "You do", "My room", "Who told you", "Its pool")] == [
+        True, True, True, False, False,
+    ]  # fmt: skip
+    assert grammar.record == {"lang": "en", "name": "x", "version": "3.8"}
+    parts["pipe_names"] = ["ner"]
+    with pytest.raises(InputError, match="lacks parser, by which Q2 finds spans"):
+        SpacyGrammar("folder")

@@ -96,4 +96,7 @@ class SpacyGrammar:
 
 def distinct(spans: list[str]) -> list[str]:
     """The first of each of the spans that differ in case alone."""
-    return list({span.lower(): span for span in reversed(spans)}.values())[::-1]
+    first = dict[str, str]()
+    for span in spans:
+        first.setdefault(span.lower(), span)
+    return list(first.values())
