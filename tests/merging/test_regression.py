@@ -72,7 +72,8 @@ def test_inner_products_are_those_of_the_layers_inputs() -> None:
 
 
 def test_the_job_sums_inner_products_without_padding(tmp_path: Path) -> None:
-    overrides = ["statistic=inner_products", "n=3", "pieces=2", 'include=["*layers.0*"]']
+    few = ["tasks.planted.train_examples=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_examples=2"]
+    overrides = ["statistic=inner_products", "n=3", "pieces=2", 'include=["*layers.0*"]', *few]
     config = load_config(JOBS["fisher"].Config, overrides=overrides)
     folder = RunFolder(path=tmp_path, job="fisher", config=config, address=None)
     with a_plain_report():

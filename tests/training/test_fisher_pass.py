@@ -31,7 +31,8 @@ from polyray.training.fisher.recipe import FisherRecipe, chosen_examples
 from polyray.training.fisher.sums import subtract
 from polyray.training.model import bare
 
-SMALL = ["n=3", "pieces=2", "batch=2", 'include=["*layers.0*"]']
+FEW = ["tasks.planted.train_examples=2", "tasks.planted.tasks_per_subset=1", "tasks.planted.test_examples=2"]
+SMALL = ["n=3", "pieces=2", "batch=2", 'include=["*layers.0*"]', *FEW]
 
 
 def fisher(out: Path, *overrides: str) -> dict[str, Tensor]:
