@@ -204,15 +204,16 @@ def test_what_is_wrong_in_begin_is_named_by_line(tmp_path: Path, text: str, mess
 
 
 def test_swapped_knowledge_is_that_of_another_dialogue_and_the_seed_decides_which(tmp_path: Path) -> None:
-    write_begin(tmp_path, [*ROWS, ("Fact 0 again.", "Is it 0?", "Yes.", LABELS[0])])
-    knowledge = {row[1]: {row[0]} for row in ROWS} | {"Is it 0?": {ROWS[0][0], "Fact 0 again."}}
+    write_begin(tmp_path, [(f"Fact {n}.", f"Is it {n % 3}?", "Yes.", LABELS[0]) for n in range(24)])  # three dialogues
 
-    def swapped(seed: int) -> list[tuple[str, str]]:
+    def swapped(seed: int) -> list[tuple[int, int]]:
+        """Numbers of the dialogues of each response and of its knowledge."""
         suite = load("begin", tmp_path, splits={"train": "test"}, select={"swap": True, "seed": seed})
-        return [(x.history[-1].text, x.knowledge[0]) for x in suite.tasks["begin-wow"].examples("train")]
+        examples = suite.tasks["begin-wow"].examples("train")
+        return [(int(x.history[-1].text[-2]), int(x.knowledge[0][5:-1]) % 3) for x in examples]
 
-    assert len(swapped(0)) == 25 and swapped(0) == swapped(0) != swapped(1)
-    assert all(snippet not in knowledge[message] for message, snippet in swapped(0))
+    assert len(swapped(0)) == 24 and swapped(0) == swapped(0) != swapped(1)
+    assert all(dialogue != other for dialogue, other in swapped(0))
     write_begin(tmp_path, ROWS[:1])
     with pytest.raises(InputError, match=r"tasks\.select\.swap needs two dialogues with knowledge in the test split"):
         load("begin", tmp_path, select={"swap": True})
