@@ -51,12 +51,12 @@ def test_exchanging_outputs_gives_the_p_of_all_exchanges() -> None:
 def test_the_interval_and_p_of_the_paired_bootstrap_are_those_of_resampled_differences() -> None:
     first, second = bleu(FIRST, REFERENCES), bleu(SECOND, REFERENCES)
     tested = paired_difference(
-        first.statistics, second.statistics, first.total, test="bootstrap", n_draws=200, seed=3, share=0.9
+        first.statistics, second.statistics, first.total, test="bootstrap", n_draws=60, seed=3, share=0.9
     )
     scores = [
         [
             bleu([texts[i] for i in draw], [REFERENCES[i] for i in draw]).value
-            for draw in np.random.default_rng([3, len(FIRST)]).integers(0, len(FIRST), (200, len(FIRST)))
+            for draw in np.random.default_rng([3, len(FIRST)]).integers(0, len(FIRST), (60, len(FIRST)))
         ]
         for texts in (FIRST, SECOND)
     ]
@@ -64,7 +64,7 @@ def test_the_interval_and_p_of_the_paired_bootstrap_are_those_of_resampled_diffe
     assert (tested.low, tested.high) == pytest.approx(interval(differences.tolist(), 0.9))
     value = second.value - first.value
     extreme = sum(abs(difference - differences.mean()) >= abs(value) for difference in differences)
-    assert tested.value == pytest.approx(value) and tested.p == pytest.approx((extreme + 1) / 201)
+    assert tested.value == pytest.approx(value) and tested.p == pytest.approx((extreme + 1) / 61)
 
 
 def test_equal_systems_do_not_differ_and_unequal_ones_do() -> None:
