@@ -151,6 +151,7 @@ def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Pat
         "tasks.include=[first]": "there is only 'first'",
         "source=first": "is not read: study=merge has no languages",
         "merge.ways={f: {kind: fisher}}": "needs Fisher information",
+        "merge.ways={r: {kind: regmean}}": "needs inner products",
         "merge.ways={s: {kind: slerp}}": "one part",
         "merge.ways={d: {kind: della, part_density: 0.95}}": "between 0 and 1",
         "merge.ways={alone: {kind: overlap}}": "none called 'alone'",

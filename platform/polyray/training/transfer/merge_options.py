@@ -26,6 +26,8 @@ class WayOptions(MergeOptions):
         """Refuse what cannot merge two skills, before any is trained."""
         if self.method.needs_fisher:
             raise ValueError(f"kind {self.kind!r} needs Fisher information, which skills have none of: take another")
+        if self.method.needs_inner_products:
+            raise ValueError(f"kind {self.kind!r} needs inner products, which skills have none of: take another")
         try:
             self.merged([torch.eye(2) + 1, torch.full((2, 2), 3.0)], torch.ones(2, 2), torch.Generator())
         except InputError as error:
