@@ -36,7 +36,8 @@ def t5(width: int, layers: int) -> nn.Module:
     config._attn_implementation = EAGER
     model = T5ForConditionalGeneration(config)
     model.lm_head.weight = nn.Parameter(torch.randn_like(model.lm_head.weight) * 0.02)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def llama(width: int, layers: int) -> nn.Module:
@@ -45,7 +46,9 @@ def llama(width: int, layers: int) -> nn.Module:
     heads = width // 64
     config = LlamaConfig(num_hidden_layers=layers, num_attention_heads=heads, tie_word_embeddings=True, **sizes)
     config._attn_implementation = EAGER
-    return LlamaForCausalLM(config).eval()
+    model = LlamaForCausalLM(config)
+    model.eval()
+    return model
 
 
 NETWORKS: Mapping[str, Callable[[int, int], nn.Module]] = {"t5": t5, "llama": llama}

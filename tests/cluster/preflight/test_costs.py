@@ -122,7 +122,8 @@ def test_a_run_of_smaller_runs_is_their_levels_and_the_scoring_worked_by_hand() 
     long, short = 62.0, 49.5
     # long alone, then long beside two short ones; 60 examples of 0.1, and 4 backbones of 1, on two
     assert plan.seconds == pytest.approx(6 + 4 + long + max(long, 2 * short) + (60 * 0.1 + 4) / 2)
-    assert (plan.runs, plan.at_once, plan.steps, plan.trial) == (4, 2, 75, pytest.approx((2 * long + 2 * short) / 4))
+    assert (plan.runs, plan.at_once, plan.steps) == (4, 2, 75)
+    assert plan.trial == pytest.approx((2 * long + 2 * short) / 4)
     assert plan.portions[0] == "3 x first: 100 steps of 0.25 s, 57.8 s each" and plan.left_out == ("x",)
     assert plan.disk == 4 * COST.files.total(replace(AMOUNTS, reports=0, checkpoints=0))
     assert makespan([3.0, 1.0, 2.0, 2.0], 2) == 4.0
