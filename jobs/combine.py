@@ -67,10 +67,10 @@ def _arrays(piece: CombinedPiece) -> dict[str, Floats]:
 
 def _print(run: Run, metrics: dict[str, Any]) -> None:
     rows = [
-        [name, f"{100 * row['mean']:.1f}", str(row["passes"]), str(row["kept"])]
+        [name, f"{100 * row['mean']:.1f}", str(row["passes"]), str(row["in_memory"])]
         for name, row in metrics["systems"].items()
     ]
-    header = ["system", "mean score", "passes an example", "skills kept"]
+    header = ["system", "mean score", "passes an example", "in memory"]
     print_table(run.console, "Combined skills", header, rows[1:], rows[0], texts=("system",))
 
 

@@ -12,10 +12,10 @@ def write_dialogues(folder: Path, n: int = 8) -> tuple[str, ...]:
     for split, size in (("train", n), ("dev", 4), ("test", 4)):
         rows = []
         for number in range(size):
-            place, word = PLACES[number % 4], ("open", "shut")[number % 2]
-            question = {"role": "user", "content": f"{place} {split} {number}?"}
+            venue, word = PLACES[number % 4], ("open", "shut")[number % 2]
+            question = {"role": "user", "content": f"{venue} {split} {number}?"}
             answer = {"role": "assistant", "content": f"{word}."}
-            rows.append({"messages": [question, answer], "knowledge": f"{place} {word}"})
+            rows.append({"messages": [question, answer], "knowledge": f"{venue} {word}"})
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / "places" / f"{split}.jsonl").write_text(lines)
     return "suite=messages", f"tasks.path={folder}", "tasks.targets=each"

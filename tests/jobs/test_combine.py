@@ -114,7 +114,7 @@ def test_systems_answer_as_the_skills_and_merges_they_are_made_of(
         pairs = [(x, example) for x, example in zip(answers, examples, strict=True) if example.task == task]
         score = suite.tasks[task].score([x for x, _ in pairs], [example for _, example in pairs])
         assert systems["merged, average"]["tasks"][task] == pytest.approx(score)
-    costs = {name: (row["passes"], row["kept"]) for name, row in systems.items()}
+    costs = {name: (row["passes"], row["in_memory"]) for name, row in systems.items()}
     assert costs == {
         "own skill": (1, 4), "ensemble of all": (4, 4), "ensemble of 1": (1, 1), "ensemble of 2": (2, 2),
         "merged, average": (1, 1), "routed to 1": (2, 4), "routed to 2": (3, 4),

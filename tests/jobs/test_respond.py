@@ -58,11 +58,11 @@ def test_every_example_is_answered_and_scored_by_itself_and_all_together(
         lines = [json.loads(line) for line in predictions(tmp_path / "out")[f"{name}.jsonl"].splitlines()]
         examples = load_suite(config.tasks).tasks[name].examples("test")
         assert [line["input"] for line in lines] == [example.input for example in examples]
-        own = [line["scores"]["ACC"] for line in lines]
-        assert own == [float(line["prediction"] in line["outputs"]) for line in lines]
-        assert metrics["tasks"][name] == {"ACC": sum(own) / 6}
+        values = [line["scores"]["ACC"] for line in lines]
+        assert values == [float(line["prediction"] in line["outputs"]) for line in lines]
+        assert metrics["tasks"][name] == {"ACC": sum(values) / 6}
         low, high = metrics["intervals"][name]["ACC"]
-        assert low <= sum(own) / 6 <= high
+        assert low <= sum(values) / 6 <= high
     assert metrics["mean"] == pytest.approx(sum(x["ACC"] for x in metrics["tasks"].values()) / 2)
 
 
@@ -75,8 +75,8 @@ def test_responses_in_dialogues_have_all_metrics_that_need_no_network(
     assert next(iter(scores)) == "BLEU" and {"Knowledge-F1", "Density", "chrF"} < set(scores)
     assert set(scores) == set(metrics["intervals"]["places"])
     lines = [json.loads(line) for line in predictions(tmp_path / "out")["places.jsonl"].splitlines()]
-    own = [line["scores"]["Knowledge-F1"] for line in lines]
-    assert scores["Knowledge-F1"] == pytest.approx(sum(own) / 4)
+    values = [line["scores"]["Knowledge-F1"] for line in lines]
+    assert scores["Knowledge-F1"] == pytest.approx(sum(values) / 4)
     chosen = respond(tmp_path / "chosen", *dialogues, "responses.metrics=[chrF]")["tasks"]["places"]
     assert chosen == {"BLEU": scores["BLEU"], "chrF": scores["chrF"]}
 

@@ -59,11 +59,11 @@ def released(response: str, knowledge: str, keep_personal: bool) -> tuple[float,
             (predicted,) = answer([(question, response)])
             if predicted is None or clean(predicted) != clean(span):
                 continue
-            (found,) = answer([(question, knowledge)])
-            f1 = word_f1(span, found) if found is not None else 0.0
+            (reply,) = answer([(question, knowledge)])
+            f1 = word_f1(span, reply) if reply is not None else 0.0
             nli = f1
-            if 0 <= f1 < 1 and found:
-                label = compare([(question + " " + found + ".", question + " " + span + ".")])[0]
+            if 0 <= f1 < 1 and reply:
+                label = compare([(question + " " + reply + ".", question + " " + span + ".")])[0]
                 nli = {"entailment": 1.0, "contradiction": 0.0, "neutral": f1}[label]
             scores.append(f1)
             with_nli.append(nli)

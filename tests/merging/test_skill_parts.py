@@ -119,14 +119,14 @@ def test_sparse_skills_are_weighted_by_fisher_information(
     for name in ("sparse", "second"):
         tensors = {n: torch.rand(shape, generator=generator) for n, shape in shapes.items()}
         changes = sparse_delta(load_skill(folder / name)).changes
-        own = {f"{n}/values": tensors[n].view(-1)[c.support.long()] for n, c in changes.items()}
+        entries = {f"{n}/values": tensors[n].view(-1)[c.support.long()] for n, c in changes.items()}
         whole[name] = tensors
         if of_skill:
             whole[name] = {
-                n: torch.zeros(shapes[n].numel()).scatter(0, c.support.long(), own[f"{n}/values"]).view(shapes[n])
+                n: torch.zeros(shapes[n].numel()).scatter(0, c.support.long(), entries[f"{n}/values"]).view(shapes[n])
                 for n, c in changes.items()
             }
-        save_file(own if of_skill else tensors, tmp_path / f"{name}.safetensors")
+        save_file(entries if of_skill else tensors, tmp_path / f"{name}.safetensors")
         parts.append({"model": str(folder / name), "fisher": str(tmp_path / f"{name}.safetensors"), "weight": 0.5})
     overrides = ["merge.kind=fisher", "into=skill", f"parts={json.dumps(parts)}"]
     run(load_config(Config, None, overrides), Run(tmp_path / "out"))

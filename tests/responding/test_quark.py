@@ -166,17 +166,17 @@ def test_the_loss_of_a_batch_is_the_mean_over_tokens_of_passes_over_single_respo
     for parameter in policy.network.parameters():
         parameter.mul_(1.1)
     with mixing(policy.inventory):
-        found = QuarkLoss(policy, reference, QuarkOptions())(batch)
+        loss = QuarkLoss(policy, reference, QuarkOptions())(batch)
     losses: list[float] = []
     for conditioned, plain in zip(rows(batch.conditioned), rows(batch.plain), strict=True):
-        (own, learned), (theirs, _) = (
+        (ours, learned), (theirs, _) = (
             (model.backbone.model(input_ids=tokens[None]).logits[0][labels != IGNORED].log_softmax(1), labels)
             for model, (tokens, labels) in ((policy, conditioned), (reference, plain))
         )
-        for p, q, token in zip(own, theirs, learned[learned != IGNORED], strict=True):
+        for p, q, token in zip(ours, theirs, learned[learned != IGNORED], strict=True):
             divergence, entropy = (p.exp() * (p - q)).sum(), -(p.exp() * p).sum()
             losses.append(float(-p[token] + 0.05 * divergence - 0.06 * entropy))
-    assert float(found) == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+    assert float(loss) == pytest.approx(sum(losses) / len(losses), rel=1e-4)
 
 
 def rows(batch: AnswerBatch) -> list[tuple[Tensor, Tensor]]:

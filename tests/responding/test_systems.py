@@ -92,8 +92,8 @@ def test_control_tokens_stand_before_every_input_in_place_of_those_of_the_task(
     asked = [replace(example, control=("<a>", "<b>")) for example in examples]
     expected, _ = respond(recipe_of(*main), suite, asked)
     replaced = [replace(example, control=("<x>",)) for example in examples]
-    found, _ = respond(recipe_of(*main, "system.kind=ctrl", "system.tokens=[<a>, <b>]"), suite, replaced)
-    assert found == expected and found != respond(recipe_of(*main), suite, examples)[0]
+    answers, _ = respond(recipe_of(*main, "system.kind=ctrl", "system.tokens=[<a>, <b>]"), suite, replaced)
+    assert answers == expected and answers != respond(recipe_of(*main), suite, examples)[0]
 
 
 def test_a_noisy_channel_chooses_the_beam_with_the_best_sum_of_whole_log_likelihoods(

@@ -42,7 +42,7 @@ class Difference:
 def paired_difference(
     first: Floats, second: Floats, total: Total, *, test: Test, n_draws: int, seed: int, share: float = 0.95
 ) -> Difference:
-    """How much a second system is better than a first on the same examples, and how sure that is.
+    """Difference by which a second system is better than a first on the same examples, with its certainty.
 
     The interval holds the middle `share` of the differences on resampled examples. p is the share of draws under the
     hypothesis of no difference that differ at least as much, the two systems as they are being one of the draws. The

@@ -21,8 +21,8 @@ def quantiles(rewards: Sequence[float], n: int) -> list[int]:
     order = sorted(range(len(rewards)), key=lambda index: -rewards[index])
     size = len(rewards) // n
     ranks = [0] * len(rewards)
-    for place, index in enumerate(order):
-        ranks[index] = max(1, n - place // size) if size else 1
+    for position, index in enumerate(order):
+        ranks[index] = max(1, n - position // size) if size else 1
     return ranks
 
 
@@ -32,8 +32,8 @@ def quark_losses(logits: Tensor, reference: Tensor, tokens: Tensor, *, kl: float
     logits [N, V] of p under the quantile's token, reference [N, V] without it, tokens [N] -> [N]. In the paper's
     equation 3 the divergence is the other way round; this is the one in its code.
     """
-    own, theirs = logits.float().log_softmax(1), reference.float().log_softmax(1)
-    probabilities = own.exp()
-    likelihood = own.gather(1, tokens.unsqueeze(1)).squeeze(1)
-    divergence = (probabilities * (own - theirs)).sum(1)
-    return -likelihood + kl * divergence + entropy * (probabilities * own).sum(1)
+    log_probabilities, of_reference = logits.float().log_softmax(1), reference.float().log_softmax(1)
+    probabilities = log_probabilities.exp()
+    likelihood = log_probabilities.gather(1, tokens.unsqueeze(1)).squeeze(1)
+    divergence = (probabilities * (log_probabilities - of_reference)).sum(1)
+    return -likelihood + kl * divergence + entropy * (probabilities * log_probabilities).sum(1)

@@ -45,7 +45,7 @@ class ResponseScores:
         ]
 
     def totals(self, options: ScoreResponsesOptions) -> dict[str, dict[str, float]]:
-        """Of each metric the value for all responses, the bounds of its interval, and the responses it is about."""
+        """For each metric the value for all responses, the bounds of its interval, and the responses it is about."""
         totals = {}
         for name, x in self.measurements.items():
             samples = resampled_totals(x.statistics, x.total, options.draws, options.seed)
@@ -54,7 +54,7 @@ class ResponseScores:
         return totals
 
     def minus(self, other: "ResponseScores", test: Test, options: ScoreResponsesOptions) -> dict[str, Difference]:
-        """Of each metric that both have the difference to another system on the same examples."""
+        """For each metric that both have, the difference to another system on the same examples."""
         return {
             name: paired_difference(
                 other.measurements[name].statistics, x.statistics, x.total, test=test, n_draws=options.draws,

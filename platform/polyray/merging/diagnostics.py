@@ -44,8 +44,8 @@ class Agreement:
     def figures(self) -> dict[str, list[list[float]]]:
         """Tables [n, n]: cosine, overlap (changed by both out of by either), conflicts (opposed out of by both)."""
         lengths = self.products.diagonal().sqrt()
-        own = self.changed.diagonal()
-        either = own.unsqueeze(0) + own.unsqueeze(1) - self.changed
+        counts = self.changed.diagonal()
+        either = counts.unsqueeze(0) + counts.unsqueeze(1) - self.changed
         tables = {
             "cosine": self.products / (lengths.unsqueeze(0) * lengths.unsqueeze(1)).clamp_min(1e-300),
             "overlap": self.changed / either.clamp_min(1),
@@ -65,7 +65,7 @@ def sampled(tensor: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class MergeFigures:
-    """What is told about a merge beside its result: EWR's shares, and the parts' agreement by layer."""
+    """Figures of a merge beside its result: EWR's shares, and the parts' agreement by layer."""
 
     shares: EwrShares = EwrShares()
     layers: Mapping[str, Agreement] = field(default_factory=dict)

@@ -61,15 +61,15 @@ class FisherEntries:
 
 
 def _entries(files: ModelFiles, name: str, indices: Tensor, support: Tensor | None) -> Tensor:
-    own = f"{name}/{VALUES}"
+    entries = f"{name}/{VALUES}"
     if name in files.tensors:
         return _whole(files, name)[indices.long()]
-    if own not in files.tensors and any(key.endswith(f"/{VALUES}") for key in files.tensors) and support is None:
+    if entries not in files.tensors and any(key.endswith(f"/{VALUES}") for key in files.tensors) and support is None:
         return torch.zeros(len(indices))
-    if own not in files.tensors or support is None or files.tensors[own].shape != support.shape:
+    if entries not in files.tensors or support is None or files.tensors[entries].shape != support.shape:
         raise InputError(f"{files.path} does not fit: it has no Fisher information of the entries of {name}.")
     information = torch.zeros(len(indices))
-    information[torch.searchsorted(indices, support)] = _whole(files, own)
+    information[torch.searchsorted(indices, support)] = _whole(files, entries)
     return information
 
 

@@ -99,7 +99,7 @@ def is_delta(options: EwrOptions) -> bool:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Terms:
-    """What elastic weight removal adds up, by entry.
+    """Terms of elastic weight removal, by entry.
 
     base_fisher: w_0 f_0. parts: w_i f_i and tau_i each. total: Z.
     """

@@ -53,15 +53,15 @@ def unified(changes: Tensor) -> Tensor:
 
 
 def emr_masks(changes: Tensor) -> tuple[Tensor, Tensor]:
-    """What makes a part's own task vector of the unified one: masks [n, *shape] and factors [n].
+    """Masks and factors that make each part's task vector of the unified one: masks [n, *shape] and factors [n].
 
     Entries whose sign is the elected one, and the factor that gives the masked unified task vector the sum of absolute
     values of the part's own: tau_i is near factor_i * mask_i * unified.
     """
     common = unified(changes)
     masks = changes * common > 0
-    own, masked = (x.abs().flatten(1).sum(1) for x in (changes, masks * common))
-    return masks, torch.where(masked > 0, own / masked.clamp_min(1e-30), 1.0)
+    whole, masked = (x.abs().flatten(1).sum(1) for x in (changes, masks * common))
+    return masks, torch.where(masked > 0, whole / masked.clamp_min(1e-30), 1.0)
 
 
 def tall_masks(changes: Tensor, sensitivity: float) -> Tensor:

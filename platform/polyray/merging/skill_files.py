@@ -26,7 +26,7 @@ def is_skill(path: str | Path) -> bool:
 
 
 class Changes(Protocol):
-    """What a skill changes, by the names of the network's parameters."""
+    """Changes by a skill, by the names of the network's parameters."""
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Readers:
-    """What is read for each tensor, as in `Sources`."""
+    """Sources of each tensor, as in `Sources`."""
 
     models: Sequence[Source]
     fishers: Sequence[Source]

@@ -23,7 +23,7 @@ def words(text: str, *, case: bool = True) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """How much of a response is copied from its knowledge.
+    """Copies in a response of its knowledge.
 
     fragments: lengths in words of its extractive fragments, in their order. n_words: of the response.
     """

@@ -39,7 +39,7 @@ class Measurement:
 
     @property
     def value(self) -> float:
-        """That of all examples together; NaN where it says nothing about any."""
+        """The value of all examples together; NaN where it says nothing about any."""
         return float(self.total(self.statistics.sum(axis=0)))
 
     @property

@@ -14,12 +14,12 @@ def bins(lengths: Sequence[int], width: int) -> list[list[int]]:
     groups: list[list[int]] = []
     rooms: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        place = next((n for n, room in enumerate(rooms) if room >= lengths[index]), len(groups))
-        if place == len(groups):
+        chosen = next((n for n, room in enumerate(rooms) if room >= lengths[index]), len(groups))
+        if chosen == len(groups):
             groups.append([])
             rooms.append(width)
-        groups[place].append(index)
-        rooms[place] -= lengths[index]
+        groups[chosen].append(index)
+        rooms[chosen] -= lengths[index]
     return groups
 
 
@@ -32,7 +32,7 @@ def positions_in(members: Tensor) -> Tensor:
 
 
 def attention_within(members: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to attention scores [P, 1, T, T] so that a token sees earlier ones of its own example, and itself.
+    """Bias of attention scores [P, 1, T, T] with which a token sees earlier ones of its own example, and itself.
 
     members [P, T]: the number of the example of each token; padding has one of its own.
     """

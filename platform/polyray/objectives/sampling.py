@@ -19,7 +19,7 @@ Generators = Sequence[torch.Generator]
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How labels of an objective's batches are drawn.
+    """Drawing of labels for an objective's batches.
 
     losses: called as losses(network, batch, generators), gives for each example the mean loss [B] of drawn labels, as
     `Objective.loss` does for gold ones. logits: scores of tokens [B, T, V] at all positions that the network writes or

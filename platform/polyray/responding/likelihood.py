@@ -59,7 +59,7 @@ class LikelihoodRecipe(SuiteConfig):
 
     @property
     def source(self) -> MemberSource:
-        """Where the network is."""
+        """Source of the network."""
         return MemberSource(path=self.skills or self.backbone, base=self.base, dtype=self.backbone_dtype)
 
 

@@ -63,7 +63,7 @@ class RespondRecipe(SuiteConfig):
         return unread if self.skills else {**unread, "base": "there are no skills that others could lie beneath"}
 
     def sources(self) -> dict[str, MemberSource]:
-        """Where the networks are, MAIN first."""
+        """Sources of the networks, MAIN first."""
         main = MemberSource(path=self.skills or self.backbone, base=self.base, dtype=self.backbone_dtype)
         helpers = self.system.system().helpers()
         return {MAIN: main} | {

@@ -50,8 +50,8 @@ def score_task(scored: ScoredTask) -> dict[str, Any]:
     score = of_responses if METRICS[task.metric].scores == RESPONSES else of_answers
     scores = score(task, texts, examples, recipe.responses)
     lines = [
-        json.dumps({**example.record(), **response, "scores": own}, ensure_ascii=False) + "\n"
-        for example, response, own in zip(examples, scored.responses, scores.of_each, strict=True)
+        json.dumps({**example.record(), **response, "scores": values}, ensure_ascii=False) + "\n"
+        for example, response, values in zip(examples, scored.responses, scores.of_each, strict=True)
     ]
     make_folders(scored.out / PREDICTIONS)
     write_file(scored.out / PREDICTIONS / f"{file_name(scored.task)}.jsonl", "".join(lines))
@@ -75,11 +75,11 @@ def of_responses(
     task: Task, texts: Sequence[str], examples: Sequence[Any], options: ScoreResponsesOptions
 ) -> TaskScores:
     """Scores of responses in dialogues, with the task's own metric in any case."""
-    own = task.metric
-    names = (own, *options.metrics) if options.metrics else ()
+    main = task.metric
+    names = (main, *options.metrics) if options.metrics else ()
     scores = score_responses(texts, examples, options.model_copy(update={"metrics": names}))
     totals = {name: total for name, total in scores.totals(options).items() if total["n"]}
-    ordered = [own, *(name for name in totals if name != own)]
+    ordered = [main, *(name for name in totals if name != main)]
     return TaskScores(
         of_each=scores.of_each(), of_all={name: totals[name]["value"] for name in ordered},
         intervals={name: [totals[name]["low"], totals[name]["high"]] for name in ordered},

@@ -27,7 +27,7 @@ class LowRank:
 
 @dataclass(frozen=True, kw_only=True)
 class Compression:
-    """What a truncation of singular values lost: squared lengths of what was there and of what was dropped."""
+    """Loss by a truncation of singular values: squared lengths of what was there and of what was dropped."""
 
     total: float = 0.0
     dropped: float = 0.0

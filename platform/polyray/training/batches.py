@@ -28,7 +28,7 @@ class BatchSource(Protocol):
 
     @property
     def sampler(self) -> Resumable:
-        """What decides the next batches."""
+        """All that decides the next batches."""
 
     def restart(self) -> None:
         """Begin again with the first batch."""

@@ -13,7 +13,7 @@ from polyray.runs.job import Outline, Portion
 
 @dataclass(frozen=True, kw_only=True)
 class _Share:
-    """What a portion costs: the cost of each of its runs by the run's own amounts."""
+    """Cost of a portion: that of each of its runs by the run's own amounts."""
 
     portion: Portion
     costs: tuple[Cost, ...]

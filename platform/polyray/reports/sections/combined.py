@@ -56,13 +56,13 @@ def _picture(systems: Systems) -> Figure:
 
 def _table(systems: Systems) -> Table:
     rows: list[list[Cell]] = [
-        [name, 100 * row["mean"], _bounds(row), row["passes"], row["kept"]] for name, row in systems.items()
+        [name, 100 * row["mean"], _bounds(row), row["passes"], row["in_memory"]] for name, row in systems.items()
     ]
     caption = (
-        "In percent. Passes: of the network for an example, that of the router included. Kept: skills, or merged "
-        "networks, in memory."
+        "In percent. Passes: of the network for an example, that of the router included. In memory: skills, or merged "
+        "networks."
     )
-    return Table(header=["system", "mean score", "95 % interval", "passes", "kept"], rows=rows, caption=caption)
+    return Table(header=["system", "mean score", "95 % interval", "passes", "in memory"], rows=rows, caption=caption)
 
 
 def _bounds(row: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ def _records(folder: Path, knowledge_file: Path, snippet: Snippet, task: str) ->
             raise InputError(f"{where}: expected the field 'target' with true or false, found {label.get('target')!r}.")
         if label["target"]:
             references = objects_in(label, "knowledge", where, "snippet")
-            snippets = tuple(snippet(knowledge, reference, place) for place, reference in references)
+            snippets = tuple(snippet(knowledge, reference, source) for source, reference in references)
             history = _turns(log, f"{folder / LOGS}, dialogue {number}")
             example = DialogueExample(
                 task=task, history=history, knowledge=snippets, outputs=(text_in(label, "response", where),),

@@ -29,11 +29,11 @@ Embeddings = Mapping[str, Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """A way to answer: the answers, passes of the network for an example, and skills or networks that are kept."""
+    """A way to answer: the answers, passes of the network for an example, and skills, or merged networks, in memory."""
 
     answers: Answers
     passes: int
-    kept: int
+    in_memory: int
 
 
 class Examples:
@@ -134,12 +134,12 @@ class Comparison:
     def _ensembles(self) -> dict[str, System]:
         """Each task's own skill; the mean over all skills, and over the best few on the dev examples."""
         n = len(self.members.folders)
-        own = averaged(self.alone, [[self.members.owners[example.task]] for example in self.scored.examples])
-        systems = {"own skill": System(answers=own, passes=1, kept=n)}
+        answers = averaged(self.alone, [[self.members.owners[example.task]] for example in self.scored.examples])
+        systems = {"own skill": System(answers=answers, passes=1, in_memory=n)}
         subsets = self._subsets(n)
         for name, subset in (("ensemble of all", tuple(range(n))), *((f"ensemble of {len(x)}", x) for x in subsets)):
             answers = averaged(self.alone, [subset] * len(self.alone))
-            systems[name] = System(answers=answers, passes=len(subset), kept=len(subset))
+            systems[name] = System(answers=answers, passes=len(subset), in_memory=len(subset))
         return systems
 
     def _subsets(self, n: int) -> list[tuple[int, ...]]:
@@ -156,7 +156,7 @@ class Comparison:
         systems = {}
         for way in self.recipe.ways:
             merged = self.scored.probabilities(self.scores, [f"{MERGED}-{way}"])
-            systems[f"merged, {way}"] = System(answers=averaged(merged, [(0,)] * len(merged)), passes=1, kept=1)
+            systems[f"merged, {way}"] = System(answers=averaged(merged, [(0,)] * len(merged)), passes=1, in_memory=1)
         return systems
 
     def _routed(self) -> dict[str, System]:
@@ -165,7 +165,7 @@ class Comparison:
         n = len(centroids)
         return {
             f"routed to {k}": System(
-                answers=averaged(self.alone, nearest(inputs, centroids, k).tolist()), passes=k + 1, kept=n
+                answers=averaged(self.alone, nearest(inputs, centroids, k).tolist()), passes=k + 1, in_memory=n
             )
             for k in self.recipe.routed
             if k <= n
@@ -181,20 +181,20 @@ class Comparison:
             for way in self.recipe.ways:
                 names = [group_piece(way, group) for group in groups]
                 answers = averaged(self.scored.probabilities(self.scores, names), chosen)
-                systems[f"routed to 1 of {n} clusters, {way}"] = System(answers=answers, passes=2, kept=n)
+                systems[f"routed to 1 of {n} clusters, {way}"] = System(answers=answers, passes=2, in_memory=n)
         return systems
 
     def metrics(self) -> dict[str, Any]:
-        """Of the run: `mean` and `tasks` with each task's own skill; `systems`, all with their costs; `clusters`."""
+        """The run's: `mean` and `tasks` with each task's own skill; `systems`, all with their costs; `clusters`."""
         rows = {
             name: {
                 "mean": self.scored.mean(system.answers), **self.scored.bounds(system.answers, self.recipe.resamples),
-                "passes": system.passes, "kept": system.kept, "tasks": self.scored.score(system.answers),
+                "passes": system.passes, "in_memory": system.in_memory, "tasks": self.scored.score(system.answers),
             }
             for name, system in self.systems().items()
         }  # fmt: skip
         groups = all_groups(self.recipe, centroids_of(self.members, self.embeddings))
         names = self.members.names
         clustered = {str(n): [[names[i] for i in group] for group in of_n] for n, of_n in groups.items()}
-        own = rows["own skill"]
-        return {"mean": own["mean"], "tasks": own["tasks"], "systems": rows, "clusters": clustered}
+        expert = rows["own skill"]
+        return {"mean": expert["mean"], "tasks": expert["tasks"], "systems": rows, "clusters": clustered}

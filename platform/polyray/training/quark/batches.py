@@ -153,8 +153,8 @@ class QuarkBatches:
         rows = Encoded(objective=data.objective, rows=tuple(data.rows[index] for index in chosen))
         texts = predictions(self._policy, rows, evaluation, self._recipe.text.max_output)
         rewards = self._reward(texts, [self._examples[index] for index in chosen])
-        own = [row for row in zip(chosen, texts, rewards, strict=True) if not math.isnan(row[2])]
-        drawn = [row for rows_of_one in self._worker.gather(own) for row in rows_of_one]
+        scored = [row for row in zip(chosen, texts, rewards, strict=True) if not math.isnan(row[2])]
+        drawn = [row for rows_of_one in self._worker.gather(scored) for row in rows_of_one]
         if not drawn:
             raise InputError(f"quark.reward={self._recipe.quark.reward} says nothing about any of the responses.")
         prompts, responses, values = zip(*drawn, strict=True)

@@ -1,4 +1,4 @@
-"""What a transfer trains, scores and tells, by its study: a matrix of languages and methods, or merged skills."""
+"""Trainings, scores and tables of a transfer, by its study: a matrix of languages and methods, or merged skills."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
