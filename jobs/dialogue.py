@@ -10,12 +10,11 @@ from polyray.errors import InputError
 from polyray.jobs import ltsft
 from polyray.objectives import OBJECTIVES, TextOptions
 from polyray.reports.console import print_note
+from polyray.responding.scores import RESPONSES
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite, TasksOptions
 from polyray.training.tuning.table import MethodOptions
-
-RESPONSES = "responses"  # what objectives of dialogues predict
 
 
 class Config(ltsft.Config):

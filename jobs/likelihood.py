@@ -10,12 +10,13 @@ from polyray.objectives import OBJECTIVES
 from polyray.progress import bars
 from polyray.reports.console import print_table
 from polyray.responding.likelihood import LikelihoodRecipe, Likelihoods, score_likelihoods
+from polyray.responding.scores import RESPONSES
 from polyray.runs.job import Job, Result
 from polyray.runs.run import Run
 from polyray.tasks import Suite, load_suite, read_all
 from polyray.tracking.options import TrackingOptions
 
-WRITTEN = ("answers", "responses")  # kinds of predictions that a network writes token by token
+WRITTEN = ("answers", RESPONSES)  # kinds of predictions that a network writes token by token
 
 
 class Config(LikelihoodRecipe):
@@ -55,8 +56,7 @@ def check(config: LikelihoodRecipe) -> Suite:
     Raises:
         InputError: something in the config or the data is wrong.
     """
-    if bool(config.skills) == bool(config.backbone):
-        raise InputError("likelihood needs skills=FOLDER, or backbone=FOLDER, a whole network; not both.")
+    config.check_network("likelihood needs skills=FOLDER")
     suite = load_suite(config.tasks)
     names = [lookup(suite.tasks, name, "task").name for name in config.score.tasks or suite.tasks]
     for name in names:

@@ -87,10 +87,7 @@ def check(config: RespondRecipe) -> Suite:
     Raises:
         InputError: something in the config or the data is wrong.
     """
-    if bool(config.skills) == bool(config.backbone):
-        raise InputError(
-            "respond needs skills=FOLDER, skills that answer, or backbone=FOLDER, a whole network; not both."
-        )
+    config.check_network("respond needs skills=FOLDER, skills that answer")
     suite, system = load_suite(config.tasks), config.system.system()
     names = names_of(config, suite)
     tasks = [suite.tasks[name] for name in names]

@@ -7,21 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from crash_scenarios import a_plain_report
-from rich.console import Console
+from in_process import run_here
 from training_cases import rows_of, spec
 
 from polyray.backbones import load_backbone
-from polyray.cluster.inside import OwnProcess
-from polyray.cluster.launch import run_in
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.jobs.combine import JOB, Config, check
+from polyray.jobs.combine import Config, check
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.reports.sections.combined import section
 from polyray.reports.sections.scores import section as scores_section
 from polyray.reuse import Shelf, reusing
-from polyray.runs.folder import RunFolder
 from polyray.skills.inventory import Provenance, new_skill
 from polyray.skills.skill import load_skill, save_skill
 from polyray.tasks import load_suite
@@ -86,10 +82,7 @@ def overrides(data: Path, folders: list[Path], *more: str) -> list[str]:
 
 
 def combine(out: Path, data: Path, folders: list[Path], *more: str) -> dict[str, Any]:
-    config = load_config(Config, overrides=overrides(data, folders, *more))
-    with a_plain_report():
-        run = RunFolder(path=out, job="combine", config=config, address=None)
-        return run_in(run, JOB, Console(quiet=True), cluster=OwnProcess()).metrics
+    return run_here("combine", out, *overrides(data, folders, *more)).metrics
 
 
 def test_systems_answer_as_the_skills_and_merges_they_are_made_of(

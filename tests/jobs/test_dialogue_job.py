@@ -5,19 +5,14 @@ import math
 from pathlib import Path
 
 import pytest
-from crash_scenarios import a_plain_report
 from dialogue_cases import ANSWER, LABELS, LOGS, REVIEWS, chat, write_begin, write_chats, write_json
-from rich.console import Console
+from in_process import run_here
 from training_cases import write_colours
 from tuning_cases import Stopped
 
-from polyray.cluster.inside import OwnProcess
-from polyray.cluster.launch import run_in
 from polyray.config import load_config
 from polyray.errors import InputError, Interrupted
 from polyray.jobs.table import JOBS
-from polyray.runs.folder import RunFolder
-from polyray.runs.job import Result
 from polyray.skills.skill import load_card, load_skill
 from polyray.training.prediction import predict
 from polyray.training.tuning.recipe import TuningRecipe
@@ -28,18 +23,6 @@ TINY = (
     "training.steps=2", "training.batch=2", "training.lr=1e-2", "training.report_every=1", "training.save_every=1",
     "text.max_output=12",
 )  # fmt: skip
-
-
-def run(job: str, out: Path, *overrides: str) -> Result:
-    """Run a job as the command line does, in this process."""
-    config = load_config(JOBS[job].Config, overrides=overrides)
-    with a_plain_report():
-        return run_in(
-            RunFolder(path=out, job=job, config=config, address=None),
-            JOBS[job],
-            Console(quiet=True),
-            cluster=OwnProcess(),
-        )
 
 
 def write_inns(folder: Path, n: int = 4) -> Path:
@@ -56,7 +39,7 @@ def write_inns(folder: Path, n: int = 4) -> Path:
 @pytest.mark.processes  # three trainings, one of them stopped at every step
 def test_an_anti_expert_is_trained_on_top_of_a_system_and_both_are_scored_by_likelihood(tmp_path: Path) -> None:
     data = f"tasks.path={write_inns(tmp_path / 'inns')}"
-    system = run("dialogue", tmp_path / "base", *TINY, data, "tasks.control.precision=true", "name=system")
+    system = run_here("dialogue", tmp_path / "base", *TINY, data, "tasks.control.precision=true", "name=system")
     base = tmp_path / "base" / "skills" / "system"
     assert set(system.metrics["tasks"]["dstc11"]) == {"BLEU"}
     assert system.metrics["data"]["dstc11"]["train"] == {"of": 4, "rows": 4, "coverage": 0.0, "density": 0.0}
@@ -64,7 +47,7 @@ def test_an_anti_expert_is_trained_on_top_of_a_system_and_both_are_scored_by_lik
     (answer,) = predict(base, "dstc11", [{"input": "Is it free?", "knowledge": "It is."}])
     assert isinstance(answer, str)
     chosen = (*TINY, data, f"base=[{base}]", "tasks.select.swap=true", "method.kind=lora", "method.rank=2", "name=anti")
-    run("dialogue", tmp_path / "anti", *chosen)
+    run_here("dialogue", tmp_path / "anti", *chosen)
     anti = tmp_path / "anti" / "skills" / "anti"
     assert load_card(anti).base[0].name == "system"
     recipe = load_config(JOBS["dialogue"].Config, overrides=chosen)
@@ -79,7 +62,7 @@ def test_an_anti_expert_is_trained_on_top_of_a_system_and_both_are_scored_by_lik
             continue
     assert starts > 1 and load_skill(stopped / "skills" / "anti").card.fingerprint == load_card(anti).fingerprint
     for skill in (base, anti):
-        scored = run("likelihood", tmp_path / f"of-{skill.name}", "suite=dstc11", data, f"skills={skill}").metrics
+        scored = run_here("likelihood", tmp_path / f"of-{skill.name}", "suite=dstc11", data, f"skills={skill}").metrics
         scores = scored["tasks"]["dstc11"]
         file = tmp_path / f"of-{skill.name}" / "predictions" / "dstc11.jsonl"
         lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -94,8 +77,8 @@ def test_attributable_and_other_responses_have_their_own_likelihood_under_a_whol
     rows = [(f"Fact {n}.", f"Is it {n}?", f"It is {n}.", LABELS[n % 2]) for n in range(6)]
     write_begin(tmp_path, rows)
     begin = ("suite=begin", f"tasks.path={tmp_path}", "backbone=tiny-causal")
-    metrics = run("likelihood", tmp_path / "each", *begin, "tasks.each_label=true").metrics
-    whole = run("likelihood", tmp_path / "all", *begin).metrics["tasks"]["begin-wow"]
+    metrics = run_here("likelihood", tmp_path / "each", *begin, "tasks.each_label=true").metrics
+    whole = run_here("likelihood", tmp_path / "all", *begin).metrics["tasks"]["begin-wow"]
     names = ["begin-wow-fully-attributable", "begin-wow-not-fully-attributable"]
     assert list(metrics["tasks"]) == names and [metrics["tasks"][name]["examples"] for name in names] == [3, 3]
     losses = [metrics["tasks"][name]["loss"] for name in names]  # of as many tokens each
@@ -118,7 +101,7 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path) -> None:
     ]
     for job, overrides, message in mistakes:
         with pytest.raises((InputError, ValueError), match=message):
-            run(
+            run_here(
                 job,
                 tmp_path / "run",
                 *([] if "suite" in "".join(overrides) or not overrides else ["suite=dstc11"]),

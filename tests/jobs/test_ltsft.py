@@ -4,30 +4,16 @@ import json
 from pathlib import Path
 
 import pytest
-from crash_scenarios import a_plain_report
+from in_process import run_here
 from rich.console import Console
 from tuning_cases import TINY, write_names
 
-from polyray.cluster.inside import OwnProcess
-from polyray.cluster.launch import run_in
-from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.jobs.table import JOBS
 from polyray.reports.sections.changes import section
-from polyray.runs.folder import RunFolder
-from polyray.runs.job import Result
 from polyray.skills.skill import load_card
 from polyray.training.prediction import predict
 
 QUIET = Console(quiet=True)
-
-
-def run(job: str, out: Path, *overrides: str) -> Result:
-    """Run a job as the command line does, in this process."""
-    config = load_config(JOBS[job].Config, overrides=overrides)
-    folder = RunFolder(path=out, job=job, config=config, address=None)
-    with a_plain_report():
-        return run_in(folder, JOBS[job], QUIET, cluster=OwnProcess())
 
 
 @pytest.mark.processes  # three trainings and two evaluations
@@ -40,27 +26,29 @@ def test_a_task_is_learned_on_one_language_and_used_on_another(tmp_path: Path) -
     tiny = [option for option in TINY if not option.startswith("suite")]
     language = [*tiny, "suite=text", f"tasks.path={texts}", "text.max_input=32", "method.k=500"]
     for task in ("eng", "swa"):
-        run("ltsft", tmp_path / task, *language, f"tasks.include=[{task}]")
+        run_here("ltsft", tmp_path / task, *language, f"tasks.include=[{task}]")
     english, swahili = (tmp_path / task / "skills" / task for task in ("eng", "swa"))
     suite = ["suite=conll", f"tasks.path={tags}"]
-    trained = run("ltsft", tmp_path / "task", *tiny, *suite, "tasks.include=[eng]", f"base=[{english}]", "name=ner")
+    trained = run_here(
+        "ltsft", tmp_path / "task", *tiny, *suite, "tasks.include=[eng]", f"base=[{english}]", "name=ner"
+    )
     skill = tmp_path / "task" / "skills" / "ner"
     card = load_card(skill)
     assert (
         card.base[0].path == "../../../eng/skills/eng" and card.options["entries"] > 0 and "untied" not in card.options
     )
     assert load_card(english).options == {"entries": 500, "untied": 1}
-    scored = run("evaluate", tmp_path / "scores", *suite, f"skills={skill}", "score.tasks=[eng]").metrics
+    scored = run_here("evaluate", tmp_path / "scores", *suite, f"skills={skill}", "score.tasks=[eng]").metrics
     assert scored["tasks"] == trained.metrics["tasks"]
-    zero_shot = run("evaluate", tmp_path / "zero", *suite, f"skills={skill}", f"base=[{swahili}]").metrics
+    zero_shot = run_here("evaluate", tmp_path / "zero", *suite, f"skills={skill}", f"base=[{swahili}]").metrics
     assert list(zero_shot["tasks"]) == ["eng", "swa"]
     assert [len(tags) for tags in predict(skill, "eng", ["Ada sees Rome", "Bo walks"], base=[str(swahili)])] == [3, 2]
     page = section(tmp_path / "task")
     assert page is not None and "encoder.layer.1" in str(page.blocks) and len(page.blocks) == 2
-    again = run("ltsft", tmp_path / "task", *tiny, *suite, "tasks.include=[eng]", f"base=[{english}]", "name=ner")
+    again = run_here("ltsft", tmp_path / "task", *tiny, *suite, "tasks.include=[eng]", f"base=[{english}]", "name=ner")
     assert again.metrics == json.loads(json.dumps(trained.metrics))
     with pytest.raises(InputError, match=r"No objective \(of a head\)|no head for the tags|lacks the head 'masked_lm'"):
-        run("ltsft", tmp_path / "other", *language, "tasks.include=[swa]", f"heads={skill}")
+        run_here("ltsft", tmp_path / "other", *language, "tasks.include=[swa]", f"heads={skill}")
     english.rename(tmp_path / "elsewhere")
     with pytest.raises(InputError, match="was trained on top of the skill 'eng', which is not at"):
         predict(skill, "eng", ["Ada"])
@@ -79,5 +67,5 @@ def test_mistakes_are_found_before_anything_starts(tmp_path: Path) -> None:
     }
     for override, message in mistakes.items():
         with pytest.raises(InputError, match=message):
-            run("ltsft", tmp_path / "run", *tiny, override)
+            run_here("ltsft", tmp_path / "run", *tiny, override)
         assert not (tmp_path / "run").exists(), override

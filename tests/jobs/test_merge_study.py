@@ -7,21 +7,15 @@ from typing import Any
 
 import pytest
 import torch
-from crash_scenarios import a_plain_report
-from rich.console import Console
+from in_process import run_here
 from tuning_cases import write_names
 
 from polyray.backbones import load_backbone
-from polyray.cluster.inside import OwnProcess
-from polyray.cluster.launch import run_in
-from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.jobs.transfer import JOB, Config
 from polyray.modules.changes import SparseChange
 from polyray.reports.sections.merged import section
 from polyray.reports.sections.scores import section as scores_section
 from polyray.reuse import Shelf, reusing
-from polyray.runs.folder import RunFolder
 from polyray.skills.card import BackboneCard
 from polyray.skills.sparse_delta import SparseDelta, sparse_skill
 from polyray.training.transfer.merge_options import WayOptions
@@ -55,10 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def study(out: Path, data: Path, *more: str) -> dict[str, Any]:
     """The metrics of the tiny study, in this process."""
-    config = load_config(Config, overrides=[*TINY, f"tasks.path={data}", *more])
-    with a_plain_report():
-        folder = RunFolder(path=out, job="transfer", config=config, address=None)
-        return run_in(folder, JOB, Console(quiet=True), cluster=OwnProcess()).metrics
+    return run_here("transfer", out, *TINY, f"tasks.path={data}", *more).metrics
 
 
 @pytest.mark.processes  # nine trainings

@@ -5,21 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crash_scenarios import a_plain_report
-from rich.console import Console
+from in_process import run_here
 
-from polyray.cluster.inside import OwnProcess
-from polyray.cluster.launch import run_in
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.jobs.table import JOBS
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.judges.systems import ResponseFields, read_systems
 from polyray.reports.page import Table
 from polyray.reports.report import write_report
 from polyray.reports.sections.responses import section
-from polyray.runs.folder import RunFolder
 from polyray.runs.job import Result
 
 ROWS: list[dict[str, Any]] = [
@@ -41,10 +36,7 @@ def write(folder: Path, name: str, lines: list[dict[str, Any]]) -> Path:
 
 
 def run(out: Path, *overrides: str) -> Result:
-    config = load_config(JOBS["score_responses"].Config, overrides=overrides)
-    folder = RunFolder(path=out, job="score_responses", config=config, address=None)
-    with a_plain_report():
-        return run_in(folder, JOBS["score_responses"], Console(quiet=True), cluster=OwnProcess())
+    return run_here("score_responses", out, *overrides)
 
 
 def test_systems_are_scored_one_by_one_and_compared_pair_by_pair(tmp_path: Path) -> None:

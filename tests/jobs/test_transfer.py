@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import ray
 from crash_scenarios import a_plain_report
+from in_process import run_here
 from rich.console import Console
 from tuning_cases import TAGS, write_names
 
 from polyray.cluster import tasks as cluster_tasks
-from polyray.cluster.inside import OwnProcess
 from polyray.cluster.launch import run_in
 from polyray.config import load_config
 from polyray.errors import InputError, Interrupted
@@ -61,9 +61,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def transfer(out: Path, data: Path, *more: str) -> dict[str, Any]:
     """The metrics of the tiny transfer, in this process."""
     overrides = [*TINY, f"tasks.path={data / 'tags'}", f"languages.path={data / 'text'}", *more]
-    folder = RunFolder(path=out, job="transfer", config=load_config(Config, overrides=overrides), address=None)
-    with a_plain_report():
-        return run_in(folder, JOB, QUIET, cluster=OwnProcess()).metrics
+    return run_here("transfer", out, *overrides).metrics
 
 
 @pytest.mark.processes  # a dozen trainings

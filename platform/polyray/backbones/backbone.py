@@ -95,6 +95,13 @@ class Backbone:
         return self.text.second_segment if n_segments > 1 else 0
 
     @property
+    def reader(self) -> nn.Module:
+        """The part that reads an input, without a head: its encoder, where it has one of its own."""
+        model: Any = self.model
+        part: nn.Module = model.get_encoder() if self.kind == "seq2seq" else model.base_model
+        return part
+
+    @property
     def writes(self) -> bool:
         """Whether it can write a text, token by token."""
         return self.kind != "encoder"

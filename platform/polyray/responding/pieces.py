@@ -2,25 +2,22 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from polyray.errors import InputError
 from polyray.files import make_folders
 from polyray.formats import file_name
 from polyray.responding.members import MemberSource, load_members
 from polyray.responding.recipe import RespondRecipe
 from polyray.responding.system import Ensemble
-from polyray.runs.sealed import read_sealed, write_sealed
+from polyray.runs.notes import sealed_outcome
+from polyray.runs.sealed import write_sealed
 from polyray.skills.card import CARD
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, load_suite
 from polyray.training.data import examples_fingerprint, first_examples
-
-log = logging.getLogger(__name__)
 
 PIECES = "pieces"
 
@@ -49,14 +46,7 @@ class RespondPiece:
 
     def outcome(self) -> dict[str, Any] | None:
         """The outcome of an earlier start with the same networks; None where there is none, or it was altered."""
-        if not self.file.exists():
-            return None
-        try:
-            outcome = read_sealed(self.file)
-        except InputError as error:
-            log.warning("%s The examples are answered again.", error)
-            return None
-        return outcome if outcome["fingerprint"] == self.fingerprint else None
+        return sealed_outcome(self.file, "The examples are answered again.", fingerprint=self.fingerprint)
 
 
 def fingerprint_of(recipe: RespondRecipe, examples: Sequence[Any]) -> str:

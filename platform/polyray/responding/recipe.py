@@ -1,18 +1,17 @@
 """All that decides how examples are answered and scored, as one config."""
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from polyray.backbones.precision import SkillsDtype
 from polyray.config import Section
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.objectives import EvaluationOptions, TextOptions
 from polyray.responding.members import MemberSource
+from polyray.responding.network import NetworkConfig
 from polyray.responding.system import MAIN
 from polyray.responding.table import SystemOptions
-from polyray.training.recipe import SuiteConfig
 
 
 class AnsweredOptions(Section):
@@ -28,20 +27,9 @@ class AnsweredOptions(Section):
     """GPUs of one Ray task; a fraction shares one."""
 
 
-class RespondRecipe(SuiteConfig):
+class RespondRecipe(NetworkConfig):
     """Answer the examples of a suite with a system of one or several networks."""
 
-    files: ClassVar[frozenset[str]] = frozenset({"skills", "base", "backbone"})
-
-    skills: str = ""
-    """Folder of the skills that answer: RUN/skills, or that of one skill, such as RUN/skills/NAME."""
-    base: tuple[str, ...] = ()
-    """Folders of skills that lie beneath the one skill; empty: those from its training; [none]: none."""
-    backbone: str = ""
-    """In place of skills a whole network: a folder of transformers, such as a merged model, or a name."""
-    backbone_dtype: SkillsDtype = "card"
-    """Number format of the backbone's weights: see polytropon; card: the one that the skills were trained with, and
-    fp32 for a whole network."""
     share: bool = True
     """Keep the backbone that several skills sit on in memory once, and switch skills at every pass. False: a backbone
     for each, which is faster where skills change many parameters, as those of full fine-tuning do."""
@@ -64,8 +52,7 @@ class RespondRecipe(SuiteConfig):
 
     def sources(self) -> dict[str, MemberSource]:
         """Sources of the networks, MAIN first."""
-        main = MemberSource(path=self.skills or self.backbone, base=self.base, dtype=self.backbone_dtype)
         helpers = self.system.system().helpers()
-        return {MAIN: main} | {
+        return {MAIN: self.source} | {
             name: MemberSource(path=path, dtype=self.backbone_dtype) for name, path in helpers.items()
         }

@@ -1,21 +1,18 @@
 """Scores of responses: of each, of all together, and the intervals of these."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 from polyray.analysis.bootstrap import interval, resampled_scores
-from polyray.files import make_folders, write_file
-from polyray.formats import file_name
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.metrics import METRICS
 from polyray.responding.pieces import examples_of
 from polyray.responding.recipe import RespondRecipe
 from polyray.tasks import Task, load_suite
-from polyray.training.scoring import PREDICTIONS
+from polyray.training.scoring import write_predictions
 
 PREDICTION = "prediction"
 RESPONSES = "responses"  # what objectives of dialogues predict
@@ -49,12 +46,8 @@ def score_task(scored: ScoredTask) -> dict[str, Any]:
     texts = [response[PREDICTION] for response in scored.responses]
     score = of_responses if METRICS[task.metric].scores == RESPONSES else of_answers
     scores = score(task, texts, examples, recipe.responses)
-    lines = [
-        json.dumps({**example.record(), **response, "scores": values}, ensure_ascii=False) + "\n"
-        for example, response, values in zip(examples, scored.responses, scores.of_each, strict=True)
-    ]
-    make_folders(scored.out / PREDICTIONS)
-    write_file(scored.out / PREDICTIONS / f"{file_name(scored.task)}.jsonl", "".join(lines))
+    fields = [{**response, "scores": values} for response, values in zip(scored.responses, scores.of_each, strict=True)]
+    write_predictions(scored.out, scored.task, examples, fields)
     return {"scores": scores.of_all, "intervals": scores.intervals, "judges": scores.judges}
 
 

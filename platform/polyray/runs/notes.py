@@ -1,12 +1,17 @@
 """Notes beside pieces of work that are done, so that a run that was stopped does none of them again."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from polyray.errors import InputError
 from polyray.files import write_file
 from polyray.formats import is_file, read_json_object
+from polyray.runs.sealed import read_sealed
+
+log = logging.getLogger(__name__)
 
 FINGERPRINT = "fingerprint"
 
@@ -29,3 +34,20 @@ def note_outcome(file: Path, fingerprint: str, outcome: Mapping[str, Any]) -> No
         StorageError: the disk refused.
     """
     write_file(file, json.dumps({FINGERPRINT: fingerprint, **outcome}))
+
+
+def sealed_outcome(file: Path, again: str, **decisive: Any) -> dict[str, Any] | None:
+    """The outcome of an earlier start in the sealed `file`; None where there is none, or it was altered.
+
+    Args:
+        again: sentence of the warning about an altered one, on what is done.
+        decisive: fields that it must have, of all that decides the outcome.
+    """
+    if not file.exists():
+        return None
+    try:
+        outcome = read_sealed(file)
+    except InputError as error:
+        log.warning("%s %s", error, again)
+        return None
+    return outcome if all(outcome[name] == value for name, value in decisive.items()) else None

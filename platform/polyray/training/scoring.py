@@ -1,6 +1,7 @@
 """Scoring trained skills on the tasks that they know, several tasks at a time."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -80,14 +81,23 @@ def score_share(share: Share) -> dict[str, Any]:
     with without_skills(model.inventory):
         data = encoded(model.backbone, suite, examples, recipe.text)
     predicted = predictions(model, data, recipe.evaluation, recipe.text.max_output)
-    folder = share.out / PREDICTIONS
-    make_folders(folder)
     for name in share.tasks:
-        lines = [
-            json.dumps({**example.record(), "prediction": prediction}, ensure_ascii=False) + "\n"
-            for example, prediction in zip(data.examples, predicted, strict=True)
-            if example.task == name
-        ]
-        write_file(folder / f"{file_name(name)}.jsonl", "".join(lines))
+        pairs = [pair for pair in zip(data.examples, predicted, strict=True) if pair[0].task == name]
+        fields = [{"prediction": prediction} for _, prediction in pairs]
+        write_predictions(share.out, name, [example for example, _ in pairs], fields)
     too_long = sum(row.cut for row in data.rows)
     return {"scores": score(suite.tasks, data.examples, predicted), "too_long": too_long}
+
+
+def write_predictions(out: Path, task: str, examples: Sequence[Any], fields: Sequence[Mapping[str, Any]]) -> None:
+    """Write predictions/TASK.jsonl below `out`: each example as JSON, with more fields of its own.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    lines = [
+        json.dumps({**example.record(), **more}, ensure_ascii=False) + "\n"
+        for example, more in zip(examples, fields, strict=True)
+    ]
+    make_folders(out / PREDICTIONS)
+    write_file(out / PREDICTIONS / f"{file_name(task)}.jsonl", "".join(lines))

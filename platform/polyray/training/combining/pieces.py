@@ -147,13 +147,11 @@ def embedded(backbone: Backbone, inputs: Sequence[Sequence[int]], size: int) -> 
 
     inputs: token numbers -> [inputs, features], each of length 1.
     """
-    model: Any = backbone.model
-    reader = model.get_encoder() if backbone.kind == "seq2seq" else model.base_model
     device, vectors = device_of(backbone.network), dict[int, Tensor]()
     with evaluating(backbone.network):
         for indices in longest_first([len(tokens) for tokens in inputs], size):
             tokens = padded([inputs[index] for index in indices], backbone.text.pad)
             mask = tokens.mask.to(device)
-            hidden = reader(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
+            hidden = backbone.reader(input_ids=tokens.ids.to(device), attention_mask=mask).last_hidden_state
             vectors.update(zip(indices, mean_embedding(hidden, mask).cpu(), strict=True))
     return torch.stack([vectors[index] for index in range(len(inputs))])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -127,6 +128,16 @@ class Comparison:
             alone=alone,
         )  # fmt: skip
 
+    @cached_property
+    def centroids(self) -> Floats:
+        """[skills, D], see `centroids_of`."""
+        return centroids_of(self.members, self.embeddings)
+
+    @cached_property
+    def groups(self) -> dict[int, list[tuple[int, ...]]]:
+        """See `all_groups`."""
+        return all_groups(self.recipe, self.centroids)
+
     def systems(self) -> dict[str, System]:
         """Every way to answer, by its name in tables."""
         return {**self._ensembles(), **self._merges(), **self._routed(), **self._clustered()}
@@ -161,7 +172,7 @@ class Comparison:
 
     def _routed(self) -> dict[str, System]:
         """For each example the skills whose training inputs are nearest; the router takes a pass of the backbone."""
-        centroids, inputs = centroids_of(self.members, self.embeddings), self.embeddings[self.recipe.split]
+        centroids, inputs = self.centroids, self.embeddings[self.recipe.split]
         n = len(centroids)
         return {
             f"routed to {k}": System(
@@ -173,10 +184,9 @@ class Comparison:
 
     def _clustered(self) -> dict[str, System]:
         """For each example the nearest cluster, whose skills are merged."""
-        centroids, inputs = centroids_of(self.members, self.embeddings), self.embeddings[self.recipe.split]
-        systems = {}
-        for n, groups in all_groups(self.recipe, centroids).items():
-            middles = np.stack([centroid(centroids[list(group)]) for group in groups])
+        inputs, systems = self.embeddings[self.recipe.split], {}
+        for n, groups in self.groups.items():
+            middles = np.stack([centroid(self.centroids[list(group)]) for group in groups])
             chosen = nearest(inputs, middles, 1).tolist()
             for way in self.recipe.ways:
                 names = [group_piece(way, group) for group in groups]
@@ -193,8 +203,7 @@ class Comparison:
             }
             for name, system in self.systems().items()
         }  # fmt: skip
-        groups = all_groups(self.recipe, centroids_of(self.members, self.embeddings))
         names = self.members.names
-        clustered = {str(n): [[names[i] for i in group] for group in of_n] for n, of_n in groups.items()}
+        clustered = {str(n): [[names[i] for i in group] for group in of_n] for n, of_n in self.groups.items()}
         expert = rows["own skill"]
         return {"mean": expert["mean"], "tasks": expert["tasks"], "systems": rows, "clusters": clustered}

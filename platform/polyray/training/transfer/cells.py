@@ -1,6 +1,5 @@
 """Scores of a task's skill with one composition beneath it, on the source's and the targets' test examples."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,9 +7,9 @@ from typing import Any, Protocol, Self
 
 from polyray.analysis.bootstrap import resampled_scores
 from polyray.backbones import Backbone
-from polyray.errors import InputError
 from polyray.files import make_folders
 from polyray.formats import file_name
+from polyray.runs.notes import sealed_outcome
 from polyray.runs.sealed import read_sealed, write_sealed
 from polyray.skills.skill import load_card
 from polyray.tasks import Suite, Task
@@ -20,8 +19,6 @@ from polyray.training.evaluation import predictions
 from polyray.training.skill_source import SkillSource
 from polyray.training.transfer.recipe import TransferRecipe
 from polyray.training.worker import own_device
-
-log = logging.getLogger(__name__)
 
 SCORES = "scores"
 
@@ -80,14 +77,9 @@ class ScoredCell(Protocol):
 
 def earlier_outcome(cell: ScoredCell) -> dict[str, Any] | None:
     """The outcome of an earlier start with the same skills; None where there is none."""
-    if not cell.file.exists():
+    if not cell.file.exists():  # nor need its skills be
         return None
-    try:
-        outcome = read_sealed(cell.file)
-    except InputError as error:
-        log.warning("%s It is scored again.", error)
-        return None
-    return outcome if outcome["skills"] == _fingerprints(cell.skills) else None
+    return sealed_outcome(cell.file, "It is scored again.", skills=_fingerprints(cell.skills))
 
 
 def write_outcome(cell: ScoredCell, outcome: Mapping[str, Any]) -> dict[str, Any]:

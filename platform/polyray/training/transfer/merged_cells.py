@@ -27,13 +27,11 @@ def score_merged(cell: MergedCell) -> dict[str, Any]:
     for skill in skills:
         check_backbone(skill.card, backbone.fingerprint)
     backbone.network.to(own_device())
-    data = {
-        task: encoded_tests(recipe, suite, backbone, task) for task in cell.tasks
-    }  # before skills are on the network
+    data = {task: encoded_tests(recipe, suite, backbone, task) for task in cell.tasks}  # skills are not on it yet
     if len(skills) > 1:
         merge_skills(backbone.network, skills, recipe.merge.ways[cell.way], seed=cell.order)
-    for skill in skills[:1] if len(skills) == 1 else ():
-        fold(skill, backbone.network)
+    elif skills:
+        fold(skills[0], backbone.network)
     model = bare(backbone, merged_tasks(suite)).eval()
     scores: dict[str, Any] = {}
     for number, (task, rows) in enumerate(data.items()):
