@@ -1,6 +1,6 @@
 """Files that people write, read strictly: as they are written, or refused with the line that is wrong."""
 
-from polyray.formats.json_text import parse_json_object, read_json_object
+from polyray.formats.json_text import parse_json_object, read_json_lines, read_json_object
 from polyray.formats.names import check_name, file_name
 from polyray.formats.text import (
     check_path,
@@ -30,6 +30,7 @@ __all__ = [
     "parse_json_object",
     "parse_yaml",
     "read_document",
+    "read_json_lines",
     "read_json_object",
     "read_lines",
     "read_yaml",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.formats.text import read_document
+from polyray.formats.text import read_document, read_lines
 
 DEEPEST = 100  # levels of nesting
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -84,6 +84,19 @@ def parse_json_object(text: str, source: Path | str, first_line: int = 1) -> dic
     if text.count("[") + text.count("{") > DEEPEST:
         _refuse_deep(text, where)
     return value
+
+
+def read_json_lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The JSON object in each line of a file, with its location FILE:LINE.
+
+    Raises:
+        InputError: the file cannot be read, or a line is blank or no JSON object, see `parse_json_object`.
+    """
+    for number, line in enumerate(read_lines(file), start=1):
+        where = f"{file}:{number}"
+        if not line.strip():
+            raise InputError(f"{where}: the line is blank; expected a JSON object.")
+        yield where, parse_json_object(line, file, number)
 
 
 def _tokens(text: str, first_line: int) -> Iterator[tuple[str, int]]:

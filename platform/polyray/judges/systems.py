@@ -7,7 +7,7 @@ from typing import Any
 
 from polyray.config import Section
 from polyray.errors import InputError
-from polyray.formats import parse_json_object, read_lines
+from polyray.formats import read_json_lines
 from polyray.lookup import suggestion
 
 
@@ -48,9 +48,9 @@ def read_systems(
     """
     if not systems:
         raise InputError("Give the files of one system or more: systems={NAME: FILE.jsonl}.")
-    lines = {name: _lines(Path(file)) for name, file in systems.items()}
+    lines = {name: list[Line](read_json_lines(Path(file))) for name, file in systems.items()}
     predictions = {name: [_text(line, fields.prediction) for line in of_system] for name, of_system in lines.items()}
-    truths = {"examples": _lines(Path(examples))} if examples else lines
+    truths = {"examples": list[Line](read_json_lines(Path(examples)))} if examples else lines
     compared = {name: [_example(line, fields) for line in of_file] for name, of_file in truths.items()}
     first = next(iter(compared.values()))
     for name, of_file in (compared | lines).items():
@@ -72,15 +72,6 @@ def _check_same(first: Sequence[GroundedExample], second: Sequence[GroundedExamp
                     f"{other.location}: {what} are not those of {one.location}; systems are compared on the same "
                     "examples in the same order."
                 )
-
-
-def _lines(file: Path) -> list[Line]:
-    lines = list[Line]()
-    for number, line in enumerate(read_lines(file), start=1):
-        if not line.strip():
-            raise InputError(f"{file}:{number}: the line is blank; expected a JSON object.")
-        lines.append((f"{file}:{number}", parse_json_object(line, file, number)))
-    return lines
 
 
 def _text(line: Line, name: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.formats import parse_json_object, read_lines
+from polyray.formats import read_json_lines, read_lines
 from polyray.lookup import suggestion
 from polyray.tasks.examples import LabelledTexts
 from polyray.tasks.options import ClassificationOptions
@@ -68,7 +68,7 @@ def _task(files: Mapping[str, Mapping[str, Path]], options: ClassificationOption
 def _labelled(file: Path, options: ClassificationOptions, name: str) -> list[Labelled]:
     """The examples of `file`, their labels under their new names."""
     labelled = []
-    for location, fields in (_table if file.suffix == ".tsv" else _objects)(file):
+    for location, fields in (_table if file.suffix == ".tsv" else read_json_lines)(file):
         texts = tuple(_text(fields, field, location, "texts") for field in options.texts)
         if not any(text.strip() for text in texts):
             raise InputError(f"{location}: nothing to read: {' and '.join(options.texts)} are blank.")
@@ -90,14 +90,6 @@ def _text(fields: Mapping[str, Any], name: str, location: str, option: str) -> s
     if not isinstance(value, str):
         raise InputError(f"{location}: expected the field {name!r} with a text, found {value!r:.80}.")
     return value
-
-
-def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Location and fields of each line of JSON."""
-    for number, line in enumerate(read_lines(file), start=1):
-        if not line.strip():
-            raise InputError(f"{file}:{number}: the line is blank; expected a JSON object.")
-        yield f"{file}:{number}", parse_json_object(line, file, number)
 
 
 def _table(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.formats import entries, is_folder, is_there, parse_json_object, read_json_object, read_lines
+from polyray.formats import entries, is_folder, is_there, read_json_lines, read_json_object
 from polyray.tasks.examples import TextAnswers
 from polyray.tasks.options import FolderOptions
 from polyray.tasks.partition import FOLDER, arranged, partition_beside
@@ -120,14 +120,10 @@ def _split_rows(path: Path) -> dict[str, list[Row]]:
 
 
 def _rows(file: Path) -> list[Row]:
-    return [_row(line, file, position) for position, line in enumerate(read_lines(file), start=1)]
+    return [_row(where, values) for where, values in read_json_lines(file)]
 
 
-def _row(line: str, file: Path, position: int) -> Row:
-    where = f"{file}:{position}"
-    if not line.strip():
-        raise InputError(f"{where}: the line is blank; expected a JSON object.")
-    values = parse_json_object(line, file, position)
+def _row(where: str, values: Mapping[str, Any]) -> Row:
     if not isinstance(values.get("input"), str):
         raise InputError(f"{where}: expected the field 'input' with a text, found {values.get('input')!r:.80}.")
     choices = _texts(values["choices"], where, "choices") if values.get("choices") is not None else None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.formats import parse_json_object, read_document, read_lines
+from polyray.formats import parse_json_object, read_document, read_json_lines
 from polyray.tasks.examples import ContextQuestion
 from polyray.tasks.options import SquadOptions
 from polyray.tasks.partition import arranged, partition_beside
@@ -59,11 +59,7 @@ def _questions(file: Path, name: str) -> list[ContextQuestion]:
 
 def _objects(file: Path) -> Iterator[tuple[str, Mapping[str, Any], Any]]:
     """Location, fields and context of each line; answers as a list of objects."""
-    for number, line in enumerate(read_lines(file), start=1):
-        where = f"{file}:{number}"
-        if not line.strip():
-            raise InputError(f"{where}: the line is blank; expected a JSON object.")
-        fields = parse_json_object(line, file, number)
+    for where, fields in read_json_lines(file):
         yield where, with_listed_answers(fields, where), fields.get("context")
 
 

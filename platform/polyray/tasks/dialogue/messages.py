@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.errors import InputError
-from polyray.formats import parse_json_object, read_lines
+from polyray.formats import read_json_lines
 from polyray.tasks.dialogue.example import DialogueExample, Speaker, Turn
 from polyray.tasks.dialogue.fields import objects_in, text_in, texts_in
 from polyray.tasks.dialogue.options import ChatOptions
@@ -93,11 +93,7 @@ def snippets(values: Mapping[str, Any], where: str) -> tuple[str, ...]:
 
 def _records(file: Path, each: bool, task: str) -> list[Record]:
     records: list[Record] = []
-    for number, line in enumerate(read_lines(file), start=1):
-        where = f"{file}:{number}"
-        if not line.strip():
-            raise InputError(f"{where}: the line is blank; expected a JSON object.")
-        values = parse_json_object(line, file, number)
+    for where, values in read_json_lines(file):
         examples = chat_examples(values, where, task, each=each)
         records += [Record(example=example, dialogue=where) for example in examples]
     return records
