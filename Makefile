@@ -10,6 +10,15 @@ export OMP_NUM_THREADS ?= 1
 export RAY_USAGE_STATS_ENABLED ?= 0
 WORKERS ?= 2
 
+# Ray's tests wait a third of their time for each other's processes, and fork, which xdist's workers cannot: two processes
+# of pytest run side by side, and the first one's output follows the second's.
+define RAY_TESTS
+mkdir -p build; echo 'pytest -q -m "ray and not slow", in two processes'; \
+.venv/bin/python -m pytest -q -m "ray and not slow" tests/jobs > build/ray-jobs.txt 2>&1 & \
+.venv/bin/python -m pytest -q -m "ray and not slow" tests --ignore tests/jobs; others=$$?; \
+wait $$!; jobs=$$?; cat build/ray-jobs.txt; exit $$((jobs > others ? jobs : others))
+endef
+
 .PHONY: venv demo test check lint types docs format bench gpu clean
 
 venv: .venv/.installed
@@ -42,7 +51,7 @@ demo: venv
 
 test: venv
 	.venv/bin/python -m pytest -q -n $(WORKERS)
-	.venv/bin/python -m pytest -q -m "ray and not slow"
+	@$(RAY_TESTS)
 	.venv/bin/python -m pytest -q -m "(agents or data or processes) and not slow" -n $(WORKERS)
 
 check: lint types

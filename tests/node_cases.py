@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-from ray_cases import DEATHS_NOTICED, free_port, gone, is_up
+from ray_cases import DEATHS_NOTICED, end_cluster, free_port, is_up
 from shelf_filesystem import PROTOCOL, ROOT
 
 STARTS = 5  # tries: Ray waits 30 s for its own processes, too little on a busy machine
@@ -40,12 +39,7 @@ class Node:
 
     def kill(self) -> None:
         """Let the node and its disk be gone."""
-        below = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
-        for process in below:
-            process.kill()
-        self.process.wait()
-        assert gone(below)
+        end_cluster(self.process)
         shutil.rmtree(self.home, ignore_errors=True)
 
 

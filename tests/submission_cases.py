@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-from ray_cases import free_port, gone, is_up, slowness
+from ray_cases import end_cluster, free_port, is_up
 
 TRIES = 3  # Ray waits 30 s for its own processes, too little on a busy machine
 
@@ -58,7 +57,7 @@ def token_head(cpus: int = 2) -> Iterator[Head]:
         try:
             yield started
         finally:
-            _end(started.process)
+            end_cluster(started.process)
 
 
 def _start(folder: Path, token: Path, cpus: int) -> Head | str:
@@ -82,10 +81,3 @@ def _start(folder: Path, token: Path, cpus: int) -> Head | str:
     if not is_up(cluster, output):
         return output.read_text()
     return Head(f"http://127.0.0.1:{ports['dashboard-port']}", ports["port"], token, cluster)
-
-
-def _end(cluster: subprocess.Popen[bytes]) -> None:
-    processes = psutil.Process(cluster.pid).children(recursive=True)
-    cluster.terminate()
-    cluster.wait(60 * slowness())
-    assert gone(processes)
