@@ -1,6 +1,8 @@
 """Settings and fixtures for every test."""
 
 import gc
+import io
+import logging
 import os
 import re
 import signal
@@ -70,6 +72,17 @@ def usual_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """Warnings that the library logs during the test; pytest's own plugin costs a tenth of the default tier's time."""
+    text = io.StringIO()
+    handler = logging.StreamHandler(text)
+    handler.setLevel(logging.WARNING)
+    logging.getLogger().addHandler(handler)
+    yield text
+    logging.getLogger().removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -112,14 +112,15 @@ def _is_default(choice: type[Choice], name: str, value: Any, defaults: Mapping[s
 
 def _refuse_unread(config: Section, origins: Mapping[str, str]) -> None:
     """Refuse fields that were set to something else than their default and that the config does not read."""
-    kind = type(config)
+    kind, reasons = type(config), unread_fields(config)
+    inside = [(name, unread) for unread in reasons for name in origins if f"{name}.".startswith(f"{unread}.")]
+    if not inside:
+        return
     untouched, usual = kind(), kind.model_validate(_on_defaults(kind, _job_defaults(kind), _choices(config)))
-    for unread, reason in unread_fields(config).items():
-        for name, origin in origins.items():
-            inside = f"{name}.".startswith(f"{unread}.")
-            chooses = name in kind.selectors.values() or name.endswith(".kind")
-            if inside and _value_at(config, name) != _value_at(untouched if chooses else usual, name):
-                raise InputError(f"{name} ({origin}) is not read: {reason}. Leave it out.")
+    for name, unread in inside:
+        chooses = name in kind.selectors.values() or name.endswith(".kind")
+        if _value_at(config, name) != _value_at(untouched if chooses else usual, name):
+            raise InputError(f"{name} ({origins[name]}) is not read: {reasons[unread]}. Leave it out.")
 
 
 def _choices(config: Section) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Sections of a config: frozen groups of fields, and sections whose fields depend on the entry that they choose."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, ClassVar, cast, get_args, get_origin
 
 from pydantic import (
@@ -165,11 +166,14 @@ def observing_sections(config: type[Section]) -> set[str]:
     return nested | {name for name, section in inner.items() if section.observing}
 
 
-def sections(kind: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+@cache
+def sections(kind: type[Section]) -> tuple[tuple[str, type[Section]], ...]:
     """The fields of `kind` that are sections themselves, with their classes."""
+    inner = []
     for name, field in kind.model_fields.items():
         annotation = field.annotation
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
         if isinstance(annotation, type) and issubclass(annotation, Section) and name != "options":
-            yield name, annotation
+            inner.append((name, annotation))
+    return tuple(inner)

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import accumulate, combinations
 
 from pydantic import Field, model_validator
 
@@ -186,8 +186,8 @@ def _examples(
         "train": slice(start, start + n_train),
         "dev": slice(start + n_train, start + n_train + n_dev),
     }
-    words = _words(options, name, start + n_train + n_dev)
-    return tuple(TextAnswers(task=name, input=word, outputs=(compose(word, subset),)) for word in words[spans[split]])
+    words = _words(options, name, spans[split].stop)[spans[split]]
+    return tuple(TextAnswers(task=name, input=word, outputs=(compose(word, subset),)) for word in words)
 
 
 def _words(options: PlantedOptions, name: str, count: int) -> list[str]:
@@ -198,9 +198,10 @@ def _words(options: PlantedOptions, name: str, count: int) -> list[str]:
     while len(words) < count:
         length, first = generator.randint(options.min_length, options.max_length), generator.randint(0, 1)
         kinds = [letters[(first + position) % 2] for position in range(length)]  # vowels and consonants take turns
-        words["".join(generator.choices(kind, weights)[0] for kind, weights in kinds)] = None
+        words["".join(generator.choices(kind, cum_weights=sums)[0] for kind, sums in kinds)] = None
     return list(words)
 
 
 def _frequencies(letters: str, skew: float, generator: random.Random) -> list[float]:
-    return [math.exp(skew * generator.gauss(0, 1)) for _ in letters]
+    """The frequency of each letter, added to those of the letters before it."""
+    return list(accumulate(math.exp(skew * generator.gauss(0, 1)) for _ in letters))
