@@ -104,6 +104,21 @@ def test_the_loss_and_the_mean_over_tokens_by_hand() -> None:
         assert CLASSIFICATION.loss(model, batch).tolist() == pytest.approx([torch.tensor(3.0).log().item()] * 2)
 
 
+def test_the_loss_is_that_of_the_mean_over_what_the_network_itself_says_of_each_token() -> None:
+    model = tiny_model("tiny-encoder", [SUITE.tasks["eng"]])
+    batch = CLASSIFICATION.collate(
+        model.backbone, rows_of(model, SUITE, [pair("a", "b"), pair("a long premise", "with a hypothesis")]).rows
+    )
+    with torch.no_grad(), mixing(model.inventory, model.router(batch.tasks)):
+        hidden = model.backbone.model(
+            input_ids=batch.tokens, attention_mask=batch.mask, token_type_ids=batch.segments
+        ).last_hidden_state
+        means = [row[: int(mask.sum())].mean(0) for row, mask in zip(hidden, batch.mask, strict=True)]
+        logits = model.heads[CLASSIFICATION.head_key(SUITE.tasks["eng"])](torch.stack(means))
+        expected = torch.nn.functional.cross_entropy(logits, batch.labels, reduction="none")
+        torch.testing.assert_close(CLASSIFICATION.loss(model, batch), expected)
+
+
 def test_heads_belong_to_sets_of_labels_and_labels_that_none_knows_are_refused() -> None:
     model = tiny_model("tiny-encoder", [SUITE.tasks["eng"], SUITE.tasks["mood"]])
     assert set(model.heads) == {f"classification:{','.join(LABELS)}", "classification:bad,good"}

@@ -1,5 +1,6 @@
 """Files between a working copy and a storage: which are published, what refusals say, what failures leave behind."""
 
+import hashlib
 from pathlib import Path
 
 import fsspec
@@ -13,6 +14,7 @@ from polyray.runs.store.manifest import OBJECTS, StoredFile
 from polyray.runs.store.remote import Remote
 from polyray.runs.store.transfers import download
 from polyray.runs.store.tree import Tree
+from polyray.runs.store.working import working_copy
 
 
 def test_files_of_this_machine_remains_and_logs_of_ray_are_not_published(tmp_path: Path) -> None:
@@ -64,6 +66,39 @@ def test_an_object_that_was_altered_leaves_nothing_behind(tmp_path: Path) -> Non
     with pytest.raises(StorageError, match=r"/a is not what was published as sub/file\.txt"):
         download(remote, Tree(folder=tmp_path), {"sub/file.txt": StoredFile("a", 4, "0" * 64)})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_files_of_one_object_travel_once_into_folders_that_are_made(tmp_path: Path) -> None:
+    remote, content = at(Objects()), b"content"
+    digest = hashlib.sha256(content).hexdigest()
+    remote.write(f"{OBJECTS}/a", content)
+    stored = StoredFile("a", len(content), digest)
+    tree, files = Tree(folder=tmp_path), dict.fromkeys(("x.txt", "one/x.txt", "two/deep/x.txt"), stored)
+    assert download(remote, tree, files) == len(content)
+    assert {path: (tmp_path / path).read_bytes() for path in files} == dict.fromkeys(files, content)
+    assert download(remote, tree, files) == 0
+    (tmp_path / "one" / "x.txt").unlink()
+    assert download(remote, tree, files) == len(content)  # it does not look for a copy that is here already
+
+
+def test_a_sum_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, tree = tmp_path / "file.txt", Tree(folder=tmp_path)
+    file.write_text("before")
+    before = hashlib.sha256(b"before").hexdigest()
+    assert tree.sum("file.txt") == before
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("the file was read again"))
+        assert tree.sum("file.txt") == before
+    file.write_text("afterwards")
+    assert tree.sum("file.txt") == hashlib.sha256(b"afterwards").hexdigest()
+
+
+def test_messages_of_an_earlier_start_are_gone_when_the_next_one_writes() -> None:
+    with working_copy("memory://messages/run", print) as copy:
+        copy.part.post("stop", "as asked")
+        assert copy.part.message("stop") == "as asked"
+    with working_copy("memory://messages/run", print) as copy:
+        assert copy.part.message("stop") is None
 
 
 def test_a_line_that_holds_no_object_is_none() -> None:

@@ -36,6 +36,12 @@ def _skill(name: str = "cola", value: float = 1.0, backbone: BackboneCard = BACK
     return Skill(card=card, tensors=tensors)
 
 
+def test_a_card_says_nothing_that_nobody_said() -> None:
+    card = Card(name="plain", kind="lora", backbone=BACKBONE, sites=("q",), options={"rank": 1})
+    said = {"schema_version", "polyray", "name", "kind", "backbone", "sites", "options"}
+    assert not any(value for name, value in card if name not in said)
+
+
 def test_a_skill_comes_back_bit_for_bit_with_its_card(tmp_path: Path) -> None:
     skill = _skill()
     save_skill(skill, tmp_path / "library" / "cola")

@@ -68,7 +68,8 @@ def test_a_lifted_delta_does_on_the_full_backbone_what_it_does_on_the_trimmed_on
     skill = sparse_skill(drawn(trimmed, **{"tags/weight": torch.ones(2, 3)}), name="hausa", backbone=card)
     save_skill(base, tmp_path / "base")
     beneath = (ancestor(tmp_path / "base", tmp_path / "hausa"),)
-    save_skill(Skill(card=skill.card.model_copy(update={"base": beneath}), tensors=skill.tensors), tmp_path / "hausa")
+    related = skill.card.model_copy(update={"base": beneath, "started_from": beneath})
+    save_skill(Skill(card=related, tensors=skill.tensors), tmp_path / "hausa")
     lifted = lift_to_full(tmp_path / "hausa", tmp_path / "deep" / "lifted", full_card, full)
     save_skill(lifted, tmp_path / "deep" / "lifted")
     untouched = full(torch.arange(10))
@@ -84,7 +85,7 @@ def test_a_lifted_delta_does_on_the_full_backbone_what_it_does_on_the_trimmed_on
     assert (written.card.name, written.card.backbone.fingerprint) == ("lifted", "f" * 64)
     assert written.card.backbone.trimmed_from is None and written.card.backbone.dtype == "bf16"
     assert written.card.lifted_from == ancestor(tmp_path / "hausa", tmp_path / "deep" / "lifted")
-    assert written.card.base[0].path == "../../base"
+    assert written.card.base[0].path == written.card.started_from[0].path == "../../base"
     assert torch.equal(written.heads["tags/weight"], torch.ones(2, 3))
     assert verify(tmp_path / "deep")["lifted"].kind == "sparse_delta"
 

@@ -115,6 +115,17 @@ def test_a_training_whose_loss_has_no_bounds_disturbs_no_other() -> None:
         adapt(trained, "average", wild.data, wild.options, EvaluationOptions())
 
 
+def test_the_backbone_stays_as_it_is_where_it_was_trained_before() -> None:
+    trained = model("tiny-encoder")
+    trained.backbone.network.requires_grad_(True)
+    before = {name: x.clone() for name, x in trained.backbone.network.state_dict().items()}
+    (each,) = adaptations(trained, n=1, steps=2, looks=1)
+    (result,) = adapt_together(trained, "skills", [each], EvaluationOptions())
+    assert result is not None
+    assert all(torch.equal(x, before[name]) for name, x in result.model.backbone.network.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in result.model.backbone.network.parameters())
+
+
 @for_each(beams=(1, 2))
 def test_a_look_at_several_development_sets_writes_to_each_what_a_look_at_it_alone_does(beams: int) -> None:
     trained = model("tiny-seq2seq")
@@ -164,6 +175,7 @@ def test_what_cannot_be_trained_together_says_so() -> None:
     assert not stacks("skills", together[0], MODULES["bottleneck"], together[2])
     for objective in ("tagging", "masked_lm"):
         assert not stacks("skills", *together[:2], OBJECTIVES[objective])
+    assert {name for name, objective in OBJECTIVES.items() if objective.stacks} == {"answers", "choices"}
     trained = model("tiny-encoder", spec(kind="bottleneck"))
     with pytest.raises(InputError, match="bottleneck modules of several inventories cannot act in one batch"):
         BlockModel([trained, trained])

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from job_cases import TINY_SUITE
 from torch import Tensor
 from tuning_cases import TINY, different, recipe_of, tune_alone, tune_with_stops, write_names
 
@@ -18,8 +20,8 @@ from polyray.objectives import heads_for
 from polyray.objectives.choices import embed
 from polyray.reuse import Shelf, reusing
 from polyray.skills.delta import fold
-from polyray.skills.skill import load_skill
-from polyray.skills.sparse_delta import sparse_delta
+from polyray.skills.skill import load_skill, save_skill
+from polyray.skills.sparse_delta import SparseDelta, sparse_delta, sparse_skill
 from polyray.sparsity import Budget, Distances, largest_plainly
 from polyray.tasks import load_suite
 from polyray.training.batches import TrainingData
@@ -175,6 +177,13 @@ def test_the_changes_of_full_fine_tuning_take_the_place_of_a_first_phase(data: P
     assert first.card.fingerprint == second.card.fingerprint and first.card.options["entries"] == 70
     with pytest.raises(InputError, match=r"119000 entries are to be selected, and .* changes only \d+ of those"):
         tune_alone(tmp_path / "many", recipe_of(data, "method.k=119000", f"method.ranking={ranking}"))
+    delta = sparse_delta(first)
+    halved = {name: replace(x, values=x.values * (torch.arange(x.n_entries) % 2)) for name, x in delta.changes.items()}
+    n_changed = sum(int(x.values.count_nonzero()) for x in halved.values())
+    skill = sparse_skill(SparseDelta(changes=halved), name="half", backbone=first.card.backbone)
+    save_skill(skill, tmp_path / "half")
+    with pytest.raises(InputError, match=f"70 entries are to be selected, and .* changes only {n_changed} of those"):
+        tune_alone(tmp_path / "few", recipe_of(data, "method.k=70", f"method.ranking={tmp_path / 'half'}"))
 
 
 def test_a_budget_above_the_changed_entries_says_how_many_changed(data: Path, tmp_path: Path) -> None:
@@ -184,6 +193,12 @@ def test_a_budget_above_the_changed_entries_says_how_many_changed(data: Path, tm
         tune_alone(tmp_path / "few", recipe_of(data, "method.k=2", "method.iterations=3"))
     with pytest.raises(InputError, match="ranking takes the place of the first phase"):
         load_config(TuningRecipe, overrides=[*TINY, "method.ranking=x", "method.full_steps=3"])
+
+
+def test_heads_of_tasks_that_have_none_cannot_be_trained(tmp_path: Path) -> None:
+    more = ("backbone=tiny-seq2seq", "method.kind=head", "training.steps=1")
+    with pytest.raises(InputError, match=r"method\.kind=head trains heads, and the tasks have none"):
+        tune_alone(tmp_path / "run", load_config(TuningRecipe, overrides=["suite=planted", *TINY_SUITE, *more]))
 
 
 def test_skills_beneath_and_heads_of_another_skill_are_the_start(data: Path, tmp_path: Path) -> None:
