@@ -12,6 +12,7 @@ from toy_sweep import drive, toy_sweep
 
 from polyray.cli.app import main
 from polyray.cluster.sweeping.storage import RemoteStorage, is_ours
+from polyray.errors import InputError
 from polyray.reports.sweep import report, tables
 from polyray.runs.run import Run
 from polyray.runs.store.following import following, is_light
@@ -75,6 +76,20 @@ def test_a_run_is_at_work_while_its_writer_shows_signs_of_life(
     )
     monkeypatch.chdir(tmp_path)
     assert command("report", url) == 0 and (tmp_path / "mine-report.html").exists()
+
+
+def test_a_storage_that_cannot_be_reached_any_more_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise PermissionError("no")
+
+    with working_copy(url, print) as copy:
+        (copy.folder / "config.yaml").write_text("# job: polytropon\n")
+        copy.publish()
+        with following(url) as seen:
+            monkeypatch.setattr(MemoryFileSystem, "ls", gone)
+            with pytest.raises(InputError, match=rf"^{url}: .*no"):
+                seen.refresh()
+            monkeypatch.undo()
 
 
 def test_a_url_without_a_run_and_a_folder_for_a_page_that_has_one_are_refused(

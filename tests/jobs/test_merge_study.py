@@ -52,6 +52,17 @@ def study(out: Path, data: Path, *more: str) -> dict[str, Any]:
     return run_here("transfer", out, *TINY, f"tasks.path={data}", *more).metrics
 
 
+def test_a_merge_is_measured_against_the_skills_alone_and_the_first_way(data: Path, tmp_path: Path) -> None:
+    more = ("methods=[full]", "tasks.include=[first, second]", "merge.orders=1", "task.each={}", "resamples=0")
+    metrics = study(tmp_path / "run", data, *more)
+    alone = metrics["alone"]["full"]["tasks"]
+    assert list(alone) == ["first", "second"]
+    (first,), (point,) = (metrics["merged"][f"full, {way}"]["points"] for way in ("overlap", "average"))
+    mean = sum(next(iter(score.values())) for score in alone.values()) / 2
+    assert point["n"] == 2 and point["share"] == pytest.approx(point["mean"] / mean if mean else 0.0)
+    assert first["gain"] == {"mean": 0} and point["gain"]["mean"] == pytest.approx(point["mean"] - first["mean"])
+
+
 @pytest.mark.processes  # nine trainings
 def test_each_skill_is_trained_once_and_scored_alone_and_merged(data: Path, tmp_path: Path) -> None:
     metrics = study(tmp_path / "run", data)

@@ -149,7 +149,6 @@ def test_a_transfer_behind_a_url_goes_on_in_another_working_copy(
     assert SkillSource.of(composed).load(["eng"]).router.n_skills == 1  # the skill beneath is where its card says
 
 
-@pytest.mark.ray
 def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: Path) -> None:
     more = ("study=density", "densities=[0.01, 0.5]", "methods=[random]", "composed={}")
     metrics = transfer(tmp_path / "run", data, *more)

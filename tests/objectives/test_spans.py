@@ -133,6 +133,22 @@ def test_the_loss_of_a_head_that_knows_nothing_by_hand() -> None:
         assert SPANS.loss(model, batch).tolist() == pytest.approx([torch.tensor(6.0).log().item()] * 2)
 
 
+def test_the_loss_is_that_of_what_the_network_itself_says_of_each_token() -> None:
+    model = tiny_model("tiny-encoder", [SUITE.tasks["eng"]])
+    data = rows_of(model, SUITE, [ask("who", "I Ada", "Ada"), ask("a longer question", "me Ad", "me")])
+    batch = SPANS.collate(model.backbone, data.rows)
+    with torch.no_grad(), mixing(model.inventory, model.router(batch.tasks)):
+        hidden = model.backbone.model(
+            input_ids=batch.tokens, attention_mask=batch.mask, token_type_ids=batch.segments
+        ).last_hidden_state
+        scores = model.heads["spans"](hidden)
+        expected = []
+        for row, allowed, ends in zip(scores, batch.allowed, batch.ends, strict=True):
+            chances = row.masked_fill(~allowed[:, None], float("-inf")).log_softmax(0)
+            expected.append(-(chances[ends[0], 0] + chances[ends[1], 1]) / 2)
+        torch.testing.assert_close(SPANS.loss(model, batch), torch.stack(expected))
+
+
 def test_a_question_that_is_too_long_is_refused_or_cut_and_one_without_an_answer_counts_nothing() -> None:
     backbone = load_backbone("tiny-encoder")
     example = ask("w" * 30, "I Ada", "Ada")

@@ -142,6 +142,16 @@ def test_a_writer_that_was_cut_off_changes_nothing_of_its_successors_state(tmp_p
     assert not wrong, "\n".join(wrong)
 
 
+def test_a_start_after_a_whole_end_publishes_nothing_anew(tmp_path: Path) -> None:
+    objects = Objects()
+    run(objects.view(), tmp_path, [])
+    before = {name for name in names(objects) if name.startswith("files/")}
+    again = new_part(objects.view(), tmp_path)
+    again.open()
+    assert {name for name in names(objects) if name.startswith("files/")} == before != set()
+    again.close()
+
+
 def test_of_two_that_begin_at_once_at_most_one_writes(tmp_path: Path) -> None:
     winners = []
     for number in range(1, 8):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import torch
 from job_cases import TINY, outcome
 from rich.console import Console
 from toy_sweep import drive
@@ -110,6 +111,25 @@ def test_fields_that_cannot_change_in_training_are_refused() -> None:
         check_population(listed, options.model_copy(update={"scheduler": "pb2"}))
     with pytest.raises(InputError, match="at least 2 trials"):
         check_population(SPACE, options.model_copy(update={"trials": 1}))
+
+
+def test_a_schedule_sets_the_peak_of_each_group_of_the_router_s_speed() -> None:
+    groups: list[dict[str, Any]] = [
+        {"params": [torch.nn.Parameter(torch.zeros(1))], "name": name, "peak": 9.0, "lr": 9.0}
+        for name in ("skills", "heads", "routing", "backbone")
+    ]
+    schedule = Schedule(changes=((0, {"training.lr": 0.1, "training.routing_lr": 1.0}), (5, {"training.lr": 0.2})))
+    for step, speed, peaks in (
+        (0, "routing", [0.1, 0.1, 1.0, 9.0]), (5, "routing", [0.2, 0.2, 1.0, 9.0]), (5, "skills", [0.2, 0.2, 0.2, 9.0])
+    ):  # fmt: skip
+        adam = torch.optim.Adam([dict(group) for group in groups])
+        schedule.install(adam, step, speed)
+        assert [group["peak"] for group in adam.param_groups] == peaks, (step, speed)
+    rising = Schedule(changes=((3, {"training.backbone_lr": 0.5}),))
+    for step, peak in ((2, 9.0), (3, 0.5)):
+        adam = torch.optim.Adam([dict(group) for group in groups])
+        rising.install(adam, step, "routing")
+        assert adam.param_groups[3]["peak"] == peak
 
 
 def test_a_schedule_is_read_as_it_was_written_and_another_file_is_refused(tmp_path: Path) -> None:

@@ -102,6 +102,10 @@ def test_adaptations_trained_together_end_as_they_do_alone(
     check_equal(model(backbone), method, EvaluationOptions(batch=5), n=3, steps=steps, looks=looks)
 
 
+def test_skills_that_are_split_are_trained_together_as_alone() -> None:
+    check_equal(model("tiny-encoder", spec(n_splits=2)), "skills", EvaluationOptions(batch=5), n=2, steps=2, looks=1)
+
+
 def test_a_training_whose_loss_has_no_bounds_disturbs_no_other() -> None:
     trained = model("tiny-encoder")
     steady, wild = adaptations(trained, n=2, steps=3, looks=1)
