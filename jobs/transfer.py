@@ -78,6 +78,7 @@ def check(config: TransferRecipe) -> Suite:
     study.check(config, suite)
     with reusing(Shelf()):  # trainings share suites
         for training in study.trainings(config, suite).values():
+            training.check_ranking()
             ltsft.check(training.recipe({}))
     return suite
 

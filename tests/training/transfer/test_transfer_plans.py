@@ -105,3 +105,13 @@ def test_fields_of_other_studies_and_unknown_methods_are_refused() -> None:
     for overrides, message in mistakes.items():
         with pytest.raises(InputError, match=message):
             recipe(*overrides)
+
+
+def test_fields_of_a_first_phase_that_another_training_takes_the_place_of_are_refused() -> None:
+    twice = (*MERGING, "task.each={lottery_ticket: {method.iterations: 2}}")
+    trainings = trainings_of_merging(recipe(*twice), TASKS)
+    trainings["skill-first-full-0"].check_ranking()
+    with pytest.raises(InputError, match=r"skill-first-full-0 for its first phase \(see share\)\. method\.iterations"):
+        trainings["skill-first-lottery_ticket-0"].check_ranking()
+    for training in trainings_of_merging(recipe(*twice, "share=false"), TASKS).values():
+        training.check_ranking()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from polyray.config import dotted, load_config
+from polyray.errors import InputError
 from polyray.formats import file_name
 from polyray.training.transfer.recipe import SkillsOptions, TransferRecipe
 from polyray.training.tuning.recipe import TuningRecipe
@@ -56,6 +57,21 @@ class PlannedTraining:
         later |= {"heads": str(folders[self.heads])} if self.heads in folders else {}
         later |= {"method.ranking": str(folders[self.ranking])} if self.ranking in folders else {}
         return load_config(TuningRecipe, trial={**self.fields, **later})
+
+    def check_ranking(self) -> None:
+        """Refuse fields of a first phase where the changes of an earlier training take its place.
+
+        Raises:
+            InputError: there are some.
+        """
+        if self.ranking:
+            try:
+                self.recipe({self.ranking: Path(self.ranking)})
+            except InputError as error:
+                message = (
+                    f"The training {self.name} takes the changes of {self.ranking} for its first phase (see share)"
+                )
+                raise InputError(f"{message}. {error}") from None
 
 
 def rows_of(recipe: TransferRecipe) -> list[Row]:
