@@ -11,6 +11,7 @@ from polyray.analysis.significance import Test, holm
 from polyray.errors import Interrupted
 from polyray.files import make_folders, write_file
 from polyray.formats import check_name, file_name
+from polyray.judges.kept import JUDGEMENTS
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import ResponseScorer, ResponseScores, check_metrics
 from polyray.judges.systems import GroundedExample, ResponseFields, read_systems
@@ -40,11 +41,13 @@ class Config(ScoreResponsesOptions):
 def run(config: Config, run: Run) -> Result:
     """Score system by system in this process, on a GPU if there is one; see `Config`.
 
+    What networks said is kept in the run folder: a run that goes on asks them for the rest.
+
     Raises:
         Interrupted: the run was asked to stop.
     """
     predictions, examples = check(config)
-    scorer, scores = ResponseScorer(config), dict[str, ResponseScores]()
+    scorer, scores = ResponseScorer(config, run.out / JUDGEMENTS), dict[str, ResponseScores]()
     make_folders(run.out / SCORES)
     with bars(run.console) as display:
         line = display.add_task("scoring", total=len(predictions), note="")
@@ -57,7 +60,7 @@ def run(config: Config, run: Run) -> Result:
     metrics = {
         "responses": {name: of_system.totals(config) for name, of_system in scores.items()},
         "comparisons": comparisons(config, scores),
-        "networks": next(iter(scores.values())).networks, "n": len(examples),
+        "networks": list(scores.values())[-1].networks, "n": len(examples),
     }  # fmt: skip
     print_note(run.console, f"The scores of each response are in {run.out / SCORES}.")
     return Result(metrics=metrics)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from in_process import run_here
+from judge_cases import save_classifier, save_encoder
 
 from polyray.config import load_config
-from polyray.errors import InputError
+from polyray.errors import InputError, Interrupted
+from polyray.judges.bertscore import BertScore
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.judges.systems import ResponseFields, read_systems
@@ -67,6 +69,47 @@ def test_systems_are_scored_one_by_one_and_compared_pair_by_pair(tmp_path: Path)
     assert "Scores of responses" in (tmp_path / "run" / "report.html").read_text()
     again = run(tmp_path / "again", systems, *PLAIN)
     assert again.metrics == result.metrics
+
+
+def test_a_scoring_that_goes_on_asks_networks_for_the_rest_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{**row, "knowledge": row.get("knowledge", "the pool is closed")} for row in ROWS]
+    files = {
+        name: write(tmp_path, name, [{**row, "prediction": text} for row, text in zip(rows, texts, strict=True)])
+        for name, texts in RESPONSES.items()
+    }
+    networks = [
+        "systems={" + ", ".join(f"{name}: {file}" for name, file in files.items()) + "}", "draws=10",
+        f"bertscore.model={save_encoder(tmp_path / 'encoder')}", "bertscore.max_length=4",
+        f"critic.model={save_classifier(tmp_path / 'critic')}", "critic.unfaithful=[neutral]", "critic.max_length=8",
+    ]  # fmt: skip
+    whole = run(tmp_path / "whole", *networks)
+    assert whole.metrics["networks"]["bertscore"]["cut"] > 0 and whole.metrics["networks"]["critic"]["cut"] > 0
+    asked: list[int] = []
+    scores = BertScore.scores
+
+    def counted(scorer: BertScore, candidates: Any, references: Any) -> Any:
+        asked.append(len(candidates))
+        if len(asked) == stop_at:
+            raise Interrupted("as asked")
+        return scores(scorer, candidates, references)
+
+    monkeypatch.setattr(BertScore, "scores", counted)
+    stop_at = 4  # against references and knowledge, for each of two systems
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", *networks)
+    stop_at = 0
+    assert run(tmp_path / "run", *networks).metrics == whole.metrics and len(asked) == 4 + 1
+    for path in (tmp_path / "whole" / "scores").iterdir():
+        assert path.read_bytes() == (tmp_path / "run" / "scores" / path.name).read_bytes()
+
+    judgements = sorted((tmp_path / "run" / "judgements").iterdir())
+    assert len(judgements) == 2 * 3
+    judgements[0].write_text("{}")
+    (tmp_path / "run" / "result.json").unlink()
+    assert run(tmp_path / "run", *networks).metrics == whole.metrics
+    assert judgements[0].read_bytes() == (tmp_path / "whole" / "judgements" / judgements[0].name).read_bytes()
 
 
 def test_references_may_stand_in_a_file_of_their_own_under_other_names(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_text_with_the_best_f1_counts_for_precision_and_recall_too(monkeypat
         """Scores in which precision, recall and F1 are each highest for another reference."""
 
         def __init__(self, options: object) -> None:
-            self.options = options
+            self.options, self.frozen = options, None
 
         def scores(self, candidates: list[str], references: list[str]) -> list[tuple[float, float, float]]:
             return [{"a": (0.9, 0.1, 0.2), "b": (0.6, 0.6, 0.6), "c": (0.1, 0.9, 0.2)}[text] for text in references]

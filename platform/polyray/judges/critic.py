@@ -47,7 +47,16 @@ class CriticOptions(Section):
 
 
 class Critic(Protocol):
-    """A classifier of pairs."""
+    """A classifier of pairs.
+
+    n_cut: pairs so far that were longer than they may be.
+    """
+
+    n_cut: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all its weights."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -96,6 +105,20 @@ class FolderCritic:
         self.labels = tuple(names[number] for number in sorted(names))
 
     @property
+    def fingerprint(self) -> str:
+        """Of the network."""
+        return self._frozen.fingerprint
+
+    @property
+    def n_cut(self) -> int:
+        """Pairs so far that were longer than they may be."""
+        return self._frozen.n_cut
+
+    @n_cut.setter
+    def n_cut(self, n: int) -> None:
+        self._frozen.n_cut = n
+
+    @property
     def record(self) -> dict[str, Any]:
         """Folder and fingerprint of the network, and pairs that were cut."""
         return self._frozen.record
@@ -132,15 +155,20 @@ class SkillCritic:
                 f"critic.model={options.model} reads {', '.join(fields)}; a critic reads two texts, the "
                 "knowledge and the response."
             )
-        self._objective, self._n_cut = Classification(), 0
+        self._objective, self.n_cut = Classification(), 0
         self.labels = labels_of(self._objective.head_key(self._task))
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the skill and of its backbone."""
+        return f"{self._card.fingerprint} on {self._card.backbone.fingerprint}"
 
     @property
     def record(self) -> dict[str, Any]:
         """Folder and fingerprint of the skill, fingerprint of its backbone, and pairs that were cut."""
         return {
             "path": str(Path(self.options.model).absolute()), "fingerprint": self._card.fingerprint,
-            "backbone": self._card.backbone.fingerprint, "cut": self._n_cut,
+            "backbone": self._card.backbone.fingerprint, "cut": self.n_cut,
         }  # fmt: skip
 
     def probabilities(self, pairs: Sequence[Pair]) -> Floats:
@@ -148,5 +176,5 @@ class SkillCritic:
         examples = [LabelledTexts(task=self._task.name, texts=pair, label="") for pair in pairs]
         with without_skills(self._model.inventory):
             rows = self._objective.encode(self._model.backbone, {self._task.name: self._task}, examples, self._text)
-        self._n_cut += sum(row.cut for row in rows)
+        self.n_cut += sum(row.cut for row in rows)
         return np.asarray(self._objective.probabilities(self._model, rows, self.options.batch), dtype=np.float64)

@@ -1,12 +1,13 @@
 """Networks that judge responses, each with the metrics that it gives."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from polyray.config import Section
 from polyray.errors import InputError
 from polyray.judges.bertscore import BertScore
 from polyray.judges.critic import load_critic, unfaithfulness
@@ -21,6 +22,19 @@ T = TypeVar("T")
 Measured = dict[str, Measurement]
 
 
+class Network(Protocol):
+    """A network that judges.
+
+    n_cut: texts or pairs so far that were longer than they may be.
+    """
+
+    n_cut: int
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all its weights."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judge:
     """Metrics that are computed together.
@@ -28,14 +42,17 @@ class Judge:
     Attributes:
         names: of the metrics.
         reads: the texts that responses are compared with.
-        judge: from responses and, for each, at least one text to each metric of them.
+        judge: from responses and, for each, at least one text to each metric of them; those of networks are means.
         record: the networks as they stand beside the scores.
+        networks, options: all that its judgements depend on but for the texts; no networks: it is not kept.
     """
 
     names: tuple[str, ...]
     reads: Reads
     judge: Callable[[Sequence[str], Texts], Measured]
     record: Callable[[], dict[str, Any]]
+    networks: tuple[Network, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def plain_judges(metrics: Sequence[ResponseMetric]) -> list[Judge]:
@@ -73,9 +90,12 @@ def bert_judges(options: ScoreResponsesOptions) -> list[Judge]:
     return [
         Judge(
             names=("BERTScore", "BERTScore-P", "BERTScore-R"), reads="references", judge=against_references,
-            record=record,
+            record=record, networks=(scorer.frozen,), options=deciding(options.bertscore),
         ),
-        Judge(names=("BERT-F1",), reads="knowledge", judge=against_knowledge, record=record),
+        Judge(
+            names=("BERT-F1",), reads="knowledge", judge=against_knowledge, record=record, networks=(scorer.frozen,),
+            options=deciding(options.bertscore),
+        ),
     ]  # fmt: skip
 
 
@@ -92,8 +112,11 @@ def critic_judges(options: ScoreResponsesOptions) -> list[Judge]:
         return averaged({name: [min(some) for some in grouped(each, counts)] for name, each in values.items()})
 
     return [
-        Judge(names=("Critic", "Critic-P"), reads="knowledge", judge=judge, record=lambda: {"critic": critic.record})
-    ]
+        Judge(
+            names=("Critic", "Critic-P"), reads="knowledge", judge=judge, record=lambda: {"critic": critic.record},
+            networks=(critic,), options={**deciding(options.critic), "labels": critic.labels},
+        )
+    ]  # fmt: skip
 
 
 def q2_judges(options: ScoreResponsesOptions) -> list[Judge]:
@@ -121,7 +144,13 @@ def q2_judges(options: ScoreResponsesOptions) -> list[Judge]:
     def record() -> dict[str, Any]:
         return {"q2": {**{name: network.frozen.record for name, network in networks.items()}, "spans": grammar.record}}
 
-    return [Judge(names=("Q2", "Q2-F1"), reads="knowledge", judge=judge, record=record)]
+    return [
+        Judge(
+            names=("Q2", "Q2-F1"), reads="knowledge", judge=judge, record=record,
+            networks=(writer.frozen, reader.frozen, entailment.frozen),
+            options={**deciding(options.q2), "spans": grammar.record},
+        )
+    ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +180,11 @@ FAMILIES = (
     ),
     Family(names=("Q2", "Q2-F1"), option="q2.questions", folder=lambda options: options.q2.questions, load=q2_judges),
 )  # fmt: skip
+
+
+def deciding(options: Section) -> dict[str, Any]:
+    """The options of a judge that decide what it says: neither where its networks lie nor how many texts go at once."""
+    return options.model_dump(mode="json", exclude={*options.files, "batch"})
 
 
 def averaged(values: Mapping[str, Sequence[float] | Floats]) -> Measured:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from polyray.analysis.bootstrap import interval
 from polyray.analysis.significance import Difference, Test, paired_difference, resampled_totals
 from polyray.errors import InputError
-from polyray.judges.judge import FAMILIES, plain_judges
+from polyray.judges.judge import FAMILIES, Judge, Measured, plain_judges
+from polyray.judges.kept import judge_once
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.lookup import lookup
 from polyray.metrics.measurement import Measurement
@@ -68,14 +70,17 @@ class ResponseScores:
 class ResponseScorer:
     """Metrics and networks, loaded once, for the responses of any number of systems."""
 
-    def __init__(self, options: ScoreResponsesOptions) -> None:
+    def __init__(self, options: ScoreResponsesOptions, judgements: Path | None = None) -> None:
         """Load the networks.
+
+        Args:
+            judgements: folder in which what networks say is kept and looked up; None: nowhere.
 
         Raises:
             InputError: there is no such metric, its network is not named, or a network cannot be loaded.
         """
         check_metrics(options)
-        self.options = options
+        self.options, self._judgements = options, judgements
         judges = plain_judges(all_metrics(options))
         for family in FAMILIES:
             if not options.metrics or set(family.names) & set(options.metrics):
@@ -100,12 +105,17 @@ class ResponseScorer:
             indices = [index for index, some in enumerate(texts[judge.reads]) if some]
             if indices:
                 responses = [predictions[index].strip() for index in indices]
-                measured = judge.judge(responses, [texts[judge.reads][index] for index in indices])
+                measured = self._measured(judge, responses, [texts[judge.reads][index] for index in indices])
                 measurements |= {
                     name: x.spread(indices, len(examples)) for name, x in measured.items() if self._wants(name)
                 }
         networks = {name: record for judge in self._judges for name, record in judge.record().items()}
         return ResponseScores(measurements=measurements, networks=networks)
+
+    def _measured(self, judge: Judge, responses: Sequence[str], texts: Texts) -> Measured:
+        if self._judgements is None or not judge.networks:
+            return judge.judge(responses, texts)
+        return judge_once(judge, responses, texts, self._judgements)
 
     def _snippets(self, example: Grounded) -> tuple[str, ...]:
         """The texts of knowledge that a response is compared with, one by one."""
@@ -128,14 +138,18 @@ class ResponseScorer:
 
 
 def score_responses(
-    predictions: Sequence[str], examples: Sequence[Grounded], options: ScoreResponsesOptions
-) -> ResponseScores:
+    predictions: Sequence[str], examples: Sequence[Grounded], options: ScoreResponsesOptions,
+    judgements: Path | None = None,
+) -> ResponseScores:  # fmt: skip
     """The scores of one system's responses; for several systems load a `ResponseScorer` once.
+
+    Args:
+        judgements: as `ResponseScorer`.
 
     Raises:
         InputError: as `ResponseScorer`.
     """
-    return ResponseScorer(options)(predictions, examples)
+    return ResponseScorer(options, judgements)(predictions, examples)
 
 
 def all_metrics(options: ScoreResponsesOptions) -> tuple[ResponseMetric, ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from polyray.analysis.bootstrap import interval, resampled_scores
+from polyray.judges.kept import JUDGEMENTS
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.metrics import METRICS
@@ -44,8 +45,10 @@ def score_task(scored: ScoredTask) -> dict[str, Any]:
     task = suite.tasks[scored.task]
     examples = examples_of(recipe, suite, scored.task)
     texts = [response[PREDICTION] for response in scored.responses]
-    score = of_responses if METRICS[task.metric].scores == RESPONSES else of_answers
-    scores = score(task, texts, examples, recipe.responses)
+    if METRICS[task.metric].scores == RESPONSES:
+        scores = of_responses(task, texts, examples, recipe.responses, scored.out / JUDGEMENTS)
+    else:
+        scores = of_answers(task, texts, examples, recipe.responses)
     fields = [{**response, "scores": values} for response, values in zip(scored.responses, scores.of_each, strict=True)]
     write_predictions(scored.out, scored.task, examples, fields)
     return {"scores": scores.of_all, "intervals": scores.intervals, "judges": scores.judges}
@@ -65,12 +68,12 @@ class TaskScores:
 
 
 def of_responses(
-    task: Task, texts: Sequence[str], examples: Sequence[Any], options: ScoreResponsesOptions
+    task: Task, texts: Sequence[str], examples: Sequence[Any], options: ScoreResponsesOptions, judgements: Path
 ) -> TaskScores:
-    """Scores of responses in dialogues, with the task's own metric in any case."""
+    """Scores of responses in dialogues, with the task's own metric in any case; judgements: see `ResponseScorer`."""
     main = task.metric
     names = (main, *options.metrics) if options.metrics else ()
-    scores = score_responses(texts, examples, options.model_copy(update={"metrics": names}))
+    scores = score_responses(texts, examples, options.model_copy(update={"metrics": names}), judgements)
     totals = {name: total for name, total in scores.totals(options).items() if total["n"]}
     ordered = [main, *(name for name in totals if name != main)]
     return TaskScores(
