@@ -11,7 +11,7 @@ from polyray.analysis.significance import Test, holm
 from polyray.errors import Interrupted
 from polyray.files import make_folders, write_file
 from polyray.formats import check_name, file_name
-from polyray.judges.kept import JUDGEMENTS
+from polyray.judges.judgements import JUDGEMENTS
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import ResponseScorer, ResponseScores, check_metrics
 from polyray.judges.systems import GroundedExample, ResponseFields, read_systems

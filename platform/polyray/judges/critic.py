@@ -56,7 +56,7 @@ class Critic(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of all its weights."""
+        """Fingerprint of all its weights."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -106,7 +106,7 @@ class FolderCritic:
 
     @property
     def fingerprint(self) -> str:
-        """Of the network."""
+        """Fingerprint of the network."""
         return self._frozen.fingerprint
 
     @property
@@ -160,7 +160,7 @@ class SkillCritic:
 
     @property
     def fingerprint(self) -> str:
-        """Of the skill and of its backbone."""
+        """Fingerprints of the skill and of its backbone."""
         return f"{self._card.fingerprint} on {self._card.backbone.fingerprint}"
 
     @property

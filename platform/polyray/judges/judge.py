@@ -32,7 +32,7 @@ class Network(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Of all its weights."""
+        """Fingerprint of all its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from polyray.analysis.bootstrap import interval
 from polyray.analysis.significance import Difference, Test, paired_difference, resampled_totals
 from polyray.errors import InputError
 from polyray.judges.judge import FAMILIES, Judge, Measured, plain_judges
-from polyray.judges.kept import judge_once
+from polyray.judges.judgements import judge_once
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.lookup import lookup
 from polyray.metrics.measurement import Measurement

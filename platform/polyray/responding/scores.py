@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from polyray.analysis.bootstrap import interval, resampled_scores
-from polyray.judges.kept import JUDGEMENTS
+from polyray.judges.judgements import JUDGEMENTS
 from polyray.judges.options import ScoreResponsesOptions
 from polyray.judges.responses import score_responses
 from polyray.metrics import METRICS

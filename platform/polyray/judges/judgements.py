@@ -1,4 +1,4 @@
-"""Judgements of networks that are kept in files, so that a scoring that goes on asks no network again."""
+"""Files with the judgements of networks, so that a scoring that goes on asks no network again."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ JUDGEMENTS = "judgements"  # folder in a run
 
 
 def judge_once(judge: Judge, responses: Sequence[str], texts: Texts, folder: Path) -> Measured:
-    """What a network says of these responses: from its file in `folder`, or computed now and kept there.
+    """Metrics of these responses by a network: from its file in `folder`, or computed now and written there.
 
     A file is of these texts, networks and options alone; what is missing, damaged or of others is computed.
 
@@ -27,7 +27,7 @@ def judge_once(judge: Judge, responses: Sequence[str], texts: Texts, folder: Pat
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     file = folder / f"{key[:32]}.json"
     try:
-        kept = read_sealed(file)
+        judgement = read_sealed(file)
     except InputError:
         before = [network.n_cut for network in judge.networks]
         measured = judge.judge(responses, texts)
@@ -35,6 +35,6 @@ def judge_once(judge: Judge, responses: Sequence[str], texts: Texts, folder: Pat
         make_folders(folder)
         write_sealed(file, {"values": {name: x.values.tolist() for name, x in measured.items()}, "cut": cut})
         return measured
-    for network, n in zip(judge.networks, kept["cut"], strict=True):
+    for network, n in zip(judge.networks, judgement["cut"], strict=True):
         network.n_cut += n
-    return averaged(kept["values"])
+    return averaged(judgement["values"])
