@@ -1,6 +1,7 @@
 """Merged models and skills are tried on held-out examples, such as a sweep needs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,17 @@ def test_the_loss_of_the_merged_model_is_among_the_metrics(shelf: Path, tmp_path
 
     one = run(config(shelf, "keep=false", "held_out.max_examples=2"), Run(tmp_path / "one"))
     assert one.metrics["loss"] > 0 and not (tmp_path / "one" / MODEL).exists()
+
+
+def test_the_loss_of_several_tasks_is_their_mean(shelf: Path, tmp_path: Path) -> None:
+    for name in ("words", "more"):
+        shutil.copytree(shelf / "data" / "words", tmp_path / name)
+    rows = (tmp_path / "more" / "dev.jsonl").read_text().splitlines()
+    (tmp_path / "more" / "dev.jsonl").write_text(rows[-1] + "\n")
+    options = config(shelf, f"held_out.tasks.path={tmp_path}").held_out
+    both = held_out_losses(options, load_suite(options.tasks), str(shelf / "base"))
+    assert set(both["losses"]) == {"words", "more"} and both["losses"]["words"] != both["losses"]["more"]
+    assert both["loss"] == pytest.approx(sum(both["losses"].values()) / 2)
 
 
 def test_a_merged_skill_is_tried_on_its_backbone(shelf: Path, tmp_path: Path) -> None:

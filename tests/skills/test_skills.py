@@ -40,6 +40,11 @@ def test_a_card_says_nothing_that_nobody_said() -> None:
     card = Card(name="plain", kind="lora", backbone=BACKBONE, sites=("q",), options={"rank": 1})
     said = {"schema_version", "polyray", "name", "kind", "backbone", "sites", "options"}
     assert not any(value for name, value in card if name not in said)
+    for one, field in ((card, "seed"), (BACKBONE, "name")):
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(one, field, "x")
+        with pytest.raises(ValidationError, match="Extra inputs"):
+            type(one).model_validate({**one.model_dump(), "colour": "red"})
 
 
 def test_a_skill_comes_back_bit_for_bit_with_its_card(tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ WRONG: dict[str, Callable[[Path], object]] = {
         folder / FOLDER / INVENTORY,
         lambda card: card.update(skills=card["skills"][:1], fingerprints=card["fingerprints"][:1]),
     ),
+    "more fingerprints than skills": lambda folder: edit(
+        folder / FOLDER / INVENTORY, lambda card: card["fingerprints"].append("f" * 64)
+    ),
     "a skill twice": in_card(skills=["skill-0", "skill-0", "skill-0"]),
     "a skill outside": in_card(skills=["skill-0", "../skills/skill-1", "skill-2"]),
     "a file that is not listed": lambda folder: (folder / FOLDER / "more.safetensors").write_bytes(b"x"),

@@ -75,6 +75,20 @@ def trained(out: Path, *overrides: str) -> list[float]:
     return [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+def test_a_schedule_changes_the_rates_of_a_training_from_its_step_on(tmp_path: Path) -> None:
+    (tmp_path / "schedule.json").write_text(json.dumps({"changes": [[5, {"training.lr": 0.125}]]}))
+    rates = {}
+    for name, more in {
+        "low": ("training.lr=0.0625",), "high": ("training.lr=0.125",),
+        "both": ("training.lr=0.0625", f"training.schedule={tmp_path / 'schedule.json'}"),
+    }.items():  # fmt: skip
+        (tmp_path / name).mkdir()
+        trained(tmp_path / name, *PLANTED, "training.report_every=1", *more)
+        lines = (tmp_path / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        rates[name] = [json.loads(line)["lr"] for line in lines]
+    assert rates["both"] == rates["low"][:5] + rates["high"][5:]
+
+
 def shown(losses: list[float]) -> str:
     """The losses as they would stand in CURVES."""
     return ", ".join(f"{loss:.5f}" for loss in losses)

@@ -119,3 +119,12 @@ def test_the_best_training_has_the_best_mean_over_splits_and_bounds_in_each() ->
     assert _best([[None, 0.2, 0.3], [1.0, 0.2, 0.3]], unit) == 2
     with pytest.raises(InputError, match="Adapting to 'task0' by skills"):
         _best([[None, 0.2], [1.0, None]], unit)
+
+
+def test_a_group_that_moves_writes_elsewhere_and_is_the_same_otherwise(tmp_path: Path) -> None:
+    recipe = AdaptationRecipe()
+    pieces = [Piece(recipe=recipe, out=tmp_path / "here", method="row", task="t", seed=seed) for seed in (0, 1)]
+    group = Group(units=((pieces[0],), (pieces[1],)), together=True)
+    moved = group.moved(tmp_path / "there")
+    assert [piece.out for piece in moved.pieces] == [tmp_path / "there"] * 2 == [moved.out] * 2
+    assert moved.moved(tmp_path / "here") == group and group.out == tmp_path / "here"

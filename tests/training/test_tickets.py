@@ -69,7 +69,9 @@ def test_tickets_sit_on_the_largest_changes_of_a_dense_training_and_stops_change
     for skill, other in zip(sparse, stopped, strict=True):
         assert all(torch.equal(skill[name], other[name]) for name in skill)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (tmp_path / "stopped" / "metrics.jsonl").read_bytes()
-    assert [len(read_metrics(tmp_path / "run", phase)) for phase in ("dense", "sparse")] == [2, 2]
+    lines = [read_metrics(tmp_path / "run", phase) for phase in ("dense", "sparse")]
+    assert [len(of_phase) for of_phase in lines] == [2, 2]
+    assert lines[0][0]["loss"] == pytest.approx(lines[1][0]["loss"], rel=1e-5)  # fresh skills, and the same first batch
     supports = [
         (tensor.flatten(), trained[name.replace("/support_", "/change.")])  # fresh skills are 0
         for trained, skill in zip(dense, sparse, strict=True) for name, tensor in skill.items() if "/support_" in name

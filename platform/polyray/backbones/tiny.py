@@ -64,5 +64,5 @@ def build_tiny(name: str) -> "tuple[Kind, PreTrainedModel]":
     """Kind and network of a tiny backbone; the same weights in every process."""
     kind, build = TINY[name]
     with torch.random.fork_rng(devices=[]):  # transformers draws initial weights from the global generator
-        torch.random.default_generator.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)
         return kind, build().eval()

@@ -184,6 +184,15 @@ def test_the_changes_of_full_fine_tuning_take_the_place_of_a_first_phase(data: P
     save_skill(skill, tmp_path / "half")
     with pytest.raises(InputError, match=f"70 entries are to be selected, and .* changes only {n_changed} of those"):
         tune_alone(tmp_path / "few", recipe_of(data, "method.k=70", f"method.ranking={tmp_path / 'half'}"))
+    tune_alone(tmp_path / "all", recipe_of(data, f"method.k={n_changed}", f"method.ranking={tmp_path / 'half'}"))
+    chosen = sparse_delta(load_skill(tmp_path / "all" / "skills" / "names")).changes
+    assert sum(x.n_entries for x in chosen.values()) == n_changed
+
+
+def test_texts_that_were_cut_are_counted(data: Path, tmp_path: Path) -> None:
+    metrics = tune_alone(tmp_path / "run", recipe_of(data, "text.max_input=7", "text.too_long=truncate"))
+    whole = tune_alone(tmp_path / "whole", recipe_of(data))
+    assert 0 < metrics["too_long"] <= 12 + 4 and whole["too_long"] == 0
 
 
 def test_a_budget_above_the_changed_entries_says_how_many_changed(data: Path, tmp_path: Path) -> None:
