@@ -20,7 +20,7 @@ from polyray.cluster.detached import children_detached
 from polyray.cluster.home import SOCKET, copy_logs, private_home, temporary_folder
 from polyray.cluster.session import RaySession
 from polyray.errors import InputError, RunError
-from polyray.runs.private_folder import LOCK
+from polyray.runs.private_folder import LOCK, remove_leftovers
 
 pytestmark = pytest.mark.usefixtures("usual_signals")
 
@@ -65,6 +65,18 @@ def test_folders_that_killed_processes_have_left_are_removed_by_the_next_start(
         with private_home() as second:  # the first is in use
             assert {path.name for path in tmp_path.iterdir()} == {first.parent.name, second.parent.name, *others}
     assert {path.name for path in tmp_path.iterdir()} == others and (tmp_path / "linked" / LOCK).exists()
+
+
+def test_remains_of_another_user_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remains = tmp_path / "polyray-1"
+    remains.mkdir()
+    (remains / LOCK).touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: -1)
+        remove_leftovers("polyray-", tmp_path)
+        assert remains.exists()
+    remove_leftovers("polyray-", tmp_path)
+    assert not remains.exists()
 
 
 def test_a_cluster_that_is_late_is_started_again_elsewhere(fake_ray: FakeRay, tmp_path: Path, idle: None) -> None:

@@ -10,11 +10,13 @@ from store_cases import Objects, at
 from polyray.errors import InputError, StorageError
 from polyray.runs.folder import CONFIG, read_config
 from polyray.runs.metrics import parsed
+from polyray.runs.run import Run
 from polyray.runs.store.manifest import OBJECTS, StoredFile
 from polyray.runs.store.remote import Remote
 from polyray.runs.store.transfers import download
 from polyray.runs.store.tree import Tree
-from polyray.runs.store.working import working_copy
+from polyray.runs.store.part import everything
+from polyray.runs.store.working import reading_copy, working_copy
 
 
 def test_files_of_this_machine_remains_and_logs_of_ray_are_not_published(tmp_path: Path) -> None:
@@ -91,6 +93,15 @@ def test_a_sum_is_remembered_until_the_file_changes(tmp_path: Path, monkeypatch:
         assert tree.sum("file.txt") == before
     file.write_text("afterwards")
     assert tree.sum("file.txt") == hashlib.sha256(b"afterwards").hexdigest()
+
+
+def test_a_checkpoint_of_a_run_behind_a_url_is_there_for_others_at_once(tmp_path: Path) -> None:
+    with working_copy("memory://checkpoints/run", print) as copy:
+        run = Run(copy.folder, store=copy)
+        run.checkpoint(3, lambda folder: (folder / "state.txt").write_text("three"))
+        with reading_copy("memory://checkpoints/run", print) as other:
+            other.read(everything)
+            assert (other.folder / "checkpoints" / "step-00000003" / "state.txt").read_text() == "three"
 
 
 def test_messages_of_an_earlier_start_are_gone_when_the_next_one_writes() -> None:
