@@ -12,10 +12,10 @@ from polyray.runs.folder import CONFIG, read_config
 from polyray.runs.metrics import parsed
 from polyray.runs.run import Run
 from polyray.runs.store.manifest import OBJECTS, StoredFile
+from polyray.runs.store.part import everything
 from polyray.runs.store.remote import Remote
 from polyray.runs.store.transfers import download
 from polyray.runs.store.tree import Tree
-from polyray.runs.store.part import everything
 from polyray.runs.store.working import reading_copy, working_copy
 
 
