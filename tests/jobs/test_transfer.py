@@ -158,6 +158,13 @@ def test_one_full_fine_tuning_is_enough_for_all_densities(data: Path, tmp_path: 
     assert metrics["rows"]["random 0.5"]["density"] == 0.5
     page = density_section(tmp_path / "run")
     assert page is not None and "trained entries, %" in str(page.blocks)
+    (tmp_path / "run" / "result.json").unlink()
+    scored = {path: path.stat().st_mtime_ns for path in (tmp_path / "run" / "scores").iterdir()}
+    assert transfer(tmp_path / "run", data, *more) == metrics
+    assert {path: path.stat().st_mtime_ns for path in scored} == scored  # nothing was scored again
+    library = f"library={tmp_path / 'run' / 'trainings'}"
+    assert transfer(tmp_path / "again", data, *more, library) == metrics
+    assert not (tmp_path / "again" / "trainings").exists()
 
 
 def test_a_forecast_measures_one_training_of_each_sort(data: Path) -> None:

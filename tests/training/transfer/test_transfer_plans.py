@@ -6,7 +6,7 @@ import pytest
 
 from polyray.config import load_config
 from polyray.errors import InputError
-from polyray.training.transfer.cells import SCORES
+from polyray.training.transfer.cells import SCORES, Cell
 from polyray.training.transfer.merge_plan import MergedCell, cells, subsets
 from polyray.training.transfer.merge_plan import trainings_of as trainings_of_merging
 from polyray.training.transfer.plan import levels, trainings_of
@@ -86,6 +86,16 @@ def moved_back(cell: MergedCell) -> MergedCell:
     assert elsewhere.file == Path("elsewhere", SCORES, cell.file.name)
     assert elsewhere.skills[0] == Path("elsewhere", "trainings", "skill-first-full-0")
     return elsewhere.moved(Path("run"))
+
+
+def test_a_cell_that_moves_finds_the_skills_that_have_moved_and_those_that_have_not() -> None:
+    cell = Cell(
+        recipe=recipe(*LANGUAGES), out=Path("run"), row="full", seed=0, language="swa", tasks=("eng",),
+        skill=Path("run", "trainings", "a"), base=(Path("run", "trainings", "b"), Path("library", "c")),
+    )  # fmt: skip
+    moved = cell.moved(Path("elsewhere"))
+    assert moved.skills == (*(Path("elsewhere", "trainings", name) for name in "ab"), Path("library", "c"))
+    assert moved.file == Path("elsewhere", SCORES, "full-0-swa.json") and moved.moved(Path("run")) == cell
 
 
 def test_fields_of_other_studies_and_unknown_methods_are_refused() -> None:

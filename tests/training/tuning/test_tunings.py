@@ -1,6 +1,7 @@
 """Every way to train one skill of a whole network: what it changes, what it saves, and that it goes on exactly."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from polyray.training.model import Modular, bare
 from polyray.training.optimizers import set_rates
 from polyray.training.skill_source import SkillSource
 from polyray.training.tuning.beginning import start_of
+from polyray.training.tuning.origin import recipe_fingerprint
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.selection import check_agreement
 from polyray.training.tuning.sensitivity import SensitivityOptions, most_sensitive
@@ -286,6 +288,13 @@ def test_skills_beneath_one_task_are_in_force_for_its_batches_alone(data: Path, 
     skill = load_skill(tmp_path / "source" / "skills" / "names")
     assert [source.name for source in skill.card.sources["names"]] == ["language"] and skill.card.base == ()
     assert changed_entries(tmp_path / "source" / "skills" / "names") == 80
+
+    def by(folder: Path) -> str:
+        recipe = recipe_of(data, *more, f"sources={{names: [{folder}]}}")
+        return recipe_fingerprint(recipe, load_suite(recipe.tasks))
+
+    moved = shutil.copytree(language, tmp_path / "moved")  # where a skill lies decides nothing, what it is does
+    assert by(language) == by(moved) == skill.card.recipe != by(tmp_path / "none" / "skills" / "names")
 
 
 def test_a_frozen_decoder_gives_the_embeddings_of_tokens_that_are_not_read_no_gradient(tmp_path: Path) -> None:
