@@ -1,6 +1,7 @@
 """Combining skills: systems equal what each skill and each merge predicts alone, and mistakes are said beforehand."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,8 @@ def test_mistakes_are_said_before_anything_starts(data: Path, folders: list[Path
     assert "no task 'smell'" in refused(f"skills=[{folders[1]}, {tmp_path / 'unknown'}]")
     assert "names no task" in refused(f"skills=[{folders[1]}, {tmp_path / 'nameless'}]")
     assert "rising numbers" in refused("routed=[2, 1]")
+    shutil.copytree(data, tmp_path / "open")
+    for file in (tmp_path / "open" / "colour").iterdir():
+        rows = [json.loads(line) for line in file.read_text().splitlines()]
+        file.write_text("".join(json.dumps({"input": row["input"], "output": row["input"]}) + "\n" for row in rows))
+    assert "Task 'colour' has no closed set of answers" in refused(f"tasks.path={tmp_path / 'open'}")

@@ -29,7 +29,7 @@ from polyray.training.model import bare
 from polyray.training.quark.batches import QuarkBatches
 from polyray.training.quark.loss import QuarkLoss
 from polyray.training.quark.pool import RewardPool
-from polyray.training.quark.recipe import QuarkOptions, QuarkRecipe
+from polyray.training.quark.recipe import DrawOptions, QuarkOptions, QuarkRecipe
 from polyray.training.quark.training import stage_of
 from polyray.training.worker import Alone
 
@@ -39,6 +39,11 @@ TINY = (
     "quark.quantiles=2", "quark.draw.n=3", "quark.draw.batch=2", "quark.reward=chrF", "tasks.train_splits=[train]",
     "evaluation.every=2", "evaluation.dev_examples=2",
 )  # fmt: skip
+
+
+def test_responses_are_drawn_from_the_whole_distribution_unless_said() -> None:
+    draws = DrawOptions()
+    assert (draws.sample, draws.top_k, draws.top_p) == (True, 0, 1.0)
 
 
 def test_quantiles_by_hand() -> None:

@@ -149,6 +149,10 @@ def test_labels_of_test_sentences_that_no_training_sentence_has_are_named_by_fil
     note = unlearned(suite, ["wiki"], ("train", "dev"), ["wiki"])
     assert note.startswith(f"'B-MISC' of 'wiki' ({folder / 'wiki' / 'test.txt'}:4), 'I-MISC' of 'wiki' (")
     assert "test.txt:5): no training example has them" in note and "tasks.relabel" in note
+    (folder / "wiki" / "test.txt").write_text("".join(f"w B-{n}\n\n" for n in range(7)))
+    many = unlearned(load(folder), ["african-hau"], ("train",), ["wiki"])
+    assert many.count(" of 'wiki' (") == 5 and "and 2 more labels: no training" in many
+    (folder / "wiki" / "test.txt").write_text("a O\nb O\n\nc B-MISC\nd I-MISC\ne B-MISC\n")
     both = ["wiki", "african-hau"]  # which share a head
     assert unlearned(suite, both, ("train",), both) == "" != unlearned(suite, both, ("dev",), both)
     assert unlearned(load(folder), both, ("train",), ["wiki"]).startswith("'B-MISC' of 'wiki'")  # which do not

@@ -26,14 +26,17 @@ from polyray.skills.sparse_delta import SparseDelta, sparse_delta, sparse_skill
 from polyray.sparsity import Budget, Distances, largest_plainly
 from polyray.tasks import load_suite
 from polyray.training.batches import TrainingData
+from polyray.training.data import Encoded
 from polyray.training.model import Modular, bare
 from polyray.training.optimizers import set_rates
 from polyray.training.skill_source import SkillSource
 from polyray.training.tuning.beginning import start_of
+from polyray.training.tuning.beginning import tests_of as encoded_tests
 from polyray.training.tuning.origin import recipe_fingerprint
 from polyray.training.tuning.recipe import TuningRecipe
 from polyray.training.tuning.selection import check_agreement
 from polyray.training.tuning.sensitivity import SensitivityOptions, most_sensitive
+from polyray.training.tuning.sources import Sources
 from polyray.training.tuning.table import TUNINGS
 from polyray.training.worker import Alone
 
@@ -288,6 +291,17 @@ def test_skills_beneath_one_task_are_in_force_for_its_batches_alone(data: Path, 
     skill = load_skill(tmp_path / "source" / "skills" / "names")
     assert [source.name for source in skill.card.sources["names"]] == ["language"] and skill.card.base == ()
     assert changed_entries(tmp_path / "source" / "skills" / "names") == 80
+
+    plain, backbone = recipe_of(data), load_backbone("tiny-encoder")
+    tests = encoded_tests(plain, load_suite(plain.tasks), backbone)
+    weight = backbone.network.get_parameter(max(sparse_delta(load_skill(language)).changes))
+
+    def seen(rows: Encoded) -> list[float]:
+        return [weight.sum().item()] * len(rows.rows)
+
+    alone = Sources(backbone, {}).predict(tests, seen)
+    beneath_each = Sources(backbone, {"names": (str(language),)}).predict(tests, seen)
+    assert len(alone) == len(beneath_each) == 4 and alone[0] != beneath_each[0] and seen(tests) == alone
 
     def by(folder: Path) -> str:
         recipe = recipe_of(data, *more, f"sources={{names: [{folder}]}}")
