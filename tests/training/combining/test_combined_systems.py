@@ -1,9 +1,14 @@
 """Ensembles, greedy subsets and routing on numbers worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from polyray.training.combining.plan import Members
+from polyray.training.combining.recipe import CombineRecipe
 from polyray.training.combining.systems import averaged, centroid, greedy_subset, nearest, probabilities
+from polyray.training.combining.table import centroids_of
 
 
 def test_scores_become_probabilities_over_the_candidates_of_each_example() -> None:
@@ -38,3 +43,15 @@ def test_the_nearest_centroids_are_those_of_the_largest_cosine() -> None:
     inputs = np.array([[0.8, 0.6], [0.0, 1.0]])
     assert nearest(inputs, centroids, 2).tolist() == [[2, 0], [1, 2]]
     assert np.allclose(centroid(np.array([[1.0, 0.0], [0.0, 1.0]])), [0.5**0.5, 0.5**0.5])
+
+
+def test_the_centroid_of_a_skill_is_that_of_its_own_tasks() -> None:
+    members = Members(folders=(Path("a"), Path("b")), names=("a", "b"), owners={"one": 0, "two": 0, "three": 1})
+    inputs = {"train/one": [[1.0, 0.0]], "train/two": [[0.0, 1.0]], "train/three": [[0.0, -2.0]]}
+    centroids = centroids_of(members, {name: np.array(rows) for name, rows in inputs.items()})
+    assert np.allclose(centroids, [[0.5**0.5, 0.5**0.5], [0.0, -1.0]])
+
+
+def test_candidates_scored_otherwise_are_those_of_another_recipe() -> None:
+    recipe = CombineRecipe()
+    assert recipe.fingerprint == CombineRecipe(routed=(1,)).fingerprint != CombineRecipe(split="train").fingerprint
