@@ -78,8 +78,8 @@ def check(config: TransferRecipe) -> Suite:
     study.check(config, suite)
     with reusing(Shelf()):  # trainings share suites
         for training in study.trainings(config, suite).values():
-            training.check_ranking()
             ltsft.check(training.recipe({}))
+            training.check_ranking()  # last, so that its message is of what the ranking leaves unread alone
     return suite
 
 

@@ -76,7 +76,10 @@ def usual_signals() -> Iterator[None]:
 
 @pytest.fixture
 def logged() -> Iterator[io.StringIO]:
-    """Warnings that the library logs during the test; pytest's own plugin costs a tenth of the default tier's time."""
+    """Warnings that the library logs during the test.
+
+    pytest's own plugin is left out: around each test it adds handlers to the loggers of all libraries.
+    """
     text = io.StringIO()
     handler = logging.StreamHandler(text)
     handler.setLevel(logging.WARNING)

@@ -158,6 +158,7 @@ def test_mistakes_are_found_before_anything_is_trained(data: Path, tmp_path: Pat
         "merge.ways={d: {kind: della, part_density: 0.95}}": "between 0 and 1",
         "merge.ways={alone: {kind: overlap}}": "none called 'alone'",
         "task.each={lottery_ticket: {method.iterations: 2}}": r"first phase \(see share\)\. method\.iterations",
+        "task.each={lottery_ticket: {method.iteration: 2}}": r"^No field is called 'method\.iteration'",
         "merge.counts=[4, 2]": "rising numbers from 2",
         "study=matrix": "merge.counts .* is not read: study is matrix",
     }

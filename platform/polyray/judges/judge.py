@@ -87,16 +87,11 @@ def bert_judges(options: ScoreResponsesOptions) -> list[Judge]:
     def record() -> dict[str, Any]:
         return {"bertscore": {**scorer.frozen.record, "layer": scorer.options.layer}}
 
+    by_encoder = partial(Judge, record=record, networks=(scorer.frozen,), options=deciding(options.bertscore))
     return [
-        Judge(
-            names=("BERTScore", "BERTScore-P", "BERTScore-R"), reads="references", judge=against_references,
-            record=record, networks=(scorer.frozen,), options=deciding(options.bertscore),
-        ),
-        Judge(
-            names=("BERT-F1",), reads="knowledge", judge=against_knowledge, record=record, networks=(scorer.frozen,),
-            options=deciding(options.bertscore),
-        ),
-    ]  # fmt: skip
+        by_encoder(names=("BERTScore", "BERTScore-P", "BERTScore-R"), reads="references", judge=against_references),
+        by_encoder(names=("BERT-F1",), reads="knowledge", judge=against_knowledge),
+    ]
 
 
 def critic_judges(options: ScoreResponsesOptions) -> list[Judge]:

@@ -5,11 +5,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from polyray.errors import InputError
 from polyray.files import make_folders
 from polyray.judges.judge import Judge, Measured, averaged
 from polyray.metrics.responses import Texts
-from polyray.runs.sealed import read_sealed, write_sealed
+from polyray.runs.notes import sealed_outcome
+from polyray.runs.sealed import write_sealed
 
 JUDGEMENTS = "judgements"  # folder in a run
 
@@ -17,7 +17,7 @@ JUDGEMENTS = "judgements"  # folder in a run
 def judge_once(judge: Judge, responses: Sequence[str], texts: Texts, folder: Path) -> Measured:
     """Metrics of these responses by a network: from its file in `folder`, or computed now and written there.
 
-    A file is of these texts, networks and options alone; what is missing, damaged or of others is computed.
+    A file is of these texts, networks and options alone; what is missing or damaged is computed.
 
     Raises:
         InputError: the judge refuses.
@@ -26,9 +26,8 @@ def judge_once(judge: Judge, responses: Sequence[str], texts: Texts, folder: Pat
     asked = [judge.names, [network.fingerprint for network in judge.networks], judge.options, responses, texts]
     key = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     file = folder / f"{key[:32]}.json"
-    try:
-        judgement = read_sealed(file)
-    except InputError:
+    judgement = sealed_outcome(file, "The network is asked again.")
+    if judgement is None:
         before = [network.n_cut for network in judge.networks]
         measured = judge.judge(responses, texts)
         cut = [network.n_cut - n for network, n in zip(judge.networks, before, strict=True)]

@@ -193,7 +193,7 @@ def _examples(
 def _words(options: PlantedOptions, name: str, count: int) -> list[str]:
     """`count` different words; a longer list begins with the shorter one."""
     generator = random.Random(f"{options.seed}-{name}")
-    letters = [(kind, _frequencies(kind, options.skew, generator)) for kind in (VOWELS, CONSONANTS)]
+    letters = [(kind, _cumulative_frequencies(kind, options.skew, generator)) for kind in (VOWELS, CONSONANTS)]
     words: dict[str, None] = {}
     while len(words) < count:
         length, first = generator.randint(options.min_length, options.max_length), generator.randint(0, 1)
@@ -202,6 +202,6 @@ def _words(options: PlantedOptions, name: str, count: int) -> list[str]:
     return list(words)
 
 
-def _frequencies(letters: str, skew: float, generator: random.Random) -> list[float]:
+def _cumulative_frequencies(letters: str, skew: float, generator: random.Random) -> list[float]:
     """The frequency of each letter, added to those of the letters before it."""
     return list(accumulate(math.exp(skew * generator.gauss(0, 1)) for _ in letters))
